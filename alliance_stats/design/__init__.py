@@ -1,1 +1,1 @@
-"""Formula and frame -> arrays: the one reader of formulas and rows, for models of every room."""
+"""Formula and frame -> arrays: the shared reader of formulas and rows for all models."""

@@ -1,7 +1,7 @@
 """The algebra of R's formulas: what ``+ - * / : ^ %in%`` make of terms (Wilkinson & Rogers 1973).
 
 A term is a tuple of factors (columns or calls) that are multiplied; the constant is the empty
-tuple. Random terms and offsets are put aside for :mod:`alliance_stats.design.formula`.
+tuple. Random terms and offsets are set aside for :mod:`alliance_stats.design.formula`.
 """
 
 import itertools
@@ -21,14 +21,14 @@ Term = tuple[Expression, ...]
 
 @dataclass(frozen=True, slots=True)
 class _Sum:
-    """Terms as R adds them up: what stands there, and what was last said of the constant."""
+    """Terms as R adds them: the terms so far, and the last statement about the constant."""
 
     terms: tuple[Term, ...] = ()
     intercept: bool | None = None
 
 
 class Algebra:
-    """Reads a right-hand side as a sum of terms; random terms and offsets are put aside."""
+    """Reads a right-hand side as a sum of terms; random terms and offsets are set aside."""
 
     def __init__(self, formula: str) -> None:
         self.formula = formula

@@ -1,8 +1,8 @@
 """Terms -> columns of numbers: coded once on the rows of a fit, and again for new rows.
 
-Categories are coded by contrasts where the terms before hold what their levels span, and by an
-indicator a level where they do not (the rule of patsy and formulaic: a term adds what its margins
-leave, nothing twice).
+Categories are coded by contrasts where preceding terms already span part of their levels, and
+otherwise by one indicator per level (the rule of patsy and formulaic: a term adds only what its
+margins do not span).
 """
 
 import itertools
@@ -49,11 +49,11 @@ class CodedTerm:
     Attributes
     ----------
     name
-        ``"arm:session"``; ``"1"`` of the constant.
+        ``"arm:session"``; ``"1"`` for the constant.
     factors
         Its factors.
     columns
-        Where its columns stand.
+        Positions of its columns.
     """
 
     name: str
@@ -73,9 +73,9 @@ class Coding:
     Attributes
     ----------
     names
-        Of the columns, the constant as ``(Intercept)``.
+        Names of the columns; the constant is ``(Intercept)``.
     terms
-        The terms and where their columns stand.
+        The terms and the positions of their columns.
     offset
         What is added to the linear predictor.
     """
@@ -105,7 +105,7 @@ class Coding:
         Raises
         ------
         DataError
-            Values of another kind than the fit's, or such as give no finite number (``log(0)``).
+            Values of another kind than the fit's, or that give no finite number (``log(0)``).
         """
         try:
             matrix = self._matrix(newdata, newdata)
@@ -119,13 +119,13 @@ class Coding:
         return matrix
 
     def indicators(self, frame: pd.DataFrame) -> tuple[Array, tuple[slice, ...]]:
-        """Code rows with an indicator a level in every term, whatever its contrasts.
+        """Code rows with one indicator per level in every term, whatever its contrasts.
 
         Returns
         -------
         matrix, columns
-            The columns of all terms, each spanning the terms that it contains, and where those of
-            each term stand. Numbers are as they are.
+            The columns of all terms, each spanning the terms that it contains, and the positions of
+            those of each term. Numbers are unchanged.
         """
         values = [values_of(factor, frame, frame, self._states) for factor in self._factors]
         place = {id(factor): i for i, factor in enumerate(self._factors)}
@@ -173,9 +173,9 @@ def code_terms(
     used
         Rows without a missing value in any of their columns, as :func:`columns_as_read` reads them.
     learn
-        Rows whose values say what ``scale()``, ``poly()`` and splines take for mean, SD and knots:
-        all in which the column is there, as in R, also those that are set aside for another
-        column. The rows used if not given.
+        Rows that give ``scale()``, ``poly()`` and splines their mean, SD and knots: as in R, all in
+        which the column is not missing, including those set aside for another column. By default
+        the rows used.
 
     Returns
     -------
@@ -185,11 +185,11 @@ def code_terms(
     Raises
     ------
     FormulaError
-        A term that cannot be evaluated, or two columns of one name.
+        A term that cannot be evaluated, or two columns with the same name.
     DataError
-        A column that is not a finite number everywhere.
+        A column with values that are not finite numbers.
     NotIdentifiedError
-        A factor of one level.
+        A factor with one level.
     """
     states: States = {}
     learn = used if learn is None else learn
@@ -268,7 +268,7 @@ def _offset(
 def _named(
     terms: Terms, positions: Sequence[tuple[int, ...]], factors: Sequence[Factor], states: States
 ) -> Coding:
-    """Lay out the columns of all terms; a column's name goes between back-ticks if it must."""
+    """Lay out the columns of all terms; a column's name is put between back-ticks where needed."""
     layout = _pieces(positions, factors)
     names = _column_names(layout, [factor.name for factor in factors], factors)
     if len(set(names)) < len(names):
@@ -330,7 +330,7 @@ def _column_names(
 def _pieces(
     positions: Sequence[tuple[int, ...]], factors: Sequence[Factor]
 ) -> list[tuple[_Piece, ...]]:
-    """Say of each term which of its factors are coded whole, so that nothing is spanned twice.
+    """Decide for each term which factors are coded in full, so that nothing is spanned twice.
 
     A factor whose columns add up to the constant stands for itself without the constant, and for
     the constant: ``a:b`` spans 1, a, b and their product. What terms before span is left out, and
@@ -376,7 +376,7 @@ def _joined(pieces: Sequence[_Own]) -> list[_Own]:
 def independent_columns(X: Array) -> npt.NDArray[np.int64]:
     """Positions of the columns that are not combinations of the columns before them.
 
-    As in R, the first of a dependent set stays. The triangle of a QR decomposition has the same
+    As in R, the first of a dependent set is kept. The triangle of a QR decomposition has the same
     inner products as X, so the columns are compared there.
     """
     if X.shape[1] == 0:

@@ -1,10 +1,10 @@
 """From a formula and a frame to arrays: outcome, fixed-effects columns, random-effects columns.
 
 Rows that cannot be used are counted in the ledger. The fixed columns are replaced by an orthonormal
-basis and the outcome by its residual on it (what ordinary least squares leaves), and the columns of
-each random term by a basis of their own; coefficients and covariances are taken back at the end.
-So an outcome of 1e7 plus noise, or a calendar year with its square, loses nothing that a QR-based
-fit would keep, although the engine works on cross-products.
+basis and the outcome by its residual on it (from ordinary least squares), and the columns of each
+random term by a basis of their own; coefficients and covariances are taken back at the end. So an
+outcome of 1e7 plus noise, or a calendar year with its square, loses no more precision than in a
+QR-based fit, although the engine works on cross-products.
 """
 
 from collections.abc import Hashable, Sequence
@@ -94,7 +94,7 @@ class FixedBasis:
 
     @property
     def aliased(self) -> tuple[str, ...]:
-        """Names of the coefficients that other columns determine."""
+        """Names of the aliased coefficients."""
         return tuple(name for i, name in enumerate(self.names) if i not in set(self.kept.tolist()))
 
     @property
@@ -120,7 +120,7 @@ class Design:
     Q
         Working basis of the weighted fixed columns, (p, n).
     residual
-        What the weighted outcome leaves on that basis, (n,).
+        Residual of the weighted outcome on that basis, (n,).
     root_weights
         Square roots of the row weights, (n,).
     groupings
@@ -157,7 +157,7 @@ class Design:
     def beside(self, new: pd.DataFrame) -> pd.DataFrame:
         """Return columns of the rows used, with the caller's columns behind them.
 
-        A column of the caller's that is called as one of the new ones is ``"... (data)"``.
+        A caller's column with the name of a new one becomes ``"... (data)"``.
         """
         own = self.frame.rename(columns=lambda name: f"{name} (data)" if name in new else name)
         return pd.concat([new, own.set_axis(new.index)], axis="columns")
@@ -177,7 +177,7 @@ def build_design(
     Parameters
     ----------
     formula
-        lme4's language.
+        lme4's syntax.
     data
         One row per observation.
     weights
@@ -185,10 +185,10 @@ def build_design(
     known_variance
         Column of known residual variances; the weights are then their reciprocals.
     also
-        Further columns without which a row is not used.
+        Further columns that must not be missing in a row used.
     residual_variance
-        Whether the outcome has a residual variance of its own; if not (a count, a yes or no), an
-        outcome without one is left to the caller to judge, and `residual` to ignore.
+        Whether the outcome has a residual variance of its own; if not (a count, a binary outcome),
+        an outcome without one is left to the caller to judge, and `residual` to ignore.
 
     Returns
     -------
@@ -249,7 +249,7 @@ def build_design(
 
 
 def check_column_names(**names: object) -> None:
-    """Refuse a Series, an array or a number where the name of a column belongs."""
+    """Refuse a Series, an array or a number in place of a column's name."""
     for argument, name in names.items():
         if name is not None and not isinstance(name, str):
             raise DataError(
@@ -390,7 +390,7 @@ def code_new_rows(
 
 
 def _estimable_columns(design: Design, newdata: pd.DataFrame) -> Array:
-    """Code the estimated fixed columns; refuse rows on which an aliased coefficient bears."""
+    """Code the estimated fixed columns; refuse rows that depend on an aliased coefficient."""
     X = fixed_columns(design, newdata)
     if not design.fixed.aliased:
         return X
@@ -409,7 +409,7 @@ def _estimable_columns(design: Design, newdata: pd.DataFrame) -> Array:
 
 
 def _check_values(seen: pd.Series, new: pd.Series) -> None:
-    """Refuse missing predictors and categories that the fit has not seen."""
+    """Refuse missing predictors and categories that were not in the fit."""
     missing = new.isna().to_numpy()
     if missing.any():
         raise DataError(

@@ -1,10 +1,10 @@
-"""What stands inside a term: held to an allow-list first, evaluated by walking the tree after.
+"""Expressions inside terms: checked against an allow-list, then evaluated by walking the tree.
 
-Nothing is handed to Python's own reader of code: a column, whatever its name, is looked up in the
+Nothing is passed to Python's own parser: a column, whatever its name, is looked up in the
 frame, and a call among the transforms of :mod:`alliance_stats.design.named_functions`.
 
-Stateful ones (``scale``, ``poly``, splines) are formulaic's; they learn their constants once, in a
-dictionary of their own, and are given it back for new rows.
+Stateful ones (``scale``, ``poly``, splines) are formulaic's; they learn their constants once, store
+them in a dictionary, and reuse it for new rows.
 """
 
 import inspect
@@ -56,8 +56,8 @@ def bound(tree: Expression, columns: Sequence[Hashable]) -> Expression:
     Raises
     ------
     FormulaError
-        A name that is no column, a call that is no named transform, or another sign than those of
-        arithmetic and comparison.
+        A name that is not a column, a call that is not a named transform, or an operator other than
+        those of arithmetic and comparison.
     """
     return _Binder(columns).bind(tree)
 
@@ -68,12 +68,12 @@ def evaluate(tree: Expression, frame: pd.DataFrame, learn: pd.DataFrame, states:
     Parameters
     ----------
     tree
-        What :func:`bound` gave back.
+        The result of :func:`bound`.
     frame
         Rows to evaluate on.
     learn
-        Rows from which a stateful transform learns its constants if it has none yet: those in
-        which its columns are there, as in R, whatever else is missing in the row.
+        Rows from which a stateful transform learns its constants if it has none yet: those in which
+        its columns are not missing, as in R, whatever else is missing in the row.
     states
         What has been learned; added to.
 
@@ -137,7 +137,7 @@ def as_numbers(value: Any, where: Expression) -> Any:
 
 
 def constant(tree: Expression) -> Any:
-    """Return what an argument without columns says: a number, a text, a list.
+    """Return the value of an argument without columns: a number, a text, a list.
 
     Raises
     ------
@@ -183,7 +183,7 @@ def _comparable(side: Any) -> Any:
 
 
 def _called(tree: Expression, function: Callable[[], Any]) -> Any:
-    """Call a listed function; what it says against its arguments becomes a FormulaError."""
+    """Call a listed function; its objections to arguments become a FormulaError."""
     try:
         with np.errstate(all="ignore"):  # log(-1) and its like are named by check_finite
             return function()
@@ -200,7 +200,7 @@ def _called(tree: Expression, function: Callable[[], Any]) -> Any:
 
 
 def _stateful(call: Call, frame: pd.DataFrame, learn: pd.DataFrame, states: States) -> Any:
-    """Evaluate a transform with constants of its own, learning them where they are unknown."""
+    """Evaluate a stateful transform, learning its constants where they are unknown."""
     transform = STATEFUL[call.function]
     further = [constant(argument) for argument in call.arguments[1:]]
     named = {name: constant(argument) for name, argument in call.named}

@@ -1,8 +1,8 @@
 """A factor of a term: numbers, truth values or categories, and the columns that it gives.
 
-Categories are coded by contrasts where the terms before hold what their levels span, and by an
-indicator a level where they do not. Truth values are read as R reads logicals: as a factor of two
-levels, whose one column beside a constant carries the bare name.
+Categories are coded by contrasts where preceding terms already span part of their levels, and
+otherwise by one indicator per level. Truth values are read as R reads logicals: as a factor with
+two levels, whose single column, if there is a constant, has the bare name.
 """
 
 from collections.abc import Hashable
@@ -34,17 +34,17 @@ class Factor:
     expression
         A column or a call.
     name
-        As coefficients are called.
+        The name used for coefficients.
     columns
         The columns of the data that it uses.
     levels
-        The categories in order; None of numbers.
+        The categories in order; None for numbers.
     contrasts
-        Their coding where the terms before span their mean.
+        Their coding where preceding terms span their mean.
     truth
         Whether the levels are false and true.
     fields
-        What numbers of several columns are called, ``("1", "2")``; None of one column.
+        Suffixes for numbers in several columns, ``("1", "2")``; None for one column.
     spans_constant
         Whether its columns add up to the constant.
     """
@@ -67,7 +67,7 @@ class Factor:
 def read_factor(
     tree: Expression, used: pd.DataFrame, learn: pd.DataFrame, states: States
 ) -> Factor:
-    """Look at a factor's values on the rows used: numbers, truth values or categories."""
+    """Read a factor's values on the rows used: numbers, truth values or categories."""
     plain = Factor(tree, printed(tree), tuple(variables_of(tree)))
     if isinstance(tree, Call) and tree.function == "C":
         return _categories(plain, tree, used, learn, states)
@@ -173,7 +173,7 @@ def _as_series(value: Any, used: pd.DataFrame) -> pd.Series:
 
 
 def _codes(factor: Factor, value: Any, frame: pd.DataFrame) -> npt.NDArray[np.int64]:
-    """Return each row's level by number, -1 where it is none."""
+    """Return each row's level by number, -1 where it has none."""
     series = _as_series(value, frame)
     if isinstance(series.dtype, pd.CategoricalDtype):
         own = pd.Index(list(factor.levels or ()), dtype=object)

@@ -97,11 +97,11 @@ class Terms:
         return replace(self, terms=tuple(term for term in self.terms if term))
 
     def __add__(self, other: "Terms") -> "Terms":
-        """Join two right-hand sides; a constant of either stays."""
+        """Join two right-hand sides, keeping the constant of either."""
         return Terms(ordered([*self.terms, *other.terms]), (*self.offset, *other.offset))
 
     def __str__(self) -> str:
-        """Write the right-hand side as a formula has it."""
+        """Write the right-hand side as in a formula."""
         parts = [":".join(map(written, term)) for term in self.terms if term]
         parts += [f"offset({written(tree)})" for tree in self.offset]
         if not parts:
@@ -122,7 +122,7 @@ class RandomTerm:
     terms
         The columns that vary.
     grouping
-        The columns whose combination names a unit, as ``("therapist", "family")``.
+        The columns whose combination identifies a unit, such as ``("therapist", "family")``.
     text
         The columns as written, ``"1 + session"``.
     """
@@ -148,7 +148,7 @@ class RandomTerm:
 
 @dataclass(frozen=True, slots=True)
 class MixedFormula:
-    """A mixed-model formula taken apart.
+    """A parsed mixed-model formula.
 
     Attributes
     ----------
@@ -174,7 +174,7 @@ class MixedFormula:
 
 
 def printed(tree: Expression) -> str:
-    """Write a factor as a coefficient's name has it: a column by its bare name."""
+    """Write a factor as in a coefficient's name: a column by its bare name."""
     return str(tree.name) if isinstance(tree, Column) else written(tree)
 
 
@@ -189,7 +189,7 @@ def intercepts(grouping: Sequence[str]) -> RandomTerm:
 
 
 def crossed(left: Terms, right: Terms) -> Terms:
-    """Return ``left * right``: both, and every product of a term of each; constants stay."""
+    """Return ``left * right``: both, and every product of a term of each; constants are kept."""
     products = [(*a, *b) for a in left.terms for b in right.terms]
     return Terms(
         ordered([*left.terms, *right.terms, *map(distinct, products)]),
@@ -228,7 +228,7 @@ def formula_of(
 
 
 def parse_formula(formula: str | MixedFormula, *, needs_response: bool = True) -> MixedFormula:
-    """Take a mixed-model formula apart; one that is apart already is given back.
+    """Parse a mixed-model formula; one already parsed is returned unchanged.
 
     Raises
     ------
@@ -287,7 +287,7 @@ def bound_formula(parsed: MixedFormula, columns: Sequence[Hashable]) -> MixedFor
     Raises
     ------
     FormulaError
-        A name that is no column, or a call that is no named transform.
+        A name that is not a column, or a call that is not a named transform.
     """
     outcome = None if parsed.outcome is None else bound(parsed.outcome, columns)
     random = tuple(

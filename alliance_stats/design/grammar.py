@@ -1,8 +1,8 @@
 """R's formula language as a tree: words, precedence and brackets, with nothing evaluated.
 
-Names may hold dots (``bdi.pre``) and be any text between back-ticks, in which a back-tick is
-written twice. What the tree means is decided elsewhere: as terms in
-:mod:`alliance_stats.design.formula`, as numbers in :mod:`alliance_stats.design.expressions`.
+Names may contain dots (``bdi.pre``), or be any text between back-ticks, in which a back-tick is
+doubled. What the tree means is decided elsewhere: as terms in :mod:`alliance_stats.design.formula`,
+as numbers in :mod:`alliance_stats.design.expressions`.
 """
 
 import re
@@ -51,7 +51,7 @@ CONSTANTS = {"TRUE": True, "True": True, "FALSE": False, "False": False, "NULL":
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of the data: its label, and whether it stood between back-ticks."""
+    """A column of the data: its label, and whether it was between back-ticks."""
 
     name: Hashable
     ticked: bool = False
@@ -91,7 +91,7 @@ class Unary:
 
 @dataclass(frozen=True, slots=True)
 class Binary:
-    """Two operands and the mark between them; `bracketed` if the whole stood in brackets."""
+    """Two operands and the operator between them; `bracketed` if the whole was in brackets."""
 
     mark: str
     left: "Expression"
@@ -113,7 +113,7 @@ def parse(formula: object) -> Expression:
     Raises
     ------
     FormulaError
-        If it is no text, or cannot be read.
+        If it is not text, or cannot be read.
     """
     if not isinstance(formula, str):
         raise FormulaError(f"The formula must be text; got {type(formula).__name__}.")
@@ -121,17 +121,17 @@ def parse(formula: object) -> Expression:
 
 
 def quoted(name: Hashable) -> str:
-    """Write a column's name between back-ticks, whatever it holds."""
+    """Write a column's name between back-ticks, whatever it contains."""
     return f"`{str(name).replace('`', '``')}`"
 
 
 def is_plain(name: str) -> bool:
-    """Tell whether a name needs no back-ticks."""
+    """Return whether a name needs no back-ticks."""
     return name.isidentifier() and name not in CONSTANTS
 
 
 def written(tree: Expression, *, around: int = 0) -> str:
-    """Write a tree as a formula has it, brackets only where they are needed."""
+    """Write a tree as a formula, with brackets only where needed."""
     match tree:
         case Column(name, ticked):
             text = str(name)
@@ -179,7 +179,7 @@ def columns_in(tree: Expression) -> Iterator[Column]:
 
 
 class _Reader:
-    """Reads tokens from left to right, tighter marks first (Pratt 1973)."""
+    """Reads tokens from left to right by operator precedence (Pratt 1973)."""
 
     def __init__(self, formula: str) -> None:
         self.formula = formula

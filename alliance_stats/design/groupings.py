@@ -68,9 +68,9 @@ class Grouping:
     name
         As in ``"therapist:family"``.
     columns
-        The columns that name a unit together.
+        The columns that together identify a unit.
     labels
-        One label per unit; joined by ``":"`` where several columns name it.
+        One label per unit; joined by ``":"`` where several columns identify it.
     keys
         What identifies each unit: its value, or the tuple of its values.
     codes
@@ -117,12 +117,12 @@ def unit_labels(
     Parameters
     ----------
     columns
-        The columns that name a unit together, the outermost first.
+        The columns that together identify a unit, outermost first.
     data
-        Rows in which none of them is missing.
+        Rows with none of them missing.
     numbered
-        What groupings of the same rows have numbered; added to, so that each column of
-        ``therapist/family/person`` is numbered and its spelling looked at once.
+        Numbering from other groupings of the same rows; extended, so that each column of
+        ``therapist/family/person`` is numbered and its spelling checked only once.
 
     Returns
     -------
@@ -173,12 +173,12 @@ def _own_numbers(
 
 
 def units_of(grouping: Grouping, data: pd.DataFrame) -> npt.NDArray[np.int64]:
-    """Return the fitted unit of each row of new data; -1 for a unit that the fit has not seen."""
+    """Return the fitted unit of each row of new data; -1 for a unit that was not in the fit."""
     return places_of(grouping.keys, grouping.columns, data)
 
 
 def places_of(keys: pd.Index, columns: Sequence[str], data: pd.DataFrame) -> npt.NDArray[np.int64]:
-    """Return the place among `keys` of what some columns hold in each row; -1 where it is none."""
+    """Return the position among `keys` of each row's values in some columns; -1 if absent."""
     wanted = (
         pd.Index(data[columns[0]].astype(object))
         if len(columns) == 1
@@ -238,7 +238,7 @@ def build_grouping(
 
 
 def check_distinct(groupings: tuple[Grouping, ...]) -> None:
-    """Refuse two names for the same units: their variances cannot be told apart."""
+    """Refuse two names for the same units: their variances cannot be separated."""
     for i, one in enumerate(groupings):
         for other in groupings[i + 1 :]:
             if len(one.labels) != len(other.labels):
@@ -252,10 +252,10 @@ def check_distinct(groupings: tuple[Grouping, ...]) -> None:
 
 
 def check_not_fixed(groupings: Sequence[Grouping], Q: Array, root_weights: Array) -> None:
-    """Refuse a grouping whose every unit has a fixed effect: no variance is left between units.
+    """Refuse a grouping whose every unit has a fixed effect: no between-unit variance remains.
 
-    Effects drawn at random, one per unit and column, stand for all: what the fixed effects explain
-    of these they explain of any, but for a set of draws of probability 0.
+    One random draw of effects per unit and column suffices: what the fixed effects explain of these
+    they explain of any, except for a set of draws with probability 0.
     """
     random = np.random.default_rng(_SEED)
     for grouping in groupings:
@@ -277,7 +277,7 @@ def check_not_fixed(groupings: Sequence[Grouping], Q: Array, root_weights: Array
 
 
 def _check_told_apart(basis: TermBasis, Z: Array, codes: npt.NDArray[np.int64]) -> None:
-    """Refuse a term of whose variances and covariances the rows do not determine every one.
+    """Refuse a term whose variances and covariances are not all identified by the rows.
 
     The rows of unit u have covariance ``Z_u T Z_u'``; a change D of T shows in it by
     ``sum_u tr(D G_u D G_u)`` with ``G_u = Z_u' Z_u``. Where that is zero for some D (a category

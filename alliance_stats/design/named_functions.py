@@ -1,4 +1,4 @@
-"""What a formula may call and compute with, by name, and what is said for other words of R.
+"""The functions a formula may call, by name, and the replies to other names from R.
 
 Nothing else is evaluated: :mod:`alliance_stats.design.expressions` looks calls up here.
 """

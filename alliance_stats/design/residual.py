@@ -1,8 +1,8 @@
-"""How residuals may differ and hang together, as a user writes it in ``residual=``.
+"""Structures of residual SDs and correlations, as given in ``residual=``.
 
-SDs that differ (by strata, or following a covariate) and one correlation within units can be joined
-in a list: ``[Toeplitz("session", within="person"), VarianceBy("session")]`` is the heterogeneous
-Toeplitz form. The engine's side is :mod:`alliance_stats.engine.residual_shape`.
+Unequal SDs (by strata, or following a covariate) and one correlation structure within units can be
+combined in a list: ``[Toeplitz("session", within="person"), VarianceBy("session")]`` is the
+heterogeneous Toeplitz form. The engine's side is :mod:`alliance_stats.engine.residual_shape`.
 """
 
 from collections.abc import Sequence
@@ -32,7 +32,7 @@ class VarianceBy:
     Attributes
     ----------
     by
-        The column, ``"role"``, or several, ``("role", "phase")``: an SD for every combination that
+        The column, ``"role"``, or several, ``("role", "phase")``: one SD for every combination that
         occurs.
     """
 
@@ -123,7 +123,7 @@ class CompoundSymmetry:
 
 @dataclass(frozen=True, slots=True)
 class Toeplitz:
-    """A correlation for each distance of sessions (SAS's ``type=toep``).
+    """A correlation for each distance between sessions (SAS's ``type=toep``).
 
     Attributes
     ----------
@@ -169,7 +169,7 @@ def as_structures(
     Raises
     ------
     DataError
-        What is not a structure, or several of one kind.
+        Anything but a structure, or several of one kind.
     """
     if structures is None:
         return []

@@ -1,4 +1,4 @@
-"""Rows and columns at a model's door: which rows are complete, and what a column may hold."""
+"""Checks of a model's rows and columns: which rows are complete, what a column may contain."""
 
 import re
 import warnings
@@ -22,10 +22,10 @@ _DECIMAL = re.compile(r"[-+−]?\d*[.,]?\d+")
 
 
 def looked_up(data: pd.DataFrame, names: Sequence[Hashable]) -> tuple[pd.DataFrame, list[Hashable]]:
-    """Return the frame with columns of text as categories, and which those are.
+    """Return the frame with text columns as categories, and the names of those columns.
 
-    Each value is looked up once; counting units, spelling, coding and numbering of units that
-    follow go by the categories' numbers.
+    Each value is looked up once; later counting, spelling checks, coding and numbering of units use
+    the category codes.
     """
     text = [
         name
@@ -49,7 +49,7 @@ def _sorted_categories(values: pd.Series) -> pd.Series:
 
 
 def text_again(used: pd.DataFrame, text: Sequence[Hashable]) -> pd.DataFrame:
-    """Return the frame with its categories made of text as text: what :func:`looked_up` undid."""
+    """Return the frame with categories made of text as text again, undoing :func:`looked_up`."""
     if not text:
         return used
     return replaced(used, {name: used[name].astype(object) for name in text})
@@ -58,20 +58,21 @@ def text_again(used: pd.DataFrame, text: Sequence[Hashable]) -> pd.DataFrame:
 def columns_as_read(
     used: pd.DataFrame, names: Sequence[Hashable], *, text: Sequence[Hashable] = ()
 ) -> pd.DataFrame:
-    """Bring a formula's columns to plain numbers or categories; the caller's frame stays.
+    """Bring a formula's columns to plain numbers or categories; the caller's frame is unchanged.
 
-    Categories that no row has are dropped (as R does), so that an absent one is never the
+    Categories without a row are dropped (as in R), so that an absent one is never the
     reference; pandas' nullable types become numpy's, and narrow numbers wide ones, since 60 * 60
     is 16 among integers of eight bits.
 
-    Columns in `text` are text that :func:`looked_up` has made categories of.
+    Columns in `text` are text that :func:`looked_up` converted to categories.
 
     Raises
     ------
     DataError
-        If two categories look alike or one is blank, as ``check_spelling`` says; if a column holds
-        what is neither a number nor a category: decimal numbers written as text (each would be a
-        category), dates and time spans (their unit would be a nanosecond), complex numbers, lists.
+        If two categories look alike or one is blank, as ``check_spelling`` says; if a column
+        contains anything but numbers or categories: decimal numbers written as text (each would be
+        a category), dates and time spans (their unit would be a nanosecond), complex numbers,
+        lists.
     """
     changed: dict[Hashable, pd.Series] = {}
     for name in names:
@@ -111,7 +112,7 @@ def _wide(kind: np.dtype[Any], column: pd.Series) -> Any:
 
 
 def _check_readable(column: pd.Series) -> None:
-    """Refuse what a model cannot take as a number or a category."""
+    """Refuse values that a model cannot use as numbers or categories."""
     kind = column.dtype.kind
     if kind in "mM" or isinstance(column.dtype, pd.PeriodDtype | pd.IntervalDtype):
         raise DataError(
@@ -126,7 +127,7 @@ def _check_readable(column: pd.Series) -> None:
 
 
 def check_hashable(column: pd.Series) -> None:
-    """Refuse cells that hold lists or the like: they are neither numbers nor categories."""
+    """Refuse cells with lists or similar objects, which are neither numbers nor categories."""
     if all(issubclass(kind, Hashable) for kind in set(map(type, column))):
         return
     bad = np.array([not isinstance(value, Hashable) for value in column], dtype=bool)
@@ -139,7 +140,7 @@ def check_hashable(column: pd.Series) -> None:
 
 
 def _check_not_numbers_as_text(column: pd.Series) -> None:
-    """Refuse text that is numbers, all of it or all but a few cells, naming such a cell.
+    """Refuse text that consists of numbers, in all or nearly all cells, naming such a cell.
 
     Whole numbers can be codes of categories; beside a word they are warned of where they are many.
     """
@@ -173,7 +174,7 @@ def _check_not_numbers_as_text(column: pd.Series) -> None:
 
 
 def _check_one_kind(column: pd.Series) -> None:
-    """Refuse a column of numbers among which a text stands: each number would be a category."""
+    """Refuse a column mixing numbers and text: each number would be a category."""
     if pd.api.types.infer_dtype(column, skipna=True) == "string":
         return
     numbers = np.array([isinstance(value, Number | np.bool_) for value in column], dtype=bool)
@@ -197,30 +198,30 @@ def complete_rows(
     rows: RowLedger | None = None,
     reasons: Mapping[Hashable, str] | None = None,
 ) -> tuple[pd.DataFrame, RowLedger]:
-    """Keep the rows in which every column is there, and write down what each column cost.
+    """Keep the rows without missing values, and record the rows lost to each column.
 
     Parameters
     ----------
     data
         The rows; not changed.
     columns
-        Looked at in this order; a row goes with the first of them that it lacks.
+        Columns checked in this order; a row is attributed to the first one missing.
     levels
         Units to be counted in the ledger, by the columns that identify them.
     rows
-        A ledger to go on with; a new one is started otherwise.
+        A ledger to continue; otherwise a new one is started.
     reasons
-        Column -> the reason to write down in place of "'column' is missing".
+        Column -> the reason to record in place of "'column' is missing".
 
     Returns
     -------
     used, rows
-        The rows kept (`data` itself if none went) and the ledger.
+        The rows kept (`data` itself if all were kept) and the ledger.
 
     Raises
     ------
     DataError
-        If no row is left.
+        If no rows remain.
     """
     ledger = RowLedger.start(data, levels) if rows is None else rows
     used = data

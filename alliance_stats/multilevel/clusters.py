@@ -1,4 +1,4 @@
-"""What clusters decide: robust standard errors (CR2), and how far one moves the estimates."""
+"""Cluster-robust standard errors (CR2), and the influence of single clusters."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -46,25 +46,25 @@ LEAST_SHARE = 1e-10
 
 @dataclass(frozen=True, slots=True)
 class CR2:
-    """Ask for CR2 standard errors clustered by a grouping factor of the model.
+    """Request CR2 standard errors clustered by a grouping factor of the model.
 
     Attributes
     ----------
     cluster
-        Name of the grouping factor, ``"therapist"``, or of the unit within which residuals are
-        correlated. Every random effect must lie within it.
+        Name of the grouping factor, such as ``"therapist"``, or of the unit within which residuals
+        are correlated. Every random effect must lie within it.
     """
 
     cluster: str
 
 
 def cluster_robust(fit: LinearFit, request: CR2) -> ClusterRobust:
-    """Compute CR2 for a fit, with the fitted covariance as the working one.
+    """Compute CR2 for a fit, with the fitted covariance as the working covariance.
 
     Raises
     ------
     DataError
-        If the cluster is not a grouping factor of the model, or a random effect crosses it.
+        If the cluster is not a grouping factor of the model, or is crossed with a random effect.
     NotIdentifiedError
         If there are fewer than two clusters.
     """
@@ -80,7 +80,7 @@ def cluster_robust(fit: LinearFit, request: CR2) -> ClusterRobust:
 
 
 def cluster_scores(fit: GeneralizedFit, cluster: str) -> tuple[Array, Array]:
-    """Return what each cluster adds to the score of a generalized fit, and to its information.
+    """Return each cluster's contribution to the score and information of a generalized fit.
 
     Returns
     -------
@@ -115,9 +115,9 @@ def problem_of(
     kept: npt.NDArray[np.bool_],
     groupings: Mapping[int, Grouping] | None = None,
 ) -> GeneralizedProblem:
-    """Return what the deviance needs of some rows, in the fit's working basis.
+    """Return the problem for the deviance of some rows, in the fit's working basis.
 
-    Of some grouping factors with other columns, if these are given by their positions.
+    With only some grouping factors and other columns, if these are given by their positions.
     """
     whole, n = fit.problem, len(kept)
     order = whole.layout.order
@@ -132,12 +132,12 @@ def problem_of(
 
 
 def generalized_robust(fit: GeneralizedFit, request: CR2) -> ClusterRobust:
-    """Compute CR2 of a generalized fit's coefficients (of ratings in steps, thresholds too).
+    """Compute CR2 of a generalized fit's coefficients (for ordinal models also the thresholds).
 
     In coordinates in which the covariance is the identity, a cluster with the share H of the
-    information has scores of covariance H (I - H) at the estimates, so that
-    ``(I - H)^(-1/2)`` makes them right (Kauermann & Carroll 2001,
-    doi:10.1198/016214501753382309); df are Satterthwaite's under that model.
+    information has scores of covariance H (I - H) at the estimates, so that ``(I - H)^(-1/2)``
+    corrects them (Kauermann & Carroll 2001, doi:10.1198/016214501753382309); df are Satterthwaite's
+    under that model.
     """
     scores, information = cluster_scores(fit, request.cluster)
     root = linalg.cholesky(fit.minimum.covariance, lower=True)
@@ -155,9 +155,9 @@ def generalized_robust(fit: GeneralizedFit, request: CR2) -> ClusterRobust:
 
 
 def cooks_distances(fit: LinearFit, cluster: str) -> pd.DataFrame:
-    """Return how far leaving a cluster out moves the coefficients, theta held.
+    """Return how far leaving a cluster out moves the coefficients, with theta held fixed.
 
-    NaN where a coefficient rests on one cluster alone.
+    NaN where a coefficient depends on a single cluster.
     """
     grouping = _grouping(fit, cluster)
     full, p = fit.solution, fit.problem.p
@@ -180,7 +180,7 @@ def cooks_distances(fit: LinearFit, cluster: str) -> pd.DataFrame:
 
 
 def sums_by_cluster(fit: LinearFit, cluster: str) -> ClusterSums:
-    """Return what each cluster adds to the fit's normal equations, in its working basis.
+    """Return each cluster's contribution to the fit's normal equations, in its working basis.
 
     Raises
     ------
@@ -202,7 +202,7 @@ def refitted_without(fit: LinearFit, kept: npt.NDArray[np.bool_]) -> LinearFit:
     Raises
     ------
     numpy.linalg.LinAlgError
-        If the rows left do not determine every coefficient.
+        If the remaining rows do not determine every coefficient.
     """
     part = part_of(fit.design, kept)
     if np.linalg.matrix_rank(part.Q) < len(part.Q):
@@ -223,7 +223,7 @@ def _shape_of(fit: LinearFit, kept: npt.NDArray[np.bool_]) -> ResidualShape | No
 
 
 def _beta_without(fit: LinearFit, kept: npt.NDArray[np.bool_]) -> Array:
-    """Coefficients in the working basis from some of the rows, theta held, in the fit's units."""
+    """Coefficients in the working basis from some rows, theta held fixed, in the fit's units."""
     part, shape = part_of(fit.design, kept), _shape_of(fit, kept)
     problem = make_problem(part, fit.units, reml=False, known=fit.problem.known, shape=shape)
     return solve(at_eta(problem, fit.eta), fit.minimum.Lambda).beta
@@ -261,7 +261,7 @@ def _grouping(fit: LinearFit | GeneralizedFit, name: str) -> Grouping:
 
 
 def cluster_codes(fit: LinearFit | GeneralizedFit, name: str) -> npt.NDArray[np.int64]:
-    """Return the unit of each row, of a grouping factor or of correlated residuals."""
+    """Return each row's unit of a grouping factor or of the residual correlation."""
     if isinstance(fit, GeneralizedFit):
         return _grouping(fit, name).codes
     shape = fit.problem.shape

@@ -1,10 +1,10 @@
-"""Which test of a coefficient to trust with few units: what simulated studies of the kind found.
+"""Which test of a coefficient to trust with few units, according to simulated studies.
 
-``type_one_errors.csv`` holds, by number of therapists, equality of their sizes and level of the
-effect, how often each test rejected a true null hypothesis at .05; it is written by
-``tests/simulation/few_therapists.py``, and shown in ``docs/coverage/few_therapists.md``.
-``family_coverage.csv`` holds how often intervals of generalized models held the truth; it is
-written by ``tests/simulation/family_coverage.py``, and shown in
+``type_one_errors.csv`` gives, by number of therapists, balance of caseloads and level of the
+effect, each test's rejection rate of a true null hypothesis at .05; it is written by
+``tests/simulation/few_therapists.py`` and shown in ``docs/coverage/few_therapists.md``.
+``family_coverage.csv`` gives the coverage of intervals of generalized models; it is written by
+``tests/simulation/family_coverage.py`` and shown in
 ``docs/coverage/families_of_few_therapists.md``.
 """
 
@@ -52,7 +52,7 @@ def rejection_rates() -> pd.DataFrame:
 
 
 def few_unit_notes(fit: LinearFit) -> list[str]:
-    """Say which test to trust for the coefficients of few units, and for those within them."""
+    """Say which test to trust for coefficients of few units, and for those within units."""
     design = fit.design
     if not design.groupings or fit.problem.known:
         return []
@@ -86,7 +86,7 @@ def few_unit_notes(fit: LinearFit) -> list[str]:
 
 
 def covered() -> pd.DataFrame:
-    """Return the simulated table of :func:`generalized_few_unit_notes`, a row a family and effect.
+    """Return the simulated table of :func:`generalized_few_unit_notes`, by family and effect.
 
     ``family, therapists, effect, studies, refused, held_0.95, held_0.97, held_0.98, held_0.99``.
     """
@@ -97,7 +97,7 @@ def covered() -> pd.DataFrame:
 
 
 def generalized_few_unit_notes(fit: GeneralizedFit) -> list[str]:
-    """Say how far intervals of effects of few units, and of their SD, are to be trusted."""
+    """Say how far to trust intervals for effects of few units and for their SD."""
     if not fit.design.groupings:
         return []
     outer = min(fit.design.groupings, key=lambda g: len(g.labels))
@@ -136,7 +136,7 @@ def _coefficients(fit: LinearFit | GeneralizedFit, outer: Grouping) -> tuple[lis
 
 
 def _on_offer(fit: LinearFit, outer: Grouping) -> set[str]:
-    """Return the tests that this model can be given."""
+    """Return the tests available for this model."""
     found = {"Satterthwaite"}
     if fit.problem.reml and fit.problem.shape is None:
         found.add("Kenward-Roger")
@@ -156,8 +156,8 @@ def _listed(names: list[str]) -> str:
 def _of_true_nulls(cell: pd.DataFrame, of: str, *, singular: bool) -> str:
     """Say how often each test rejected true null hypotheses, and which to trust.
 
-    Where a variance is at zero, Satterthwaite's df are those of a model without its units, and
-    are not among the trusted unless nothing else is there: the rates are of all fits together.
+    Where a variance is at zero, Satterthwaite's df are those of a model without its units, and are
+    not among the trusted unless there is no alternative: the rates are for all fits together.
     """
     sums = cell.groupby("method")[["studies", "rejected"]].sum()
     rates = {m: float(sums.loc[m, "rejected"] / sums.loc[m, "studies"]) for m in _CALLED
@@ -175,7 +175,7 @@ def _of_true_nulls(cell: pd.DataFrame, of: str, *, singular: bool) -> str:
 
 
 def _trusted(rates: Mapping[str, float], studies: int) -> list[str]:
-    """Return the tests that hold their level and are nearest to it, in the order of the table."""
+    """Return the tests that keep their level and come nearest to it, in the order of the table."""
     limit = 0.05 + CHANCE * float(np.sqrt(0.05 * 0.95 / studies))
     holding = {method: rate for method, rate in rates.items() if rate <= limit}
     if not holding:

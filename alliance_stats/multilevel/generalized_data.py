@@ -1,4 +1,4 @@
-"""From a frame to what a generalized model takes: pairs of counts, columns of the dispersion."""
+"""From a frame to a generalized model's inputs: pairs of counts, columns of the dispersion."""
 
 from collections.abc import Hashable
 from dataclasses import replace
@@ -29,12 +29,12 @@ __all__ = ["pair_of_counts", "read_dispersion"]
 def pair_of_counts(
     formula: str | MixedFormula, data: pd.DataFrame, family: Family, weights: str | None
 ) -> tuple[MixedFormula, pd.DataFrame, Hashable | None]:
-    """Read ``cbind(successes, failures) ~ ...``; any other formula is given back.
+    """Read ``cbind(successes, failures) ~ ...``; any other formula is returned unchanged.
 
     Returns
     -------
     formula, data, trials
-        With the successes as outcome, and the label of a column of trials.
+        The formula and data with the successes as outcome, and the label of a column of trials.
     """
     parsed, columns = parse_formula(formula), list(data.columns)
     pair = parsed.outcome
@@ -68,7 +68,7 @@ def read_dispersion(terms: Terms, used: pd.DataFrame, data: pd.DataFrame) -> Dis
     FormulaError
         If there is an offset.
     NotIdentifiedError
-        If columns depend on one another.
+        If columns are linearly dependent.
     """
     if terms.offset:
         raise FormulaError("dispersion= has no offset().")

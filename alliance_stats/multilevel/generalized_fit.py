@@ -1,7 +1,7 @@
 """A fitted generalized mixed model as a record, and what cannot be fitted.
 
-What is stored is what was read, the data as the deviance sees them, and where its minimum lies;
-everything else is derived.
+It stores the design, the data in the form the deviance uses, and the minimum; everything else is
+derived.
 """
 
 import warnings
@@ -101,7 +101,7 @@ class GeneralizedFit:
     design
         Arrays, names and the row ledger.
     problem
-        The data as the deviance sees them.
+        The data in the form the deviance uses.
     minimum
         Where the deviance is lowest and how it was found.
     nodes
@@ -109,9 +109,9 @@ class GeneralizedFit:
     weights, offset
         Columns of trials and of the offset, if any.
     asked
-        The family asked for: another than the fit's if its dispersion is at its limit.
+        The family requested, which differs from the fit's if its dispersion is at its limit.
     dispersion
-        What the dispersion depends on, if the family asked for has one.
+        Predictors of the dispersion, if the family requested has one.
     """
 
     design: Design
@@ -125,7 +125,7 @@ class GeneralizedFit:
 
     @property
     def at_limit(self) -> bool:
-        """Whether the dispersion ran to its limit, where another family is."""
+        """Whether the dispersion ran to its limit, where the family becomes another one."""
         return self.asked.name != self.family.name
 
     @property
@@ -174,7 +174,7 @@ class GeneralizedFit:
 
     @property
     def Lambda(self) -> tuple[Array, ...]:
-        """Covariance factors, one a grouping factor."""
+        """Covariance factors, one per grouping factor."""
         return self.minimum.Lambda
 
     @property
@@ -194,7 +194,7 @@ class GeneralizedFit:
 
     @property
     def convergence(self) -> Convergence:
-        """How the optimiser got where it stopped."""
+        """How the optimiser ended."""
         return self.minimum.convergence
 
     @property
@@ -289,9 +289,10 @@ def fit_generalized(
     dispersion: DispersionPart | None = None,
     case_weight: Array | None = None,
 ) -> GeneralizedFit:
-    """Check what was observed, fit, and look at what came out.
+    """Check the outcome, fit, and check the result.
 
-    `case_weight` (n,) says how many rows each row of a 0/1 outcome stands for: so many trials.
+    `case_weight` (n,) gives how many rows each row of a 0/1 outcome represents, as its number of
+    trials.
     """
     check_outcome(design, family, trials, weights)
     check_units_vary(design, family, trials)
@@ -328,7 +329,7 @@ def _minimise(
 def _minimise_dispersed(
     design: Design, problem: GeneralizedProblem, part: DispersionPart, nodes: int
 ) -> tuple[GeneralizedProblem, Minimum]:
-    """Fit with a dispersion; the family at its limit instead, where that fits as well."""
+    """Fit with a dispersion, or the family at its limit where that fits as well."""
     shape = DispersionColumns(np.ascontiguousarray(part.D[:, problem.layout.order]))
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         log_dispersion, gamma = dispersed_start(problem)
@@ -361,7 +362,7 @@ def _settled(problem: GeneralizedProblem) -> GeneralizedProblem:
 
 
 def _check_zeros_told(design: Design, at_end: GeneralizedProblem, minimum: Minimum) -> None:
-    """Refuse a rate that runs to 0, where counts of 1 and more are a logarithmic series."""
+    """Refuse a rate that tends to 0, where counts of at least 1 follow a logarithmic series."""
     if at_end.family.settled is None:
         return
     eta = at_end.offset + minimum.other[: at_end.p] @ at_end.Q
@@ -375,7 +376,7 @@ def _check_zeros_told(design: Design, at_end: GeneralizedProblem, minimum: Minim
 
 
 def _excess(at_end: GeneralizedProblem, minimum: Minimum) -> Array | None:
-    """Return how much more rows vary than in the family at the dispersion's limit."""
+    """Return the excess variation of rows over the family at the dispersion's limit."""
     dispersion = at_end.family.dispersion
     if dispersion is None or dispersion.excess is None:
         return None
@@ -439,12 +440,12 @@ def make_generalized_problem(
 
 
 def with_enough_nodes(fitted: Callable[[int], Fitted]) -> Fitted:
-    """Fit with more and more nodes until the log-likelihood stands to within 0.0001.
+    """Fit with more and more nodes until the log-likelihood is stable to within 0.0001.
 
     Raises
     ------
     NotIdentifiedError
-        If it does not stand with the most nodes that are tried.
+        If it is not stable with the largest number of nodes tried.
     """
     before, moved = None, np.inf
     for nodes in LADDER:
@@ -465,7 +466,7 @@ def with_enough_nodes(fitted: Callable[[int], Fitted]) -> Fitted:
 
 
 def warn_not_converged(design: Design, minimum: Minimum, *, stacklevel: int) -> None:
-    """Warn that a fit's numbers are of no use."""
+    """Warn that a fit's results are unusable."""
     warnings.warn(
         f"The fit of {design.formula.text!r} has not converged "
         f"({minimum.convergence.message}); do not use its numbers.",

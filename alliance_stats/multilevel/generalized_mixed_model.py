@@ -1,4 +1,4 @@
-"""What one asks of a fitted generalized linear mixed model."""
+"""The fitted generalized linear mixed model and its results."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -66,8 +66,8 @@ class GeneralizedLinearMixedModel:
     Attributes
     ----------
     fit
-        What was read, the data as the deviance sees them, and its minimum; everything here is a
-        question to it.
+        What was read, the data as the deviance sees them, and its minimum; everything here is
+        derived from it.
     """
 
     fit: GeneralizedFit
@@ -118,7 +118,7 @@ class GeneralizedLinearMixedModel:
 
     @property
     def convergence(self) -> Convergence:
-        """How the optimiser got where it stopped."""
+        """How the optimiser ended."""
         return self.fit.convergence
 
     @property
@@ -148,7 +148,7 @@ class GeneralizedLinearMixedModel:
         """Return the covariance matrix of the estimated coefficients.
 
         The coefficients' block of the inverse of the observed information of coefficients and
-        random-effects parameters together, so it owns up to the variances being estimated. NaN
+        random-effects parameters together, so it accounts for the estimation of the variances. NaN
         where the information is not positive definite (the fit has then not converged).
         """
         names = [self.design.fixed.names[i] for i in self.design.fixed.kept]
@@ -170,8 +170,8 @@ class GeneralizedLinearMixedModel:
         """Return joint tests, one row per term, of the kinds of :meth:`LinearMixedModel.anova`.
 
         The statistic is the test's chi-squared divided by ``df1``; ``df2`` is infinite. The
-        likelihood ratio is against the same model with the term's functions of the coefficients
-        held at zero, all else estimated anew.
+        likelihood ratio compares with the same model with the term's functions of the coefficients
+        held at zero and everything else re-estimated.
         """
         check_choice(kind, KINDS, name="kind")
         check_choice(test, TESTS, name="test")
@@ -182,8 +182,8 @@ class GeneralizedLinearMixedModel:
     def likelihood(self) -> ModelLikelihood:
         """Return what ``likelihood_ratio_test`` and ``compare_models`` need.
 
-        Models of what can be observed alike are of one kind: counts may be Poisson or negative
-        binomial, where theta's limit (or phi's) is a boundary as a variance's is.
+        Models of the same type of outcome are of one kind: counts may be Poisson or negative
+        binomial, where the limit of theta (or phi) is a boundary like that of a variance.
         """
         design, fit = self.design, self.fit
         nodes = "" if fit.nodes == 1 else f", {fit.nodes} nodes"
@@ -211,26 +211,27 @@ class GeneralizedLinearMixedModel:
     ) -> pd.DataFrame:
         """Return how much units differ, as a ratio of odds, hazards or rates.
 
-        Of two units drawn at random, with everything else equal, the higher odds (logit), hazard
-        (cloglog) or rate (log) is in the median so many times the lower one:
-        ``exp(sqrt(2 sigma^2) q)`` with q the upper quartile of the standard normal (Larsen & Merlo
-        2005, doi:10.1093/aje/kwi017). In a hazard model the variance is per session: it is not on
-        one footing with that of a model of the final outcome.
+        For two units drawn at random, with everything else equal, the ratio is the median of the
+        higher odds (logit), hazard (cloglog) or rate (log) over the lower one: ``exp(sqrt(2
+        sigma^2) q)`` with q the upper quartile of the standard normal (Larsen & Merlo 2005,
+        doi:10.1093/aje/kwi017). In a hazard model the variance is per session and is not comparable
+        with that of a model of the final outcome.
 
         Parameters
         ----------
         ci_method
             ``"profile"``: limits of the SD's profile likelihood, for grouping factors with a single
-            random effect; it takes some refits, and has an upper limit where the SD is estimated as
-            zero too. ``"wald"``: symmetric on the log SD (as glmmTMB); NaN where the SD is zero.
+            random effect; it takes some refits, and has an upper limit even where the SD is
+            estimated as zero. ``"wald"``: symmetric on the log SD (as glmmTMB); NaN where the SD is
+            zero.
         conf_level
             Coverage of the interval.
 
         Returns
         -------
         DataFrame
-            ``group, term, estimate, conf_low, conf_high``, a row per random intercept (``term``
-            says of which ratio it is the median). In a term with slopes the intercept is the unit's
+            ``group, term, estimate, conf_low, conf_high``, one row per random intercept (``term``
+            names the ratio whose median it is). In a term with slopes the intercept is the unit's
             effect where the slopes' variables are zero.
 
         Raises
@@ -257,14 +258,14 @@ class GeneralizedLinearMixedModel:
         Parameters
         ----------
         newdata
-            Rows with the predictors and the offset; at the conditional level with the grouping
-            columns too.
+            Rows with the predictors, the offset and, at the conditional level, the grouping
+            columns.
         level
-            ``"population"``: the mean over units, random effects integrated out; what is seen in
-            the share of a population. ``"typical"``: a unit whose random effects are zero, the
-            median unit. ``"conditional"``: the units of the fit, at their predicted effects. With a
-            curved link the first two differ: with an intercept SD of 1.5 on the logit scale a
-            typical unit's 5% is the population's 10%.
+            ``"population"``: the mean over units, random effects integrated out, as observed in a
+            population proportion. ``"typical"``: a unit whose random effects are zero, the median
+            unit. ``"conditional"``: the units of the fit, at their predicted effects. With a curved
+            link the first two differ: with an intercept SD of 1.5 on the logit scale a typical
+            unit's 5% is the population's 10%.
         interval
             ``"confidence"`` for the interval of the expectation (delta method on the scale of the
             link, random-effects variances taken as known); at the conditional level that of the
@@ -272,9 +273,9 @@ class GeneralizedLinearMixedModel:
         conf_level
             Coverage of the interval.
         new_units
-            Of units that the fit has not seen, at the conditional level: ``"refuse"``, or
-            ``"average"`` over what such a unit's effects may be (those of larger units that are
-            known stay); its interval then holds the expectation of one such unit.
+            For units that were not in the fit, at the conditional level: ``"refuse"``, or
+            ``"average"`` over the distribution of such a unit's effects (those of known larger
+            units are kept); its interval is then for the expectation of one such unit.
 
         Returns
         -------
@@ -284,9 +285,9 @@ class GeneralizedLinearMixedModel:
 
         Notes
         -----
-        A survival curve is not the product of population hazards: the units still at risk are
-        those of low hazard. Integrate each unit's whole curve instead; :meth:`linear_predictor`
-        gives what that needs.
+        A survival curve is not the product of population hazards: the units still at risk are those
+        with low hazards. Integrate each unit's whole curve instead; :meth:`linear_predictor` gives
+        what that needs.
         """
         check_choice(level, ("population", "typical", "conditional"), name="level")
         if interval is not None:
@@ -302,7 +303,7 @@ class GeneralizedLinearMixedModel:
         )
 
     def linear_predictor(self, newdata: pd.DataFrame) -> pd.DataFrame:
-        """Return the linear predictor of new rows and the SD of what is random in it.
+        """Return the linear predictor of new rows and the SD of its random part.
 
         Returns
         -------
@@ -323,16 +324,16 @@ class GeneralizedLinearMixedModel:
         return generalized_augmented(self.fit)
 
     def design_matrix(self) -> pd.DataFrame:
-        """Return the columns of the fixed effects by name, a row for each row used."""
+        """Return the columns of the fixed effects by name, one row per row used."""
         return self.design.matrix()
 
     def residuals(self, kind: Literal["response", "pearson"] = "response") -> pd.Series:
-        """Return the outcome minus its fitted value, or that over its conditional SD."""
+        """Return the outcome minus its fitted value, optionally divided by its conditional SD."""
         check_choice(kind, ("response", "pearson"), name="kind")
         return self.augment()["residual" if kind == "response" else "residual_pearson"]
 
     def simulate(self, seed: Seed, *, n: int = 1) -> pd.DataFrame:
-        """Draw new outcomes for the rows used, new random effects each time: (rows, n)."""
+        """Draw new outcomes for the rows used, with new random effects each time: (rows, n)."""
         if n < 1:
             raise ValueError(f"n must be a number of outcomes to draw, at least 1; got {n}.")
         rng = np.random.default_rng(seed)
@@ -362,8 +363,8 @@ class GeneralizedLinearMixedModel:
         ----------
         effects
             ``"fixed"``: coefficients with z tests. ``"dispersion"``: coefficients of the log
-            dispersion (none where the family has none; infinite where it ran to its limit).
-            ``"ran_pars"``: SDs (``sd__``) and correlations (``cor__``) of random effects.
+            dispersion (none where the family has none; infinite where the dispersion is at its
+            limit). ``"ran_pars"``: SDs (``sd__``) and correlations (``cor__``) of random effects.
             ``"ran_vals"``: predicted random effects (modes) with their conditional SDs (given theta
             and beta, as lme4's ``condVar``).
         conf_level
@@ -373,10 +374,10 @@ class GeneralizedLinearMixedModel:
             Satterthwaite df for few clusters (Kauermann & Carroll 2001,
             doi:10.1198/016214501753382309).
         ci_method
-            ``"wald"``; ``"profile"``: limits of the profile likelihood, of SDs too;
+            ``"wald"``; ``"profile"``: limits of the profile likelihood, also for SDs;
             ``"bootstrap"``: percentiles of 1,000 data sets drawn from the model. Tests stay Wald's.
         seed
-            Of the bootstrap.
+            Seed of the bootstrap.
 
         Returns
         -------
@@ -419,7 +420,7 @@ class GeneralizedLinearMixedModel:
         return generalized_notes(self.fit)
 
     def account(self, *, conf_level: float = 0.95) -> Account:
-        """Return what the model says, as data; `conf_level` as in `tidy`."""
+        """Return the model's results as data; `conf_level` as in `tidy`."""
         return generalized_account(self.fit, conf_level=conf_level)
 
     summary = summary_of

@@ -1,9 +1,9 @@
 """Profile likelihood of a generalized fit: coefficients, thresholds, dispersions, SDs.
 
-Coefficients, thresholds and logarithms of dispersions are linear in what the search moves; the SD
-of an effect is one entry of the covariance factor, if that effect comes first in its term. So each
-is held by searching the plane on which it has its value, from where the curvature at the minimum
-says that the lowest point of that plane lies.
+Coefficients, thresholds and log dispersions are linear in the parameters of the search; the SD of
+an effect is one entry of the covariance factor, if that effect comes first in its term. Each is
+therefore held fixed by searching the plane on which it has its value, starting from the lowest
+point of that plane predicted by the curvature at the minimum.
 """
 
 import itertools
@@ -77,7 +77,7 @@ def profile_generalized(fit: GeneralizedFit, *, terms: Sequence[str] | None = No
 
 
 def linear_parameters(fit: GeneralizedFit) -> dict[str, tuple[float, Array]]:
-    """Return what is linear in the search's other parameters, by name: its value and how."""
+    """Return functions linear in the search's other parameters, by name: value and function."""
     design, other = fit.design, fit.minimum.other
     names = [design.fixed.names[i] for i in design.fixed.kept]
     if isinstance(fit, OrdinalFit):
@@ -137,7 +137,7 @@ def _linear_curve(fit: GeneralizedFit, term: str, row: Array) -> Curve:
 
 @named
 def _rise_at(fit: GeneralizedFit, plane: _Plane, value: float) -> float:
-    """Rise in deviance with a linear function held at a value of its own."""
+    """Rise in deviance with a linear function held at a given value."""
     criterion = GeneralizedCriterion(fit.problem, fit.approximation, joint_steps=0)
     lowest = _lowest(criterion, fit.Lambda, fit, plane, value)
     return _checked(fit, lowest)
@@ -180,7 +180,7 @@ def _sd_curve(fit: GeneralizedFit, term: str, estimate: float) -> Curve:
 
 
 def _place_of(fit: GeneralizedFit, term: str) -> tuple[int, int]:
-    """Return the grouping factor and the effect whose SD a name is of."""
+    """Return the grouping factor and the effect whose SD a name refers to."""
     name = term.partition("|sd__")
     for factor, grouping in enumerate(fit.design.groupings):
         if grouping.name == name[0] and name[2] in grouping.names:
@@ -258,8 +258,8 @@ def sd_limits(fit: GeneralizedFit, factor: int, *, conf_level: float) -> tuple[f
     Warns
     -----
     AllianceStatsWarning
-        If it does so above the estimate, under the Laplace approximation: with few units of extreme
-        outcomes that has a second minimum at large SDs, which the integral itself has not.
+        If it does so above the estimate under the Laplace approximation, which with few units of
+        extreme outcomes has a second minimum at large SDs that the integral itself lacks.
     """
     template = fit.problem.template
     if sum(template.blocks[factor]) != 1:

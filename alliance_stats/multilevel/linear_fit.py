@@ -1,8 +1,8 @@
-"""A fitted linear mixed model as a record: what was read, the criterion, its minimum.
+"""A fitted linear mixed model as a record: the design, the criterion and its minimum.
 
 Everything else is derived from these. The engine works on rows whose weights have a geometric mean
-of 1 and whose outcome is of the order of 1; `units` takes its numbers back to the caller's, so that
-no start, step or limit depends on the unit of the outcome or of the weights.
+of 1 and whose outcome is of the order of 1; `units` converts its numbers back to the caller's
+units, so that no start, step or limit depends on the unit of the outcome or of the weights.
 """
 
 from collections.abc import Sequence
@@ -51,7 +51,7 @@ NO_RESIDUAL = 1e-10
 
 
 class Units(NamedTuple):
-    """What the engine's numbers are multiples of.
+    """The units in which the engine's numbers are expressed.
 
     Attributes
     ----------
@@ -96,12 +96,12 @@ class LinearFit:
 
     @property
     def eta(self) -> Array:
-        """Parameters of the residual shape (empty where residuals are alike)."""
+        """Parameters of the residual shape (empty for independent residuals of equal variance)."""
         return self.minimum.other
 
     @property
     def template(self) -> Template:
-        """Which entries of the factors are free; of reduced rank where the fit is singular."""
+        """The free entries of the factors, of reduced rank where the fit is singular."""
         return self.minimum.template
 
     @property
@@ -111,7 +111,7 @@ class LinearFit:
 
     @property
     def convergence(self) -> Convergence:
-        """How the optimiser got where it stopped."""
+        """How the optimiser ended."""
         return self.minimum.convergence
 
     @property
@@ -220,7 +220,7 @@ def fit_linear(
     Raises
     ------
     NotIdentifiedError
-        The fixed and random effects leave nothing to the residual.
+        The fixed and random effects leave no residual variation.
     """
     units = _units(design, known=known)
     problem = make_problem(design, units, reml=reml, known=known, shape=shape)

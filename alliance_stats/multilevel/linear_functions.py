@@ -9,11 +9,11 @@ another if it has the other's factors, more categorical ones besides, and the sa
 (SAS/STAT User's Guide, "The Four Types of Estimable Functions"). Type I tests each term given those
 before it, type II given all that do not contain it. Type III tests the functions of the
 coefficients that the data determine, that leave out every term which does not contain the term, and
-that are orthogonal to those of the terms which contain it, in columns with an indicator a level.
-Where every combination of levels occurs these are differences of equally weighted means of cells,
-at zero of the numeric predictors that the term interacts with, and the sum-to-zero coding would
-give them; they do not depend on the coding that was fitted. So does lmerTest (Kuznetsova, Brockhoff
-& Christensen 2017, doi:10.18637/jss.v082.i13).
+that are orthogonal to those of the terms which contain it, in columns with one indicator per level.
+Where every combination of levels occurs these are differences of equally weighted cell means, with
+numeric predictors that the term interacts with at zero, as sum-to-zero coding would give; they do
+not depend on the coding that was fitted. lmerTest does the same (Kuznetsova, Brockhoff &
+Christensen 2017, doi:10.18637/jss.v082.i13).
 """
 
 from dataclasses import dataclass
@@ -67,7 +67,7 @@ DEPENDENT = 1e-10
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LinearEstimates:
-    """Estimates of m linear functions; NaN where the data do not determine one.
+    """Estimates of m linear functions; NaN where one is not estimable.
 
     Attributes
     ----------
@@ -99,7 +99,7 @@ class LinearEstimates:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Inference:
-    """A fit's coefficients with what is needed to judge any linear function of them.
+    """A fit's coefficients with what is needed for inference on any linear function of them.
 
     Attributes
     ----------
@@ -150,7 +150,7 @@ class Inference:
         return self.method.df(C if isinstance(self.method, ClusterRobust) else self._working(C))
 
     def estimable(self, L: Array) -> npt.NDArray[np.bool_]:
-        """Tell for each row of `L` whether the data determine it.
+        """Return for each row of `L` whether it is estimable.
 
         They do when it is a combination of rows of the design, that is, when it vanishes on the
         design's null space (Searle 1971, Linear Models, section 5.4). A row of NaN is not.
@@ -162,14 +162,14 @@ class Inference:
         return np.asarray(np.isfinite(size) & (np.nan_to_num(off) <= ESTIMABLE * size))
 
     def joint_test(self, L: Array) -> FTest:
-        """Test that all rows of ``L beta`` that the data determine are zero."""
+        """Test that all estimable rows of ``L beta`` are zero."""
         return self.f_test(L[self.estimable(L)][:, self.design.fixed.kept])
 
     def f_test(self, C: Array) -> FTest:
         """Test ``C beta = 0`` jointly, for functions of the estimated coefficients.
 
-        By the df method; with the normal one it is Wald's chi-squared divided by its degrees of
-        freedom, and ``df2`` is infinite.
+        Uses the df method; with the normal one the statistic is Wald's chi-squared divided by its
+        degrees of freedom, and ``df2`` is infinite.
         """
         if isinstance(self.method, Satterthwaite | KenwardRoger):
             scaled = self.design.fixed.R @ self.beta / self.sigma
@@ -191,7 +191,7 @@ class Inference:
         """Lengths of all fixed columns, and combinations of them that are zero in every row used.
 
         An aliased column is ``X[:, kept] a``, so the combination is ``(-a, 1)``; with columns at
-        unit length, judging a function by it does not depend on units.
+        unit length, the check does not depend on units.
         """
         X = all_fixed_columns(self.design, self.design.frame)
         kept = self.design.fixed.kept
@@ -330,7 +330,7 @@ def anova_table(
 
 
 def hypotheses(design: Design, kind: str) -> list[tuple[CodedTerm, Array]]:
-    """For each term but the constant, functions of the estimated coefficients to be zero."""
+    """For each term except the constant, functions of the coefficients that are zero under H0."""
     terms = [term for term in design.fixed.coding.terms if term.factors]
     if kind == "III":
         return _type_three(design, terms)
@@ -401,8 +401,8 @@ def _type_three(design: Design, terms: list[CodedTerm]) -> list[tuple[CodedTerm,
 def _versus_first(rows: Array) -> Array:
     """Return what combines rows so that each compares one level with the first.
 
-    They span the same space, and F is the same; Satterthwaite's df of several functions at once
-    depend on which of its bases is taken. This is that of treatment coding, as in lmerTest.
+    They span the same space, and F is the same; Satterthwaite's df of several functions jointly
+    depend on the choice of basis. This is that of treatment coding, as in lmerTest.
     """
     pivots: list[int] = []
     found = np.empty((0, len(rows)))

@@ -1,4 +1,4 @@
-"""What one asks of a fitted linear mixed model."""
+"""The fitted linear mixed model and its results."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -48,7 +48,7 @@ class LinearMixedModel:
     Attributes
     ----------
     fit
-        What was read, the criterion and its minimum; everything here is a question to it.
+        What was read, the criterion and its minimum; everything here is derived from it.
     """
 
     fit: LinearFit
@@ -84,7 +84,7 @@ class LinearMixedModel:
 
     @property
     def convergence(self) -> Convergence:
-        """How the optimiser got where it stopped."""
+        """How the optimiser ended."""
         return self.fit.convergence
 
     @property
@@ -138,11 +138,11 @@ class LinearMixedModel:
         Parameters
         ----------
         kind
-            ``"III"`` (default, as lmerTest): each term given all others, means of cells weighing
-            alike; does not depend on the coding of factors. ``"II"``: each term given all that do
+            ``"III"`` (default, as lmerTest): each term given all others, cell means weighted
+            equally; does not depend on the coding of factors. ``"II"``: each term given all that do
             not contain it. ``"I"``: each term given those before it (as ``anova(lm)`` in R).
-            ``"marginal"``: all coefficients of the term are zero as they were coded; with
-            treatment coding and an interaction, a main effect is then the effect at the reference.
+            ``"marginal"``: all coefficients of the term are zero as they were coded; with treatment
+            coding and an interaction, a main effect is then the effect at the reference.
         df_method
             As in :meth:`tidy`.
 
@@ -150,7 +150,7 @@ class LinearMixedModel:
         -------
         DataFrame
             ``term, statistic`` (F), ``df1, df2, p_value, method`` (which type, which df). A term
-            that the data do not determine at all is left out.
+            that is not estimable at all is left out.
         """
         check_choice(kind, KINDS, name="kind")
         return anova_table(self.fit, kind=kind, df_method=df_method)
@@ -170,21 +170,21 @@ class LinearMixedModel:
         Parameters
         ----------
         newdata
-            Rows with the predictors; at the conditional level with the grouping columns too.
+            Rows with the predictors and, at the conditional level, the grouping columns.
         level
             ``"population"``: over units (``X beta``). ``"conditional"``: for the units of the fit
             (``X beta + Z b``).
         interval
-            ``"confidence"`` for the expected outcome, ``"prediction"`` for a new observation
-            (of a new unit at the population level; residual weight 1, or with known variances the
-            true effect without sampling error; normal quantiles, theta
-            taken as known). At the conditional level both take theta as known.
+            ``"confidence"`` for the expected outcome, ``"prediction"`` for a new observation (of a
+            new unit at the population level; with residual weight 1 or, with known variances, the
+            true effect without sampling error; normal quantiles, theta taken as known). At the
+            conditional level both take theta as known.
         new_units
-            What becomes, at the conditional level, of a unit that the fit has not seen:
-            ``"refuse"``, or ``"average"``: its own effects are taken as zero (those of the levels
-            above as predicted, where these are known), and intervals hold their variance.
+            How to treat, at the conditional level, a unit that was not in the fit: ``"refuse"``, or
+            ``"average"``: its own effects are set to zero (those of known higher-level units to
+            their predictions), and intervals include their variance.
         df_method
-            Of the population-level confidence interval.
+            Method for the population-level confidence interval.
         conf_level
             Coverage of the interval.
 
@@ -219,13 +219,13 @@ class LinearMixedModel:
         return augmented(self.fit)
 
     def design_matrix(self) -> pd.DataFrame:
-        """Return the columns of the fixed effects by name, a row for each row used."""
+        """Return the columns of the fixed effects by name, one row per row used."""
         return self.design.matrix()
 
     def residuals(
         self, kind: Literal["conditional", "marginal", "standardised"] = "conditional"
     ) -> pd.Series:
-        """Return the outcome minus what is fitted with, or without, the random effects.
+        """Return the outcome minus its fitted value, with or without the random effects.
 
         ``"standardised"``: the conditional ones over their SDs.
         """
@@ -234,7 +234,7 @@ class LinearMixedModel:
         return self.augment()[column]
 
     def cooks_distance(self, cluster: str) -> pd.DataFrame:
-        """Return how far the coefficients move when a cluster is left out, theta held.
+        """Return how far the coefficients move when a cluster is left out, with theta held fixed.
 
         Parameters
         ----------
@@ -244,14 +244,14 @@ class LinearMixedModel:
         Returns
         -------
         DataFrame
-            ``group, level, n, cooks_distance``, a row per cluster. The distance is
+            ``group, level, n, cooks_distance``, one row per cluster. The distance is
             ``d' V(beta)^-1 d / p`` for the change ``d`` (Demidenko & Stukel 2005,
             doi:10.1002/sim.1974).
         """
         return cooks_distances(self.fit, cluster)
 
     def simulate(self, seed: Seed, *, n: int = 1) -> pd.DataFrame:
-        """Draw new outcomes for the rows used, new random effects each time: (rows, n)."""
+        """Draw new outcomes for the rows used, with new random effects each time: (rows, n)."""
         if n < 1:
             raise ValueError(f"n must be a number of outcomes to draw, at least 1; got {n}.")
         rng = np.random.default_rng(seed)
@@ -261,8 +261,8 @@ class LinearMixedModel:
     def refit(self, y: npt.ArrayLike) -> "LinearMixedModel":
         """Fit the same model to another outcome of the same rows, from the present theta.
 
-        A Series must have the index of the rows used (as :meth:`simulate` gives it); an array
-        stands in their order.
+        A Series must have the index of the rows used (as :meth:`simulate` gives it); an array is in
+        their order.
         """
         if isinstance(y, pd.Series) and not y.index.equals(self.design.index):
             raise DataError(
@@ -297,24 +297,24 @@ class LinearMixedModel:
             effects with their conditional SDs (given theta and beta, as lme4's ``condVar``).
         df_method
             ``"satterthwaite"`` (as lmerTest), ``"kenward-roger"`` (as pbkrtest; it corrects the
-            standard errors too, and needs a REML fit), or ``"normal"`` (infinite df). On a
-            boundary (singular) fit Satterthwaite's method is that of the model without what is at
-            zero, and Kenward and Roger's goes on counting it as estimated: with few units far
-            fewer df, and the safer test (see the page on lmm).
+            standard errors too, and needs a REML fit), or ``"normal"`` (infinite df). For a
+            boundary (singular) fit Satterthwaite's method is that of the model without the terms at
+            zero, while Kenward and Roger's still counts them as estimated: with few units far fewer
+            df, and the safer test (see the page on lmm).
         vcov
             ``CR2("therapist")`` for cluster-robust standard errors with their own Satterthwaite
             df (Pustejovsky & Tipton 2018) in place of `df_method`; for ``effects="fixed"``.
         ci_method
-            ``"wald"``; ``"profile"`` (see :func:`~alliance_stats.multilevel.profile`; ML
-            for coefficients, the fit's own likelihood for SDs and correlations); ``"bootstrap"``
+            ``"wald"``; ``"profile"`` (see :func:`~alliance_stats.multilevel.profile`; ML for
+            coefficients, the fit's own likelihood for SDs and correlations); ``"bootstrap"``
             (parametric, percentile, 1,000 draws from `seed`). SDs and correlations have no Wald
-            interval, predicted random effects no other. The limits replace the Wald limits and
-            the test stays Satterthwaite's, so that neither goes with Kenward-Roger or CR2, whose
-            standard errors answer another question: that is refused.
+            interval, predicted random effects no other. The limits replace the Wald limits and the
+            test stays Satterthwaite's, so that neither goes with Kenward-Roger or CR2, whose
+            standard errors are not comparable: that is refused.
         conf_level
             Coverage of the intervals.
         seed
-            Of the bootstrap.
+            Seed of the bootstrap.
 
         Returns
         -------
@@ -359,7 +359,7 @@ class LinearMixedModel:
     def account(
         self, *, df_method: DfMethod = "satterthwaite", conf_level: float = 0.95
     ) -> Account:
-        """Return what the model says, as data; `df_method` and `conf_level` as in `tidy`."""
+        """Return the model's results as data; `df_method` and `conf_level` as in `tidy`."""
         check_choice(df_method, tuple(DF_WORDS), name="df_method")
         return linear_account(self.fit, df_method=df_method, conf_level=conf_level)
 
@@ -368,9 +368,9 @@ class LinearMixedModel:
 
 
 def require_linear(model: object, *, asked: str, fitted: str = "lmm") -> None:
-    """Refuse what is no linear mixed model.
+    """Refuse anything but a linear mixed model.
 
-    The message begins with what was `asked`, and says by what a model of use is `fitted`.
+    The message begins with what was `asked` and names the function that fits a suitable model.
     """
     if isinstance(model, LinearMixedModel):
         return

@@ -1,4 +1,4 @@
-"""Location-scale models: what moves the mean, and what moves the spread within units."""
+"""Location-scale models: predictors of the mean and of the spread within units."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -47,7 +47,7 @@ class LocationScaleModel:
     Attributes
     ----------
     design
-        What was read of the mean.
+        Design of the mean model.
     scale
         How the columns of the log SD are coded.
     minimum
@@ -55,7 +55,7 @@ class LocationScaleModel:
     unit
         The engine's unit of the outcome.
     varying
-        Whether units differ in their spread.
+        Whether the spread varies between units.
     scale_text
         The formula of the log SD.
     """
@@ -76,7 +76,7 @@ class LocationScaleModel:
 
     @property
     def _sizes(self) -> tuple[int, int]:
-        """How many coefficients the mean has, and the log SD."""
+        """Numbers of coefficients of the mean and of the log SD."""
         return len(self.design.fixed.kept), len(self.scale.names)
 
     @property
@@ -92,8 +92,8 @@ class LocationScaleModel:
         DataFrame
             ``effect`` (``location``: the mean, in units of the outcome; ``scale``: the log of the
             SD within units), ``term, estimate, std_error, statistic, df, p_value, conf_low,
-            conf_high`` (Wald), and ``ratio, ratio_low, ratio_high``: of a scale term the ratio of
-            SDs per unit of the predictor, of its constant the SD itself.
+            conf_high`` (Wald), and ``ratio, ratio_low, ratio_high``: for a scale term the ratio of
+            SDs per unit of the predictor, for its constant the SD itself.
         """
         check_conf_level(conf_level)
         p, q = self._sizes
@@ -142,9 +142,9 @@ class LocationScaleModel:
         -------
         DataFrame
             ``term``: ``sd__(Intercept)`` (of the units' means, in units of the outcome),
-            ``sd__log_sd`` (of their log SDs: exp of it is the ratio of SDs of a unit one SD above
-            the middle) and ``cor__(Intercept).log_sd``; ``estimate, conf_low, conf_high`` (Wald, on
-            the scales of logarithms and of the inverse hyperbolic tangent).
+            ``sd__log_sd`` (of their log SDs: its exponential is the SD ratio for a unit one SD
+            above the middle) and ``cor__(Intercept).log_sd``; ``estimate, conf_low, conf_high``
+            (Wald, on the scales of logarithms and of the inverse hyperbolic tangent).
         """
         check_conf_level(conf_level)
         p, q = self._sizes
@@ -284,13 +284,13 @@ def location_scale(
     Parameters
     ----------
     formula
-        Of the mean, with one random intercept: ``"alliance ~ session + (1 | person)"``.
+        Formula of the mean, with one random intercept: ``"alliance ~ session + (1 | person)"``.
     data
         One row per observation. Rows in which a needed column is missing are set aside.
     scale
         Right-hand side of the log SD within units: ``"session + role"``.
     varying
-        Whether each unit has a spread of its own beyond that: a normal random effect on the log SD,
+        Whether spread also varies between units beyond that: a normal random effect on the log SD,
         correlated with the intercept.
 
     Returns
@@ -303,7 +303,7 @@ def location_scale(
     FormulaError
         A formula without exactly one random intercept, or with an offset.
     NotIdentifiedError
-        Columns of `scale` that depend on one another, or a likelihood that is flat.
+        Linearly dependent columns of `scale`, or a flat likelihood.
 
     Notes
     -----

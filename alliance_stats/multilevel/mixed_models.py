@@ -65,13 +65,13 @@ def lmm(
     Parameters
     ----------
     formula
-        lme4's language: ``"alliance ~ session + role + (1 | therapist/family/person)"``. Random
-        terms ``(1 | a/b)``, ``(1 + x | g)``, ``(1 + x || g)``, ``(0 + x | g)``, ``(1 | a:b)``,
-        nested or crossed. ``+ - * : / ^ %in%`` are R's; a formula evaluates named transforms of
-        columns only (``C``, ``I``, ``log``, ``sqrt``, ``scale``, ``poly``, ``bs``, ``cr``, ...),
-        ``^`` is power, ``offset(x)`` enters with coefficient 1. What ``scale``, ``poly`` and
-        splines learn (mean, SD, knots) they learn, as in R, from all rows in which their column
-        is there, also those set aside for another. Any other name goes between back-ticks.
+        lme4's syntax: ``"alliance ~ session + role + (1 | therapist/family/person)"``. Random terms
+        ``(1 | a/b)``, ``(1 + x | g)``, ``(1 + x || g)``, ``(0 + x | g)``, ``(1 | a:b)``, nested or
+        crossed. ``+ - * : / ^ %in%`` are R's; a formula evaluates named transforms of columns only
+        (``C``, ``I``, ``log``, ``sqrt``, ``scale``, ``poly``, ``bs``, ``cr``, ...), ``^`` is power,
+        ``offset(x)`` enters with coefficient 1. As in R, ``scale``, ``poly`` and splines take their
+        mean, SD or knots from all rows in which their column is not missing, including rows set
+        aside for another column. Any other name goes between back-ticks.
     data
         One row per observation. Rows in which a needed column is missing are set aside and counted
         in ``result.rows``.
@@ -80,18 +80,18 @@ def lmm(
     weights
         Column of precision weights as in lme4: row i has residual variance ``sigma^2 / w_i``.
     residual
-        How residuals differ and hang together, alone or in a list. SDs: ``VarianceBy("role")``, an
-        SD a stratum; ``VariancePower("dose")`` or ``VarianceExponential("dose")``. Correlation
-        within units, the same as those of a random term or lying within them:
-        ``Unstructured("session", within="person")`` (an SD a visit, a correlation a pair; without
-        random terms the mixed model for repeated measures of trials),
-        ``Toeplitz("session", within="person")``, ``CompoundSymmetry(within="person")``,
-        ``AR1("session", within="person")``, ``CAR1("time", within="person")``. With one of these
-        the formula may do without a random term; ``[Toeplitz(...), VarianceBy("session")]`` is the
-        heterogeneous form.
+        Structure of residual SDs and correlations, singly or in a list. SDs:
+        ``VarianceBy("role")``, one SD per stratum; ``VariancePower("dose")`` or
+        ``VarianceExponential("dose")``. Correlation within units, the same as those of a random
+        term or lying within them: ``Unstructured("session", within="person")`` (one SD per visit
+        and one correlation per pair; without random terms, the mixed model for repeated measures
+        used in trials), ``Toeplitz("session", within="person")``,
+        ``CompoundSymmetry(within="person")``, ``AR1("session", within="person")``, ``CAR1("time",
+        within="person")``. With one of these the formula needs no random term;
+        ``[Toeplitz(...), VarianceBy("session")]`` is the heterogeneous form.
     known_variance
         Column of known sampling variances (meta-analysis); the residual variance is then not
-        estimated. Not together with `weights`.
+        estimated. Cannot be combined with `weights`.
 
     Returns
     -------
@@ -104,7 +104,7 @@ def lmm(
         The formula cannot be read, has no random term, or names an unknown column.
     DataError
         No usable row, an infinite or non-numeric outcome, weights that are not positive, dates or
-        lists among the predictors, a `residual` that is no structure.
+        lists among the predictors, a `residual` that is not a residual structure.
     NotIdentifiedError
         A constant outcome, a factor with one level, a grouping with one unit, as many random
         effects as rows.
@@ -115,7 +115,7 @@ def lmm(
     each unit and ``e`` of variance ``sigma^2``. The (restricted) likelihood is that of lme4 (Bates,
     Maechler, Bolker & Walker 2015, doi:10.18637/jss.v067.i01), minimised over unbounded theta by
     L-BFGS with analytic gradients. Linearly dependent fixed columns are dropped as in R (the first
-    of a set stays) and reported with NaN estimates.
+    of a set is kept) and reported with NaN estimates.
 
     Examples
     --------
@@ -173,7 +173,7 @@ def glmm(
     Parameters
     ----------
     formula
-        lme4's language, as in :func:`~alliance_stats.multilevel.mixed_models`:
+        lme4's syntax, as in :func:`~alliance_stats.multilevel.mixed_models`:
         ``"event ~ session + alliance + (1 | therapist/family)"``. Successes and failures are
         a pair on the left: ``"cbind(kept, missed) ~ ..."``.
     data
@@ -181,29 +181,30 @@ def glmm(
         in ``result.rows``.
     family
         ``"binomial"``: the outcome is 0/1, or a count of successes (or their share) with `weights`
-        as trials. ``"beta-binomial"``: the same, where trials of a row hang together, of variance
+        as trials. ``"beta-binomial"``: the same with correlated trials within a row, with variance
         ``n p (1 - p) (phi + n) / (phi + 1)``. ``"poisson"``: counts. ``"negative binomial"``:
-        counts of variance ``mu + mu^2 / theta``; ``"linear negative binomial"``: of
+        counts with variance ``mu + mu^2 / theta``; ``"linear negative binomial"``: with variance
         ``mu (1 + phi)``. ``"truncated poisson"``, ``"truncated negative binomial"``, ``"truncated
-        linear negative binomial"``: counts of at least 1, where zeros are not seen; coefficients
-        are of the rate with zeros included, means and predictions of what is seen.
-        ``"gamma"``: times and amounts above 0, of variance ``mu^2 / nu``. ``"beta"``: shares
-        strictly between 0 and 1, of variance ``mu (1 - mu) / (1 + phi)``.
+        linear negative binomial"``: counts of at least 1, where zeros are not observed;
+        coefficients refer to the rate with zeros included, means and predictions to the observed
+        counts. ``"gamma"``: times and amounts above 0, with variance ``mu^2 / nu``. ``"beta"``:
+        proportions strictly between 0 and 1, with variance ``mu (1 - mu) / (1 + phi)``.
     link
         Binomial ``"logit"`` (default), ``"cloglog"`` (log hazards of grouped survival times) or
         ``"probit"``; beta and beta-binomial ``"logit"``; counts and gamma ``"log"``.
     nodes
-        1 for the Laplace approximation; more for adaptive Gauss-Hermite quadrature with so many
-        nodes an effect, which corrects what Laplace gets wrong for small units with few events: for
-        one or two random effects (9 nodes or more) of one grouping factor, or one of each of two
-        nested ones. ``"enough"`` raises them until the log-likelihood stands to within 0.0001.
+        1 for the Laplace approximation; more for adaptive Gauss-Hermite quadrature with that many
+        nodes per effect, which corrects the error of Laplace's approximation for small units with
+        few events; available for one or two random effects (9 nodes or more) of one grouping
+        factor, or one for each of two nested ones. ``"enough"`` adds nodes until the log-likelihood
+        is stable to within 0.0001.
     weights
         Column of trials of a binomial or beta-binomial outcome.
     offset
         Column added to the linear predictor (log exposure of a rate).
     dispersion
-        What the logarithm of theta, phi or nu depends on: ``"~ role"``. Estimated together with all
-        else, where the family has one.
+        Predictors of the logarithm of theta, phi or nu: ``"~ role"``. Estimated jointly with all
+        other parameters, where the family has one.
 
     Returns
     -------
@@ -216,15 +217,15 @@ def glmm(
     FormulaError
         The formula cannot be read, has no random term, or names an unknown column.
     DataError
-        No usable row, an outcome that the family cannot have (counts with decimals, a share of 0
-        or 1), trials that are fewer than successes.
+        No usable row, an outcome that the family cannot have (counts with decimals, a proportion of
+        0 or 1), fewer trials than successes.
     NotIdentifiedError
-        An outcome that never varies; separation (the fixed effects, or a group in them, tell the
+        An outcome that never varies; separation (the fixed effects, or a group in them, predict the
         outcome without error); a random term whose units have one 0/1 row each or never vary
-        within; a random-effects SD that runs away; a dispersion that does so in some rows only.
+        within; a random-effects SD that diverges; a dispersion that diverges in some rows only.
     ValueError
-        A family or link that does not exist; ``nodes`` where it is not defined; a
-        `dispersion` of a family that has none.
+        A family or link that does not exist; ``nodes`` where it is not defined; a `dispersion` for
+        a family that has none.
 
     Notes
     -----
@@ -235,8 +236,8 @@ def glmm(
     Maechler, Bolker & Walker 2015, doi:10.18637/jss.v067.i01; Pinheiro & Chao 2006,
     doi:10.1198/106186006X96962 (quadrature).
 
-    Dispersions are those of glmmTMB. Where theta runs to infinity (phi to 0) the counts scatter no
-    more than Poisson's: the Poisson model is then fitted, and ``notes`` say so.
+    Dispersions are those of glmmTMB. Where theta tends to infinity (phi to 0) the counts are not
+    overdispersed: the Poisson model is then fitted, as reported in ``notes``.
 
     Examples
     --------
@@ -306,30 +307,31 @@ def ordinal(
     nominal: str | None = None,
     nodes: int | Literal["enough"] = 1,
 ) -> OrdinalMixedModel:
-    """Fit a cumulative link mixed model to ratings in steps.
+    """Fit a cumulative link mixed model to ordinal ratings.
 
     Parameters
     ----------
     formula
-        lme4's language: ``"rating ~ session + role + (1 | therapist/family/person)"``; several
+        lme4's syntax: ``"rating ~ session + role + (1 | therapist/family/person)"``; several
         terms, nested or crossed, with slopes. Thresholds take the place of the intercept.
     data
-        One row per rating. The outcome is an ordered categorical, or numbers whose order is that of
-        the steps; what they are apart does not matter.
+        One row per rating. The outcome is an ordered categorical, or numbers in the order of the
+        steps; the distances between them do not matter.
     link
         ``"logit"`` (proportional odds), ``"probit"`` or ``"cloglog"`` (proportional hazards of
         stopping at a step).
     thresholds
-        ``"flexible"``: each its own. ``"symmetric"``: as far above the middle as below it.
-        ``"equidistant"``: the same distance between all.
+        ``"flexible"``: unrestricted. ``"symmetric"``: at equal distances above and below the
+        middle. ``"equidistant"``: equally spaced.
     nominal
         Terms of the formula whose effect differs from threshold to threshold (partial proportional
-        odds): ``"~ role"``. Whether it does says :meth:`OrdinalMixedModel.proportional_odds`.
+        odds): ``"~ role"``. :meth:`OrdinalMixedModel.proportional_odds` tests whether it does.
     nodes
-        1 for the Laplace approximation; more for adaptive Gauss-Hermite quadrature with so many
-        nodes an effect, which corrects what Laplace gets wrong for small units with few events: for
-        one or two random effects (9 nodes or more) of one grouping factor, or one of each of two
-        nested ones. ``"enough"`` raises them until the log-likelihood stands to within 0.0001.
+        1 for the Laplace approximation; more for adaptive Gauss-Hermite quadrature with that many
+        nodes per effect, which corrects the error of Laplace's approximation for small units with
+        few events; available for one or two random effects (9 nodes or more) of one grouping
+        factor, or one for each of two nested ones. ``"enough"`` adds nodes until the log-likelihood
+        is stable to within 0.0001.
 
     Returns
     -------
@@ -341,18 +343,18 @@ def ordinal(
     FormulaError
         The formula cannot be read, has no random term or no intercept.
     DataError
-        Categories without an order, text, an outcome of two steps or of too many values.
+        Unordered categories, text, an outcome with only two steps or too many values.
     NotIdentifiedError
-        An outcome that never varies, units of one row, predictors that tell steps without error, a
-        random-effects SD that runs away.
+        An outcome that never varies, units of one row, predictors that predict steps without error,
+        a random-effects SD that diverges.
 
     Notes
     -----
     ``P(y <= j) = F(t_j - X beta - Z b)`` with b normal (McCullagh 1980,
     doi:10.1111/j.2517-6161.1980.tb01109.x; Hedeker & Gibbons 1994, doi:10.2307/2533433). The
     likelihood is the Laplace approximation, on the observed information, minimised over thresholds,
-    coefficients and covariances together; standard errors are from the Hessian in all of them. A
-    step that no row has is kept out of the fit and said in ``notes``.
+    coefficients and covariances together; standard errors come from the Hessian in all of them. A
+    step with no rows is left out of the fit and reported in ``notes``.
 
     Examples
     --------

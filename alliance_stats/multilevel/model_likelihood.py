@@ -1,4 +1,4 @@
-"""What is needed to compare models by their likelihoods, whatever kind of model they are."""
+"""What is needed to compare models of any kind by their likelihoods."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,18 +32,18 @@ class ModelLikelihood:
     log_lik, n_parameters, n
         Log-likelihood, how many parameters it has, and the n of its BIC.
     columns
-        (n, p) its columns, by whose span models are told to be nested.
+        Its columns, (n, p), whose span determines whether models are nested.
     outcome
-        What was observed, which models that are compared have to share.
+        The observed outcome, which compared models must share.
     n_boundary
         Parameters at their limit that `n_parameters` leaves out (sessions with a hazard of exactly
-        0 or 1): counted only beside a model without them.
+        0 or 1): counted only in comparison with a model without them.
     n_variances
         Variances of random effects among the parameters.
     offset
-        (n,) what was added to the linear predictors as it is; None without.
+        The offset added to the linear predictors, (n,); None without one.
     refusal
-        Why likelihoods of this model cannot be compared by a test; empty where they can.
+        Why likelihoods of this model cannot be compared by a test; empty if they can.
     rows
         The row ledger.
     """
@@ -64,7 +64,7 @@ class ModelLikelihood:
 
 @runtime_checkable
 class HasLikelihood(Protocol):
-    """A model that says what a comparison needs."""
+    """A model that provides what a comparison needs."""
 
     def likelihood(self) -> ModelLikelihood:
         """Return what a comparison of models needs."""
@@ -86,8 +86,8 @@ def refer_ratio(
     Raises
     ------
     DataError
-        Other rows or outcomes, models that are not nested or of which neither is larger, and
-        models whose likelihood is not that of their rows.
+        Different rows or outcomes, models that are not nested or of the same size, and models whose
+        likelihood is not that of their rows.
     """
     _comparable([one, other])
     for model in (one, other):
@@ -122,7 +122,7 @@ def refer_ratio(
 
 
 def side_by_side(models: Sequence[ModelLikelihood]) -> pd.DataFrame:
-    """Return a row per model, best AIC first; see :func:`compare_models`."""
+    """Return one row per model, best AIC first; see :func:`compare_models`."""
     _comparable(models)
     counted = np.array(_parameters(models))
     log_lik = np.array([model.log_lik for model in models])

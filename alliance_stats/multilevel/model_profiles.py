@@ -36,18 +36,18 @@ SMALL_SHARE = 0.05
 
 
 class Curve(NamedTuple):
-    """How the deviance rises along one parameter.
+    """The rise in deviance along one parameter.
 
     Attributes
     ----------
     rise
-        Value -> rise in deviance, all others minimised.
+        Value -> rise in deviance, minimised over all other parameters.
     low, high
         The range of values that it can take.
     unit
         Its own scale, for steps.
     furthest
-        Distance from zero beyond which there is no end to speak of.
+        Distance from zero beyond which a limit counts as infinite.
     """
 
     rise: Callable[[float], float]
@@ -68,7 +68,7 @@ class Profile:
     estimates
         The parameters at the minimum, indexed by name.
     curves
-        For each parameter, how the deviance rises along it.
+        For each parameter, the rise in deviance along it.
     rows
         The fit's row ledger.
     """
@@ -85,7 +85,7 @@ class Profile:
         return np.array([self.curves[term].rise(float(value)) for value in values])
 
     def tidy(self, *, conf_level: float = 0.95) -> pd.DataFrame:
-        """Return ``term, estimate, conf_low, conf_high, method``, a row per parameter."""
+        """Return ``term, estimate, conf_low, conf_high, method``, one row per parameter."""
         bound = float(stats.chi2.ppf(check_conf_level(conf_level), 1))
         ends = [
             [
@@ -122,7 +122,7 @@ class Profile:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Nothing to know beforehand: a fit that had not converged has no profile."""
+        """Return no notes: a fit that did not converge has no profile."""
         return ()
 
     def account(self, *, conf_level: float = 0.95) -> Account:
@@ -256,7 +256,7 @@ def _random_rise(fit: LinearFit, index: int, value: float) -> float:
 
 
 def _own_scales(fit: LinearFit, values: Array) -> Array:
-    """Size of each SD, or of what would tell beside the residual where it is about zero."""
+    """Size of each SD, or a size detectable beside the residual where it is about zero."""
     telling = []
     for grouping in fit.design.groupings:
         for basis in grouping.terms:
@@ -300,11 +300,11 @@ def _coefficient_rise(fit: LinearFit, column: int, value: float) -> float:
 def profile_shares(fit: LinearFit) -> Profile:
     """Profile each level's share of the variance, the residual's last.
 
-    With relative variances ``w_j = theta_j^2`` and ``S`` their sum, level j holds ``w_j / (1 + S)``
-    and the residual ``1 / (1 + S)``. A share s of level j is held by
-    ``w_j = s / (1 - s) (1 + S_-j)`` with the other variances free, one of the residual by
-    ``S = (1 - s) / s`` with the proportions free. The deviance is already profiled over the
-    coefficients and sigma, so only those are left to minimise.
+    With relative variances ``w_j = theta_j^2`` and ``S`` their sum, level j has the share ``w_j /
+    (1 + S)`` and the residual ``1 / (1 + S)``. A share s of level j is held by ``w_j = s / (1 - s)
+    (1 + S_-j)`` with the other variances free, one of the residual by ``S = (1 - s) / s`` with the
+    proportions free. The deviance is already profiled over the coefficients and sigma, so only
+    those are left to minimise.
 
     Raises
     ------
@@ -332,7 +332,7 @@ def profile_shares(fit: LinearFit) -> Profile:
 
 @named
 def _share_rise(fit: LinearFit, unit: Array, sds: Array, place: int, share: float) -> float:
-    """Rise in deviance with one share held: that of level `place`, or the residual's after all."""
+    """Rise in deviance with one share held: that of level `place`, or last the residual's."""
     k = len(sds)
     held = place if place < k else int(sds.argmax())
     free = np.delete(np.arange(k), held)

@@ -1,4 +1,4 @@
-"""What a fit says of itself: the one-row table of a fit, and its account."""
+"""The one-row table of a fit, and its account."""
 
 from collections.abc import Sequence
 
@@ -90,7 +90,7 @@ _DF_SOURCES = {
 
 
 def linear_account(fit: LinearFit, *, df_method: str, conf_level: float) -> Account:
-    """Return what the model says: coefficients, random effects, sizes, likelihood."""
+    """Return the model's coefficients, random effects, sizes and likelihood."""
     table = fixed_table(fit, df_method=df_method, conf_level=conf_level)
     fitted = "Restricted log" if fit.problem.reml else "Log"
     return _account(
@@ -105,7 +105,7 @@ def linear_account(fit: LinearFit, *, df_method: str, conf_level: float) -> Acco
 
 
 def generalized_account(fit: GeneralizedFit, *, conf_level: float) -> Account:
-    """Return what the model says: coefficients, random effects, sizes, likelihood."""
+    """Return the model's coefficients, random effects, sizes and likelihood."""
     table = _with_ratios(fixed_table(fit, conf_level=conf_level))
     method = f"{generalized_method(fit)}, Wald z tests"
     ratio = link_words(fit.family.link, fit.family.support).ratio or ""
@@ -202,7 +202,7 @@ def generalized_method(fit: GeneralizedFit) -> str:
 
 
 def generalized_notes(fit: GeneralizedFit) -> tuple[str, ...]:
-    """Say what a reader must know before any number."""
+    """Return the notes to read before any number."""
     found = []
     if not fit.convergence.converged:
         found.append(f"NOT CONVERGED: {fit.convergence.message} Do not use these numbers.")
@@ -220,7 +220,7 @@ def generalized_notes(fit: GeneralizedFit) -> tuple[str, ...]:
 
 
 def linear_notes(fit: LinearFit) -> tuple[str, ...]:
-    """Say what a reader must know before any number."""
+    """Return the notes to read before any number."""
     found = []
     if not fit.convergence.converged:
         found.append(

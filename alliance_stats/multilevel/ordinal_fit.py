@@ -1,4 +1,4 @@
-"""A fitted mixed model of ratings in steps as a record, and what cannot be fitted."""
+"""A fitted mixed model of ordinal ratings as a record, and what cannot be fitted."""
 
 from collections.abc import Hashable
 from dataclasses import dataclass, replace
@@ -45,9 +45,9 @@ class OrdinalFit(GeneralizedFit):
     Attributes
     ----------
     steps
-        Labels of the steps that were rated, lowest first.
+        Labels of the steps used, lowest first.
     unused
-        Labels of steps that no row used has.
+        Labels of steps without a row.
     kind
         ``"flexible"``, ``"symmetric"`` or ``"equidistant"`` thresholds.
     J
@@ -143,7 +143,7 @@ def read_steps(data: pd.DataFrame, response: Hashable) -> tuple[Array, tuple[Has
     Raises
     ------
     DataError
-        Categories without an order, text, or more values than a scale of steps has.
+        Unordered categories, text, or more values than an ordinal scale has.
     """
     column = data[response]
     if isinstance(column.dtype, pd.CategoricalDtype):
@@ -180,7 +180,7 @@ def fit_ordinal(
     nodes: int | str = 1,
     nominal: str | None = None,
 ) -> OrdinalFit:
-    """Check what was rated, fit, and look at what came out."""
+    """Check the ratings, fit, and check the result."""
     data = check_frame(data)
     parsed = bound_formula(parse_formula(formula), list(data.columns))
     response = next((c for c in data.columns if str(c) == parsed.response), None)
@@ -221,12 +221,12 @@ def fit_steps(
     nodes: int,
     nominal: tuple[int, ...] = (),
 ) -> OrdinalFit:
-    """Fit a design whose outcome counts the steps that were rated from 0.
+    """Fit a design whose outcome numbers the steps from 0.
 
     Raises
     ------
     NotIdentifiedError
-        A step that no row has (its thresholds would be one), a random-effects SD that runs away.
+        A step without a row (its thresholds would coincide), a random-effects SD that diverges.
     """
     rated = np.bincount(design.y.astype(np.int64), minlength=len(steps)) > 0
     if not rated.all():
@@ -272,7 +272,7 @@ def fit_steps(
 
 
 def _is_suspicious(fit: OrdinalFit) -> bool:
-    """Whether the ends of the scale lie far apart, or next to nothing is known of an effect."""
+    """Whether the ends of the scale lie far apart, or an effect is hardly identified."""
     if max(np.ptp(fit.fixed_part), np.abs(fit.thresholds).max()) > FAR:
         return True
     sizes = np.abs(fit.design.X).max(axis=0)
@@ -319,7 +319,7 @@ def nominal_columns(design: Design, nominal: str | None, kind: str) -> tuple[int
 
 
 def threshold_basis(n: int, kind: str) -> Array:
-    """Return what makes thresholds of their parameters: (n, m).
+    """Return the matrix from parameters to thresholds: (n, m).
 
     Equidistant: the first threshold and the distance. Symmetric: the middle and the distances from
     it of thresholds on both sides.

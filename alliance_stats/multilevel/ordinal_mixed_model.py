@@ -1,4 +1,4 @@
-"""Mixed models of ratings in steps: cumulative link models with random effects."""
+"""Mixed models of ordinal ratings: cumulative link models with random effects."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -53,7 +53,7 @@ RARE = 0.01
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class OrdinalMixedModel:
-    """A fitted mixed model of ratings in steps, made by :func:`~alliance_stats.multilevel.ordinal`.
+    """A fitted mixed model of ordinal ratings, made by :func:`~alliance_stats.multilevel.ordinal`.
 
     Attributes
     ----------
@@ -87,19 +87,19 @@ class OrdinalMixedModel:
 
     @property
     def scores(self) -> Array:
-        """Number of each step: its own, or from 1 where labels are no numbers."""
+        """Score of each step: its numeric label, or counted from 1 if labels are not numeric."""
         steps = self.fit.steps
         numeric = all(isinstance(s, int | float) and not isinstance(s, bool) for s in steps)
         return np.array(steps if numeric else range(1, len(steps) + 1), dtype=np.float64)
 
     @property
     def family(self) -> Family:
-        """The family with its link; ratings in steps have probabilities, no mean of a family."""
+        """The family with its link; ordinal ratings have probabilities rather than a mean."""
         return self.fit.family
 
     @property
     def offset(self) -> None:
-        """None: an offset stands in the formula."""
+        """None: an offset is given in the formula."""
         return
 
     @property
@@ -110,7 +110,7 @@ class OrdinalMixedModel:
 
     @property
     def convergence(self) -> Convergence:
-        """How the optimiser got where it stopped."""
+        """How the optimiser ended."""
         return self.fit.convergence
 
     @property
@@ -148,22 +148,24 @@ class OrdinalMixedModel:
         ]
 
     def proportional_odds(self) -> pd.DataFrame:
-        """Test, term by term, whether its effect is the same at every threshold.
+        """Test for each term whether its effect is the same at every threshold.
 
         The model is refitted with an effect of the term on each threshold (Brant 1990,
-        doi:10.2307/2532457, tests the same by separate binary models; here by likelihood ratio).
+        doi:10.2307/2532457, uses separate binary models for the same test; here it is a likelihood
+        ratio test).
 
         Returns
         -------
         DataFrame
-            ``term, statistic, df, p_value, method``, a row per term that has one effect. NaN where
-            thresholds would cross or a step has no rows in a cell, so that there is no such fit.
+            ``term, statistic, df, p_value, method``, one row per term that has one effect. NaN
+            where there is no such fit because thresholds would cross or a step has no rows in a
+            cell.
         """
         return proportionality_table(self.fit)
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What to know before any number: no convergence, a boundary, steps hardly rated."""
+        """What to know before any number: no convergence, a boundary, rarely used steps."""
         fit, notes = self.fit, []
         if not fit.convergence.converged:
             notes.append(f"NOT CONVERGED: {fit.convergence.message} Do not use these numbers.")
@@ -239,7 +241,7 @@ class OrdinalMixedModel:
         )
 
     def design_matrix(self) -> pd.DataFrame:
-        """Return the columns of the fixed effects by name, a row for each row used."""
+        """Return the columns of the fixed effects by name, one row per row used."""
         return self.design.matrix()
 
     def random_effects(self) -> pd.DataFrame:
@@ -305,7 +307,7 @@ class OrdinalMixedModel:
         return tidy_frame(effect=effects, **{name: table[name].to_numpy() for name in table})
 
     def _robust(self, vcov: CR2) -> tuple[Array, Array]:
-        """Return covariance and df of the coefficients over clusters, NaN of aliased ones."""
+        """Return cluster-robust covariance and df of the coefficients, NaN for aliased ones."""
         if self.fit.nominal:
             raise NotIdentifiedError(
                 "vcov=CR2(...) is offered where every term has one effect for all thresholds; fit "
@@ -350,19 +352,19 @@ class OrdinalMixedModel:
         Parameters
         ----------
         newdata
-            Rows with the predictors; at the conditional level with the grouping columns too.
+            Rows with the predictors and, at the conditional level, the grouping columns.
         level
             ``"population"``: the mean over units, random effects integrated out. ``"typical"``: a
             unit whose random effects are zero. ``"conditional"``: the units of the fit.
         new_units
-            Of units that the fit has not seen, at the conditional level: ``"refuse"``, or
-            ``"average"`` over what such a unit's effects may be (those of larger units that are
-            known stay).
+            For units that were not in the fit, at the conditional level: ``"refuse"``, or
+            ``"average"`` over the distribution of such a unit's effects (those of known larger
+            units are kept).
 
         Returns
         -------
         DataFrame
-            A column for each step, rows as in `newdata`, each summing to 1.
+            One column per step, rows as in `newdata`, each row summing to 1.
         """
         check_choice(level, ("population", "typical", "conditional"), name="level")
         check_choice(new_units, ("refuse", "average"), name="new_units")
@@ -381,7 +383,7 @@ class OrdinalMixedModel:
         conf_level: float = 0.95,
         new_units: Literal["refuse", "average"] = "refuse",
     ) -> pd.DataFrame:
-        """Return the probability of each step with its interval, a row for each row and step.
+        """Return the probability of each step with its interval, one row per row and step.
 
         `level` and `new_units` are as in :meth:`predict`.
 
@@ -390,8 +392,9 @@ class OrdinalMixedModel:
         DataFrame
             The columns of `newdata`, ``step, estimate, std_error, conf_low, conf_high``: by the
             delta method, symmetric on the logit scale, random-effects variances taken as known. At
-            the conditional level the interval is of the unit's own probabilities, its effects'
-            uncertainty included; of an unknown unit it holds the probabilities of one such unit.
+            the conditional level the interval is for the unit's own probabilities, including the
+            uncertainty of its effects; for an unknown unit it is for the probabilities of one such
+            unit.
         """
         check_choice(level, ("population", "typical", "conditional"), name="level")
         check_choice(new_units, ("refuse", "average"), name="new_units")
@@ -400,7 +403,7 @@ class OrdinalMixedModel:
         )
 
     def account(self, *, conf_level: float = 0.95) -> Account:
-        """Return what the model says, as data; `conf_level` as in `tidy`."""
+        """Return the model's results as data; `conf_level` as in `tidy`."""
         fit, table = self.fit, self.tidy(conf_level=conf_level)
         name = RATIOS.get(fit.family.link)
         also = {}

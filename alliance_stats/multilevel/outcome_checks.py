@@ -1,4 +1,4 @@
-"""Outcomes that a family cannot have, units of which nothing can be told, integrals too many."""
+"""Outcomes impossible for a family, uninformative units, and too many integrals."""
 
 import numpy as np
 import numpy.typing as npt
@@ -31,7 +31,7 @@ LEAST_OF_TWO = 9
 
 
 def successes_of(design: Design, trials: Array, weights: str) -> Array:
-    """Return successes among trials, of shares too: an outcome that is nowhere above 1.
+    """Return successes among trials, also from proportions: an outcome nowhere above 1.
 
     Raises
     ------
@@ -117,8 +117,8 @@ def _refuse(design: Design, bad: npt.NDArray[np.bool_], what: str) -> None:
 def check_units_vary(design: Design, family: Family, trials: Array) -> None:
     """Refuse units whose effect and whose rows' own randomness are the same thing.
 
-    Those are units of one row each, with a 0/1 outcome or a dispersion. Where no unit of a 0/1
-    outcome varies within, the likelihood rises without end as the variance does.
+    Those are units of one row each, with a 0/1 outcome or a dispersion. Where no unit's 0/1 outcome
+    varies within the unit, the likelihood increases with the variance without limit.
     """
     yes_or_no = family.name == "binomial" and not (trials > 1).any()
     if not yes_or_no and family.dispersion is None:
@@ -145,7 +145,7 @@ def check_units_vary(design: Design, family: Family, trials: Array) -> None:
 
 
 def check_not_runaway(design: Design, fit: Minimum, nodes: int) -> None:
-    """Refuse a random-effects SD that no population has on the scale of a link."""
+    """Refuse an implausibly large random-effects SD on the scale of a link."""
     if nodes > 1:
         way_out = ""
     elif can_be_integrated(design):
@@ -177,7 +177,7 @@ def check_not_runaway(design: Design, fit: Minimum, nodes: int) -> None:
 
 
 def check_nodes(design: Design, nodes: int) -> None:
-    """Refuse quadrature of more than two effects that hang together, or of crossed factors."""
+    """Refuse quadrature of more than two correlated effects, or of crossed factors."""
     if not isinstance(nodes, int) or not 1 <= nodes <= MOST_NODES:
         raise ValueError(f"nodes must be a whole number from 1 to {MOST_NODES}; got {nodes!r}.")
     if not can_be_integrated(design):

@@ -160,9 +160,9 @@ def residual_values(fit: LinearFit) -> tuple[list[str], list[str | None], list[f
 
 
 def named_parameters(fit: Fit) -> dict[str, float]:
-    """SDs, correlations and what residuals have, named ``group|term`` or with a stratum.
+    """SDs, correlations and residual parameters, named ``group|term`` or with a stratum.
 
-    Of a generalized model also the log dispersion's coefficients, ``dispersion|(Intercept)``.
+    For a generalized model also the log dispersion's coefficients, ``dispersion|(Intercept)``.
     """
     values = {}
     for grouping, covariance in zip(fit.design.groupings, fit.covariances, strict=True):
@@ -280,7 +280,7 @@ def ran_vals_table(fit: Fit, *, conf_level: float) -> pd.DataFrame:
 
 
 def boundary_sentences(groupings: Sequence[Grouping], template: Template) -> list[str]:
-    """Say, term by term, what sits on its boundary."""
+    """Say for each term what is on its boundary."""
     sentences = []
     ranks = [rank for ranks in template.ranks for rank in ranks]
     bases = [(g.name, basis) for g in groupings for basis in g.terms]
@@ -300,14 +300,14 @@ def boundary_sentences(groupings: Sequence[Grouping], template: Template) -> lis
 
 
 def all_coefficients(design: Design, values: Array) -> Array:
-    """Put values of the estimated coefficients among all; NaN for aliased ones."""
+    """Place the estimated coefficients among all coefficients, with NaN for aliased ones."""
     found = np.full(len(design.fixed.names), np.nan)
     found[design.fixed.kept] = values
     return found
 
 
 def coefficients(inference: Inference) -> Coefficients:
-    """Return all coefficients, NaN where other columns determine one."""
+    """Return all coefficients, NaN for aliased ones."""
     design = inference.design
     names, kept = design.fixed.names, design.fixed.kept
     vcov = np.full((len(names), len(names)), np.nan)

@@ -1,4 +1,4 @@
-"""What a fit expects: fitted values, predictions with intervals, residuals, new outcomes."""
+"""Fitted values, predictions with intervals, residuals and simulated outcomes of a fit."""
 
 from collections.abc import Callable
 
@@ -218,7 +218,7 @@ def _generalized_variance(fit: GeneralizedFit, rows: NewRows) -> Array:
 
 
 def unknown_variance(fit: GeneralizedFit, rows: NewRows) -> Array:
-    """Variance that the effects of units unknown to the fit bring in, (n,)."""
+    """Variance contributed by the effects of units that were not in the fit, (n,)."""
     found = np.zeros(len(rows.X))
     for covariance, Z, units in zip(fit.covariances, rows.Z, rows.units, strict=True):
         found += (units < 0) * np.einsum("ni,ij,nj->n", Z, covariance, Z)
@@ -239,7 +239,7 @@ def _whitener(fit: LinearFit) -> Callable[[Array], Array]:
 
 
 def spread(Z: Array, units: npt.NDArray[np.int64], n_units: int) -> Array:
-    """Spherical random-effects columns, one block a unit: (n, q * units)."""
+    """Spherical random-effects columns, one block per unit: (n, q * units)."""
     q, n = Z.shape
     out = np.zeros((n, n_units, q))
     for j in range(q):
@@ -258,7 +258,7 @@ def population_mean(family: Family, eta: Array, sd: Array) -> tuple[Array, Array
     family
         Family and link.
     eta, sd
-        Linear predictor and SD of what is random in it.
+        Linear predictor and SD of its random part.
 
     Returns
     -------
@@ -329,7 +329,7 @@ def linear_predictors(fit: GeneralizedFit, newdata: pd.DataFrame) -> pd.DataFram
 def step_predictors(
     fit: GeneralizedFit, newdata: pd.DataFrame, *, level: str, new_units: str = "refuse"
 ) -> tuple[Array, Array, Array]:
-    """Return predictors of new rows, the SD of what is random in them, and the fixed columns.
+    """Return predictors of new rows, the SD of their random part, and the fixed columns.
 
     At the conditional level the units' effects are added, and the SD is that of unknown units.
     """
@@ -403,7 +403,7 @@ def _fixed_part(fit: GeneralizedFit, rows: NewRows, newdata: pd.DataFrame) -> Ar
 
 
 def _unit_part(fit: GeneralizedFit, rows: NewRows) -> Array:
-    """Return what the predicted effects of the rows' units add to the linear predictor."""
+    """Return the contribution of the units' predicted effects to the linear predictor."""
     parts = [
         np.einsum("nq,qn->n", Z, np.where(units >= 0, b[:, units], 0.0))
         for b, Z, units in zip(effects_as_given(fit), rows.Z, rows.units, strict=True)

@@ -1,4 +1,4 @@
-"""The same model once more: on a new outcome, on an outcome drawn from the fit, on some rows."""
+"""Refits of a model: to a new outcome, to an outcome drawn from the fit, to some rows."""
 
 from dataclasses import replace
 
@@ -54,7 +54,7 @@ def refit_without(fit: Fit, kept: npt.NDArray[np.bool_]) -> Fit:
     Raises
     ------
     numpy.linalg.LinAlgError
-        If the rows left do not determine every coefficient.
+        If the remaining rows do not determine every coefficient.
     """
     if isinstance(fit, LinearFit):
         return refitted_without(fit, kept)

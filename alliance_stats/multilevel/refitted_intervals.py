@@ -65,12 +65,12 @@ class Bootstrap:
     observed
         The statistics of the data, by name.
     draws
-        A row per simulated data set, a column per statistic.
+        One row per simulated data set, one column per statistic.
     n_singular
-        How many refits ended on a boundary (they count like the others).
+        Number of refits that ended on a boundary (counted like the others).
     n_unconverged
-        How many refits stopped before their optimum (they count like the others, and
-        ``summary()`` opens with them).
+        Number of refits that did not converge (counted like the others; ``summary()`` opens with
+        them).
     rows
         The fit's row ledger.
     """
@@ -90,8 +90,8 @@ class Bootstrap:
         -------
         DataFrame
             ``term, estimate, std_error`` (SD of the draws), ``bias`` (their mean minus the
-            estimate), ``conf_low, conf_high`` (percentile interval), ``n_resamples`` (those in
-            which the statistic is defined: a correlation is not where a variance is zero) and
+            estimate), ``conf_low, conf_high`` (percentile interval), ``n_resamples`` (draws in
+            which the statistic is defined: a correlation is undefined where a variance is zero) and
             ``note``.
         """
         alpha = 1.0 - check_conf_level(conf_level)
@@ -110,7 +110,7 @@ class Bootstrap:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What to know before reading: refits that did not converge, numbers that do not exist."""
+        """What to know before reading: refits that did not converge, undefined statistics."""
         n = len(self.draws)
         found = []
         if self.n_unconverged:
@@ -178,7 +178,7 @@ class Bootstrap:
 def all_parameters(fit: Fit) -> dict[str, float]:
     """Return every coefficient, SD and correlation, named ``term`` or ``group|term``.
 
-    Of ratings in steps the thresholds too, of other families the log dispersion's coefficients.
+    For ordinal models also the thresholds, for other families the log dispersion's coefficients.
     """
     design = fit.design
     names = [design.fixed.names[i] for i in design.fixed.kept]
@@ -204,7 +204,7 @@ def bootstrap_fit(
     workers: int | None = None,
     progress: bool = False,
 ) -> Bootstrap:
-    """Simulate from a fit, refit, and keep a measure each time.
+    """Simulate from a fit, refit, and record a measure each time.
 
     See :func:`~alliance_stats.multilevel.parametric_bootstrap`.
     """
@@ -224,7 +224,7 @@ class Redrawn(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Refit:
-    """Draws an outcome, refits and measures; a class can be sent to workers."""
+    """Draws an outcome, refits and measures; a class, so that it can be pickled."""
 
     fit: Fit
     measure: Measure
@@ -249,7 +249,7 @@ def redraw(
     workers: int | None = None,
     progress: bool = False,
 ) -> Bootstrap:
-    """Draw many times, each with a random stream of its own.
+    """Draw many times, each with its own random stream.
 
     Parameters
     ----------
@@ -316,7 +316,7 @@ def _of(count: int, n: int, what: str) -> str:
 def check_one_inference(
     effects: str, ci_method: str, *, vcov: CR2 | None, df_method: str | None = None
 ) -> None:
-    """Refuse a row whose test and whose interval would rest on different inferences."""
+    """Refuse a row whose test and interval would use different methods."""
     if vcov is not None and not isinstance(vcov, CR2):
         raise ValueError(f"vcov takes CR2('therapist'), naming the cluster; got {vcov!r}.")
     if vcov is not None and effects != "fixed":
@@ -367,7 +367,7 @@ def with_intervals(
 
 
 def _warn(draws: Bootstrap, notes: pd.Series) -> None:
-    """Say what a frame of estimates has no column for."""
+    """Warn about what a frame of estimates has no column for."""
     if draws.n_unconverged:
         warnings.warn(draws.notes[0], ConvergenceWarning, stacklevel=5)
     for term, note in notes[notes != ""].items():

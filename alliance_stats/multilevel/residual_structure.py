@@ -96,7 +96,7 @@ def _strata(columns: tuple[str, ...], used: pd.DataFrame, name: str) -> Strata:
 
 
 def _correlation(structure: Correlated, design: Design, used: pd.DataFrame) -> Correlation:
-    """Find the unit and the place in it of each row, and what correlates them."""
+    """Find each row's unit and position in it, and the correlation structure."""
     name = type(structure).__name__
     units = _units(structure, design, used)
     if isinstance(structure, CompoundSymmetry):
@@ -173,7 +173,7 @@ def _times(structure: AR1 | CAR1 | Toeplitz, used: pd.DataFrame) -> Array:
 def _order_of_times(
     structure: AR1 | CAR1 | Toeplitz | Unstructured, units: Index, times: Array, used: pd.DataFrame
 ) -> tuple[Index, npt.NDArray[np.bool_]]:
-    """Sort the rows by unit and time, and say which follow one of the same unit."""
+    """Sort the rows by unit and time, and mark those that follow another of the same unit."""
     order = np.lexsort([times, units])
     same = np.r_[False, units[order][1:] == units[order][:-1]]
     twice = same & np.r_[False, times[order][1:] == times[order][:-1]]
@@ -190,7 +190,7 @@ def _order_of_times(
 def _check_visits(
     structure: Unstructured, units: Index, visits: Index, names: Sequence[str]
 ) -> None:
-    """Refuse visits of which no unit has both, or more than a correlation each is a model for."""
+    """Refuse pairs of visits that no unit has, or too many visits for a correlation per pair."""
     T = len(names)
     if T > MOST_VISITS:
         raise DataError(

@@ -1,12 +1,12 @@
-"""Separation: fixed effects that tell the outcome without error have no finite estimate.
+"""Separation: fixed effects that predict the outcome without error have no finite estimate.
 
 A direction ``d`` of the coefficients separates if no row's likelihood falls along it and some row's
 rises: ``x'd >= 0`` where every trial succeeded, ``<= 0`` where none did, ``= 0`` otherwise (for
 counts: ``<= 0`` where the count is 0, else ``= 0``), not all equal to 0 (Albert & Anderson 1984,
 doi:10.1093/biomet/71.1.1; for counts Correia, Guimaraes & Zylkin 2019, arXiv:1903.01633). Whether
 there is one does not depend on the random effects. A linear programme decides (Konis 2007, DPhil
-thesis, University of Oxford); it is asked only where a fit without random effects leaves a
-direction about which next to nothing is known.
+thesis, University of Oxford); it is run only where a fit without random effects leaves a direction
+that is hardly identified.
 """
 
 import numpy as np
@@ -59,8 +59,8 @@ def check_steps_not_separated(
     """Raise, naming the terms, if the steps of a rating are separated.
 
     A row in step k says that its predictor lies above threshold k - 1 and below threshold k, and
-    nothing else: two outcomes of yes and no, of which a direction in the coefficients and the
-    thresholds may tell all without error.
+    nothing else: two binary outcomes, all of which a direction in the coefficients and thresholds
+    may predict without error.
 
     Parameters
     ----------
@@ -106,7 +106,7 @@ def _is_suspicious(problem: GeneralizedProblem, eta: Array) -> bool:
 def _separating_direction(X: Array, all_hit: np.ndarray, none_hit: np.ndarray) -> Array | None:
     """Find a direction by linear programming; ``None`` if there is none.
 
-    Rows that are alike count once, and columns are scaled to at most 1.
+    Identical rows count once, and columns are scaled to at most 1.
     """
     scale = np.abs(X).max(axis=0)
     scale = np.where(scale > 0.0, scale, 1.0)

@@ -55,7 +55,7 @@ def below_slopes(fit: OrdinalFit, X: Array, slope: Array) -> Array:
 
 
 def unit_covariance(fit: OrdinalFit, newdata: pd.DataFrame, slopes: Array, slope: Array) -> Array:
-    """Covariance of the errors of P(y <= j) at predicted effects, a block a new row: (n, J, J).
+    """Covariance of the errors of P(y <= j) at predicted effects, one block per row: (n, J, J).
 
     Thresholds, coefficients and effects have jointly the information of the rows at the mode, and
     effects that of their distribution besides; the variances are taken as known (as for a linear

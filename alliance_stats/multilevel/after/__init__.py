@@ -1,1 +1,1 @@
-"""What one asks of a fitted model: means, contrasts, slopes, regions, tests, shares."""
+"""What can be computed from a fitted model: means, contrasts, slopes, regions, tests, shares."""

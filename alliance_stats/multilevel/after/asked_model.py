@@ -1,4 +1,4 @@
-"""What a fitted model must offer to be asked for means, contrasts, slopes, regions and R2."""
+"""The interface a fitted model needs for means, contrasts, slopes, regions and R2."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ __all__ = [
 
 
 class FittedModel(Protocol):
-    """What a model must offer to be asked anything after its fit."""
+    """The interface a model needs for any computation after its fit."""
 
     @property
     def design(self) -> Design:
@@ -56,7 +56,7 @@ class FittedModel(Protocol):
 
     @property
     def convergence(self) -> Convergence:
-        """How the optimiser got where it stopped."""
+        """How the optimiser ended."""
         ...
 
     def vcov(self) -> pd.DataFrame:
@@ -85,7 +85,7 @@ class GeneralizedModel(FittedModel, Protocol):
 
 @runtime_checkable
 class JudgesItself(Protocol):
-    """A fitted model with errors of its own: a cluster-robust regression, one brought here.
+    """A fitted model with its own standard errors: cluster-robust regression or an imported fit.
 
     If its expected response is not its linear predictor, ``link`` is a :class:`Link`.
     """
@@ -106,9 +106,9 @@ class Link:
     mean, mean_slope
         ``eta`` -> expected response, and its derivative.
     ratio
-        What ``exp`` of a difference in ``eta`` is (``"odds ratio"``); ``None`` if nothing.
+        What ``exp`` of a difference in ``eta`` is (``"odds ratio"``), or ``None``.
     called
-        What ``eta`` is, where that is not said by the link alone.
+        The name of ``eta``, where the link alone does not determine it.
     """
 
     name: str
@@ -119,7 +119,7 @@ class Link:
 
     @property
     def scale(self) -> str:
-        """What ``eta`` is: ``"log odds"``; that of the link's name where it has no word."""
+        """The name of ``eta``, e.g. ``"log odds"``; the name of the link if it has none."""
         words = LINK_WORDS.get(self.name)
         return self.called or (self.name if words is None else words.scale)
 
@@ -146,15 +146,16 @@ IMPLIED = {"logit": np.pi**2 / 3.0, "probit": 1.0, "cloglog": np.pi**2 / 6.0}
 def implied_variance(model: GeneralizedModel) -> float:
     """Return the variance of a row on the scale of the link.
 
-    For a yes or no it is that of the latent residual. With a log link it is ``log(1 + V / mu^2)``
-    for the family's variance V at the outcome's mean mu: Poisson counts have ``log(1 + 1 / mu)``,
-    negative binomial ones ``log(1 + 1 / mu + 1 / theta)``, gamma times ``log(1 + 1 / nu)``
+    For a binary outcome it is that of the latent residual. With a log link it is ``log(1 + V /
+    mu^2)`` for the family's variance V at the outcome's mean mu: Poisson counts have ``log(1 + 1 /
+    mu)``, negative binomial ones ``log(1 + 1 / mu + 1 / theta)``, gamma times ``log(1 + 1 / nu)``
     (Nakagawa, Johnson & Schielzeth 2017, doi:10.1098/rsif.2017.0213).
 
     Raises
     ------
     NotIdentifiedError
-        A family of which no such variance is agreed upon, or a dispersion that differs by rows.
+        A family with no agreed definition of this variance, or a dispersion that varies across
+        rows.
     """
     family, fit = model.family, _fit_of(model)
     if isinstance(fit, OrdinalFit) and fit.nominal:
@@ -180,9 +181,9 @@ def implied_variance(model: GeneralizedModel) -> float:
 
 
 def require_fitted(model: object) -> None:
-    """Refuse what was not fitted by ``lmm``, ``glmm`` or ``regression``, nor brought here.
+    """Refuse anything but a fit of ``lmm``, ``glmm`` or ``regression`` or an imported model.
 
-    A brought model of which nothing can be asked says why when its design is wanted.
+    An imported model that does not support this gives the reason when its design is accessed.
     """
     if isinstance(_fit_of(model), OrdinalFit):
         raise DataError(
@@ -196,7 +197,7 @@ def require_fitted(model: object) -> None:
 
 
 def caveats(model: FittedModel) -> tuple[str, ...]:
-    """Say what every reader of this model's numbers must know first."""
+    """Return the caveats that apply to all of this model's results."""
     if model.convergence.converged:
         return ()
     return ("NOT CONVERGED: the fit stopped before its optimum; do not use these numbers.",)

@@ -1,4 +1,4 @@
-"""Which mixture of chi-squared distributions a test of variances is referred to.
+"""The mixture of chi-squared distributions to which a test of variances is referred.
 
 Under the null hypothesis the estimates are, for many units, those of a normal draw brought to the
 nearest point of a cone: what the larger model adds to a term's covariances may be any matrix, its
@@ -77,7 +77,7 @@ def chi_bar(small: LinearMixedModel, large: LinearMixedModel, df: int) -> ChiBar
     small, large
         The fits; their residuals have the same structure.
     df
-        Parameters that the larger one has more; beside those of its covariances they are free.
+        Number of additional parameters in the larger model; those other than covariances are free.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Comparisons on the response scale: what a predictor changes in the expected outcome."""
+"""Comparisons on the response scale: how a predictor changes the expected outcome."""
 
 import itertools
 from collections.abc import Hashable, Sequence
@@ -126,7 +126,7 @@ class Comparisons:
         )
 
     def glance(self) -> pd.DataFrame:
-        """Return one row: what was compared, at which level, how uncertainty was got."""
+        """Return one row: what was compared, at which level, and how uncertainty was computed."""
         return pd.DataFrame(
             [
                 {
@@ -142,7 +142,7 @@ class Comparisons:
 
     @property
     def method(self) -> str:
-        """What was compared, at which level, and how uncertainty was got."""
+        """What was compared, at which level, and how uncertainty was computed."""
         sort = {"difference": "differences", "ratio": "ratios"}[self.scale]
         how = f"{self.draws.shape[1]} simulated draws" if self.draws.shape[1] else "delta method"
         linear = link_of(self.model).name == "identity"
@@ -205,23 +205,23 @@ def comparisons(
     variable
         A predictor of the fixed effects.
     values
-        ``(a, b)``: from a to b. By default every later level of a factor with its first, and for a
-        numeric predictor each row's own value with one unit more.
+        ``(a, b)``: from a to b. By default, each later level of a factor is compared with the
+        first, and a numeric predictor is raised by one unit from each row's own value.
     by
-        Columns of the model within whose groups one averages.
+        Columns of the model that define the groups within which to average.
     scale
         ``"difference"`` (b minus a) or ``"ratio"`` (b over a) of the averages.
     level
-        ``"population"``: random effects integrated out, as in ``glmm``'s predictions (what is seen
-        in the share of a population). ``"typical"``: random effects zero. No difference for a
-        linear model.
+        ``"population"``: random effects integrated out, as in ``glmm``'s predictions (what is
+        observed as a proportion in a population). ``"typical"``: random effects zero. No difference
+        for a linear model.
     df_method
         See :func:`estimated_means`.
     n_resamples
-        0 for the delta method; otherwise so many draws of the coefficients from their normal
-        distribution, needing a `seed`.
+        0 for the delta method; otherwise the number of draws of the coefficients from their normal
+        distribution, which requires a `seed`.
     seed
-        Of the simulation.
+        Seed of the simulation.
 
     Returns
     -------
@@ -235,16 +235,16 @@ def comparisons(
     DataError
         A value that the data do not have, or a ratio of averages that are not positive.
     NotIdentifiedError
-        Rows would be moved to combinations whose mean the data do not determine.
+        Rows would be moved to combinations whose mean cannot be estimated from the data.
     ValueError
         Draws without a seed, or fewer than 100 of them.
 
     Notes
     -----
-    The delta method takes the gradient of the averages by the coefficients (of the log for a
-    ratio; Oehlert 1992, doi:10.1080/00031305.1992.10475842). Variances of random effects are taken
-    as known in both methods, and the rows as given. A model with an offset is asked at each row's
-    own. For a discrete-time hazard this compares hazards of a session, not of a whole treatment.
+    The delta method takes the gradient of the averages by the coefficients (of the log for a ratio;
+    Oehlert 1992, doi:10.1080/00031305.1992.10475842). Variances of random effects are taken as
+    known in both methods, and the rows as given. In a model with an offset each row keeps its own.
+    For a discrete-time hazard this compares hazards of a session, not of a whole treatment.
 
     Examples
     --------
@@ -347,7 +347,7 @@ def _groups(frame: pd.DataFrame, by: tuple[str, ...]) -> list[tuple[dict[Hashabl
 def _check_estimable(
     inference: Inference, arms: list[ExpectedResponses], rows: Rows, variable: str, *, linear: bool
 ) -> None:
-    """Refuse rows whose mean is not determined; in a linear model only their average counts."""
+    """Refuse rows whose mean is not estimable; in a linear model only their average matters."""
     X = [arm.X[rows] for arm in arms]
     if linear:
         fine = bool(inference.estimable((X[1] - X[0]).mean(axis=0)[None]).all())

@@ -57,7 +57,7 @@ def coefficients_of(method: Method, labels: pd.DataFrame, reference: object) -> 
     method
         See :func:`~alliance_stats.multilevel.contrasts`.
     labels
-        A row per mean, a column per predictor shown.
+        One row per mean, one column per predictor shown.
     reference
         Level to compare with.
     """
@@ -101,9 +101,9 @@ def _versus(names: list[str], reference: object) -> dict[str, Array]:
 
 
 def _polynomial(values: pd.Series | None, k: int) -> dict[str, Array]:
-    """Orthogonal polynomials in a number's values, or in the places of levels.
+    """Orthogonal polynomials in a number's values, or in the positions of levels.
 
-    Whole numbers where there are some, as the printed tables have them.
+    In integers where possible, as in published tables.
     """
     if values is None:
         raise FormulaError(
@@ -180,7 +180,7 @@ def _custom(given: Mapping[str, Sequence[float]], names: list[str]) -> dict[str,
 def adjusted(
     how: str, part: pd.DataFrame, covariance: Array, conf_level: float
 ) -> tuple[Array, Array]:
-    """Return p-values and critical values of a family, each at its contrast's own df.
+    """Return p-values and critical values of a family, each with its contrast's own df.
 
     Parameters
     ----------

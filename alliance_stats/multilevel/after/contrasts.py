@@ -69,11 +69,11 @@ class Contrasts:
     labels
         What each contrast is: the columns of `by`, then ``contrast``.
     families
-        Row numbers of the contrasts that are adjusted together: one array a level of `by`.
+        Row numbers of the contrasts that are adjusted together: one array per level of `by`.
     estimates
         The contrasts on the scale of the linear predictor.
     adjust
-        How p-values and intervals honour the number of contrasts in a family.
+        How p-values and intervals account for the number of contrasts in a family.
     """
 
     means: EstimatedMeans | SimpleSlopes
@@ -96,7 +96,7 @@ class Contrasts:
 
     @property
     def not_estimable(self) -> pd.DataFrame:
-        """Contrasts that the data do not determine."""
+        """Contrasts that are not estimable from the data."""
         return self.labels[~self.estimates.estimable].reset_index(drop=True)
 
     def tidy(self, *, scale: Scale = "link", conf_level: float = 0.95) -> pd.DataFrame:
@@ -122,7 +122,7 @@ class Contrasts:
         Raises
         ------
         ValueError
-            If ratios are asked of a link whose differences are none.
+            If ratios are requested for a link whose differences do not exponentiate to ratios.
         """
         check_choice(scale, ("link", "ratio"), name="scale")
         check_conf_level(conf_level)
@@ -171,7 +171,7 @@ class Contrasts:
 
     @property
     def method(self) -> str:
-        """What was compared, on which scale, and how it was adjusted."""
+        """What was compared, on which scale, and with which adjustment."""
         link, by = link_of(self.means.model).name, self.by
         slopes = isinstance(self.means, SimpleSlopes)
         return (
@@ -251,14 +251,14 @@ def contrasts(
     method
         ``"pairwise"``: every mean minus every later one. ``"reference"``: every other mean minus
         the reference's. ``"consecutive"``: every mean minus the one before. ``"polynomial"``:
-        linear, quadratic, ... trends over the values of a number or the places of levels, in whole
-        numbers where there are some. A family for each predictor shown, as ``("pairwise",
+        linear, quadratic, ... trends over the values of a number or the positions of levels, in
+        integers where possible. One family per predictor shown, as in ``("pairwise",
         "polynomial")``: interaction contrasts, the products of both. Or a mapping name ->
         coefficients, one for each mean in the order of ``means.tidy()`` (within a level of `by`);
         those that do not sum to zero are allowed.
     by
-        Moderators of slopes within whose levels they are compared, ``"role"`` of
-        ``simple_slopes(model, "session", by=["arm", "role"])``; means have theirs from
+        Moderators of slopes within whose levels they are compared, such as ``"role"`` for
+        ``simple_slopes(model, "session", by=["arm", "role"])``; for means use
         ``estimated_means(by=...)``. Each level is a family.
     reference
         Level to compare with (a tuple where several predictors are shown); the first by default.
@@ -282,17 +282,17 @@ def contrasts(
     ------
     FormulaError
         A reference that is not among the means, families or coefficients that do not match them,
-        or Tukey's or Dunnett's distribution for other contrasts than theirs.
+        or Tukey's or Dunnett's method for contrasts it was not made for.
     DataError
         A single mean, or coefficients that are not finite.
     NotIdentifiedError
-        None of the contrasts is determined by the data.
+        None of the contrasts is estimable from the data.
 
     Notes
     -----
     Where the df differ between contrasts (Satterthwaite's and Kenward and Roger's do), each
     contrast's p-value and limits are taken from the joint distribution at its own df, as in R's
-    emmeans; emmeans rounds df to whole numbers for ``"mvt"``, here they stay as they are.
+    emmeans; emmeans rounds df to whole numbers for ``"mvt"``; here they are not rounded.
     A contrast can be estimable although its means are not.
 
     Examples
@@ -350,7 +350,7 @@ def contrasts(
 def _within(
     means: EstimatedMeans | SimpleSlopes, asked: str | Sequence[str]
 ) -> tuple[Hashable, ...]:
-    """Return the predictors within whose levels is compared."""
+    """Return the predictors within whose levels comparisons are made."""
     known = list(means.labels.columns)
     own = means.by if isinstance(means, EstimatedMeans) else ()
     more = (asked,) if isinstance(asked, str) else tuple(asked)
@@ -369,7 +369,7 @@ def _order(labels: pd.DataFrame, by: tuple[Hashable, ...]) -> Rows:
 
 
 def _check_budget(method: Method, adjust: Adjust, shown: pd.DataFrame, n_blocks: int) -> None:
-    """Refuse what would fill the memory, or take minutes, before it begins."""
+    """Refuse, before starting, what would exhaust memory or take minutes."""
     n = n_contrasts(method, [shown[column].nunique() for column in shown])
     if n * n_blocks > MOST_CONTRASTS:
         raise DataError(

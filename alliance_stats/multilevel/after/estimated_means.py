@@ -59,16 +59,16 @@ class EstimatedMeans:
     inference
         Its coefficients and df method.
     labels
-        What each mean is of: a column per predictor shown, those of `by` first.
+        What each mean refers to: one column per predictor shown, those of `by` first.
     by
-        The predictors within whose levels one compares.
+        The predictors within whose levels comparisons are made.
     estimates
         The means on the scale of the linear predictor.
     notes
         What to know before reading.
     spread
-        Of a linear mixed model the variance of a new observation of a new unit at each mean,
-        averaged as the mean is; NaN where residual variances differ or are known.
+        For a linear mixed model, the variance of a new observation of a new unit at each mean,
+        averaged in the same way as the mean; NaN where residual variances differ or are known.
     """
 
     model: FittedModel
@@ -88,7 +88,7 @@ class EstimatedMeans:
 
     @property
     def not_estimable(self) -> pd.DataFrame:
-        """Combinations whose mean the data do not determine."""
+        """Combinations whose mean is not estimable from the data."""
         return self.labels[~self.estimates.estimable].reset_index(drop=True)
 
     def tidy(self, *, scale: Scale = "link", conf_level: float = 0.95) -> pd.DataFrame:
@@ -99,12 +99,12 @@ class EstimatedMeans:
         scale
             ``"link"``: the scale of the linear predictor (that of the outcome for a linear model).
             ``"response"``: the expected response at random effects of zero; the limits are those of
-            the link scale transformed, the standard error is the delta method's.
-            ``"median"`` and ``"mean"``, of an outcome that the formula transforms (``log(y)``,
-            ``log2``, ``log10``, ``log1p``, ``sqrt``): back in its own units, the median of a new
-            observation of a new unit, and its mean, which holds half the variance of the random
-            effects and the residual besides: ``exp(eta + v / 2)`` for a logarithm, ``eta^2 + v``
-            for a root (normal on the model's scale; v taken as known in the standard error).
+            the link scale transformed, the standard error is the delta method's. ``"median"`` and
+            ``"mean"``, of an outcome that the formula transforms (``log(y)``, ``log2``, ``log10``,
+            ``log1p``, ``sqrt``): back in its own units, the median of a new observation of a new
+            unit, and its mean, which adds a term for the variance v of the random effects and the
+            residual: ``exp(eta + v / 2)`` for a logarithm, ``eta^2 + v`` for a root (normal on the
+            model's scale; v taken as known in the standard error).
         conf_level
             Coverage of each interval separately.
 
@@ -112,7 +112,7 @@ class EstimatedMeans:
         -------
         DataFrame
             The predictors shown, then ``estimate, std_error, df, conf_low, conf_high``. NaN where
-            the data do not determine the mean.
+            the mean is not estimable.
         """
         check_choice(scale, ("link", "response", "median", "mean"), name="scale")
         table = self.estimates.columns(conf_level=conf_level)
@@ -190,24 +190,24 @@ def estimated_means(
     model
         A fitted ``lmm`` or ``glmm``.
     variables
-        Predictors whose values are told apart; an empty sequence gives the overall mean.
+        Predictors with a separate mean at each value; an empty sequence gives the overall mean.
     by
-        Predictors within whose values one wants to compare.
+        Predictors within whose values comparisons are to be made.
     at
-        Predictor -> a value or several. Numeric predictors that are not named stand at their mean
-        over the rows used; numeric ones in `variables` or `by` need values here, unless the data
-        have just two.
+        Predictor -> one or more values. Numeric predictors that are not named are set to their mean
+        over the rows used; numeric ones in `variables` or `by` need values here, unless they take
+        only two in the data.
     weights
-        How to average over the factors that are not shown: ``"equal"`` (every combination of
-        levels alike, as if the design were balanced), ``"proportional"`` (by its frequency in the
-        rows used) or ``"cells"`` (by its frequency among the rows of the shown combination).
+        How to average over the factors that are not shown: ``"equal"`` (every combination of levels
+        equally, as if the design were balanced), ``"proportional"`` (by its frequency in the rows
+        used) or ``"cells"`` (by its frequency among the rows of the shown combination).
     df_method
         ``"satterthwaite"`` (default for a linear mixed model), ``"kenward-roger"`` or ``"normal"``.
 
     Returns
     -------
     EstimatedMeans
-        With ``tidy()``, ``glance()``, ``summary()``; ask :func:`contrasts` for differences.
+        With ``tidy()``, ``glance()``, ``summary()``; use :func:`contrasts` for differences.
 
     Raises
     ------
@@ -216,15 +216,16 @@ def estimated_means(
     DataError
         A level that the data do not have, or values that are not numbers.
     NotIdentifiedError
-        A numeric predictor with no values, or none of the means is determined by the data.
+        A numeric predictor with no values, or none of the means is estimable from the data.
 
     Notes
     -----
     A mean is ``L beta`` with L the average of the grid's rows (Searle, Speed & Milliken 1980,
     doi:10.1080/00031305.1980.10483031). Where an empty cell or an aliased column leaves L outside
     the row space of the design, the mean is not estimable: it is NaN in ``tidy()``, listed in
-    ``not_estimable``, and named first in ``summary()``. An offset stands at zero. As in R's
-    emmeans, except that a numeric predictor with two values stands at its mean unless it is shown.
+    ``not_estimable``, and named first in ``summary()``. An offset is set to zero. The method is
+    that of R's emmeans, except that a numeric predictor with two values is set to its mean unless
+    it is shown.
 
     Examples
     --------
@@ -339,7 +340,7 @@ def _on_response_scale(model: FittedModel, table: pd.DataFrame) -> pd.DataFrame:
 
 
 def offset_note(model: FittedModel) -> tuple[str, ...]:
-    """Say where the offset stands, for a model that has one."""
+    """State the value of the offset, for a model that has one."""
     if isinstance(model, GeneralizedModel) and model.offset is not None:
         return (f"The offset '{model.offset}' stands at 0: rates are per unit of exposure.",)
     if model.design.offset is not None:
@@ -348,7 +349,7 @@ def offset_note(model: FittedModel) -> tuple[str, ...]:
 
 
 def naming(labels: pd.DataFrame, what: str) -> list[str]:
-    """Say which combinations are not estimable; nothing where all are."""
+    """Say which combinations are not estimable; empty if all are."""
     if len(labels) == 0:
         return []
     named = "; ".join(
@@ -359,7 +360,7 @@ def naming(labels: pd.DataFrame, what: str) -> list[str]:
 
 
 def cell(value: object) -> str:
-    """Write a predictor's value for people: numbers without needless decimals."""
+    """Format a predictor's value for display: numbers without needless decimals."""
     if isinstance(value, float | np.floating):
         number = float(value)
         return str(int(number)) if number.is_integer() else format_number(number, 2)

@@ -1,4 +1,4 @@
-"""Expected responses averaged over rows, random effects integrated out or at zero."""
+"""Expected responses averaged over rows, with random effects integrated out or at zero."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -34,7 +34,7 @@ CHUNK = 2_000_000
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ExpectedResponses:
-    """What a model expects of rows, as a function of its coefficients.
+    """A model's expected responses for rows, as a function of its coefficients.
 
     Attributes
     ----------
@@ -75,7 +75,7 @@ class ExpectedResponses:
         return cls(X, kept, offset, link, model.family, _total_sd(model, frame))
 
     def mean_and_gradient(self, beta: Array, rows: Rows) -> tuple[float, Array]:
-        """Average the expected responses, and differentiate by all coefficients."""
+        """Average the expected responses, with derivatives by all coefficients."""
         X = self.X[rows]
         eta = X[:, self.kept] @ beta + self.offset[rows]
         mean, slope = (
@@ -98,7 +98,7 @@ class ExpectedResponses:
 
 
 def _averaged(family: Family, eta: Array, sd: Array) -> Array:
-    """Average over random effects at many predictors: rows of one SD share an interpolated curve.
+    """Average over random effects at many predictors; rows of equal SD share an interpolated curve.
 
     Cubic Hermite interpolation on steps h has an error of ``h^4 / 384`` fourth derivatives: 1e-9.
     """
@@ -121,7 +121,7 @@ def _averaged(family: Family, eta: Array, sd: Array) -> Array:
 
 
 def _total_sd(model: FittedModel, frame: pd.DataFrame) -> Array:
-    """SD of what is random in each row's linear predictor."""
+    """SD of the random part of each row's linear predictor."""
     total = np.zeros(len(frame))
     for grouping in model.design.groupings:
         Z = np.hstack([random_columns(basis, frame) for basis in grouping.terms])

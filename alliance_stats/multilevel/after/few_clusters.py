@@ -47,11 +47,11 @@ class WildBootstrap:
     terms
         The coefficients.
     sums
-        What each cluster adds to the normal equations.
+        Each cluster's contribution to the normal equations.
     weights
-        The weights of the clusters, a row per draw.
+        The weights of the clusters, one row per draw.
     kind
-        Which weights they are.
+        The kind of weights.
     """
 
     fit: LinearFit
@@ -74,7 +74,7 @@ class WildBootstrap:
         Returns
         -------
         DataFrame
-            ``term, estimate, std_error`` (cluster-robust, without small-sample factor),
+            ``term, estimate, std_error`` (cluster-robust, without a small-sample factor),
             ``statistic, p_value`` (bootstrap-t, the null hypothesis imposed), ``conf_low,
             conf_high`` (the values that the test does not reject; infinite where too few clusters
             reject none), in units of the outcome per unit of the predictor.
@@ -109,7 +109,7 @@ class WildBootstrap:
             }
 
     def _function(self, term: str) -> tuple[int, Array, float]:
-        """Place of a coefficient, the function of the working ones, and its value there at 0."""
+        """Position of a coefficient, the function of the working ones, and its value there at 0."""
         fixed = self.fit.design.fixed
         j = [fixed.names[i] for i in fixed.kept].index(term)
         c = linalg.solve_triangular(fixed.R.T, np.eye(len(fixed.kept))[j], lower=True)
@@ -129,7 +129,7 @@ class WildBootstrap:
 
     @property
     def method(self) -> str:
-        """What was drawn, how often, and of what."""
+        """What was drawn, how often, and from what."""
         return (
             f"wild cluster bootstrap-t over {plural(len(self.sums.A), self.cluster)}, "
             f"{format_count(len(self.weights))} draws of "
@@ -179,18 +179,18 @@ def wild_bootstrap(
     Parameters
     ----------
     model
-        A fitted ``lmm``; its covariance is the working one, held in all draws.
+        A fitted ``lmm``; its covariance is the working covariance, held fixed in all draws.
     cluster
-        A grouping factor of the model that contains every random effect, ``"therapist"``.
+        A grouping factor of the model that contains every random effect, such as ``"therapist"``.
     terms
-        Coefficients; all that are estimated by default.
+        Coefficients; by default all estimated ones.
     n_resamples
         Number of draws.
     seed
-        Of the weights.
+        Seed of the weights.
     weights
-        ``"rademacher"``: signs, all combinations each once where they are at most `n_resamples`;
-        ``"webb"``: six points, the default with fewer than 12 clusters.
+        ``"rademacher"``: random signs, or every combination once if there are no more than
+        `n_resamples`; ``"webb"``: six points, the default with fewer than 12 clusters.
 
     Returns
     -------
@@ -200,7 +200,7 @@ def wild_bootstrap(
     Raises
     ------
     DataError
-        A cluster that is no grouping factor, or that a random effect crosses.
+        A cluster that is not a grouping factor, or is crossed with a random effect.
     FormulaError
         A term that the model does not have.
     NotIdentifiedError
@@ -209,8 +209,8 @@ def wild_bootstrap(
     Notes
     -----
     The residuals of the model fitted under the null hypothesis are multiplied cluster by cluster;
-    t has a cluster-robust standard error in the data and in each draw (Cameron, Gelbach & Miller
-    2008, doi:10.1162/rest.90.3.414). Intervals hold the values that are not rejected. With very
+    t uses a cluster-robust standard error in the data and in each draw (Cameron, Gelbach & Miller
+    2008, doi:10.1162/rest.90.3.414). Intervals contain the values that are not rejected. With very
     few clusters that carry a predictor (two of fifteen therapists are trainees) the test rejects
     too rarely (MacKinnon & Webb 2018, doi:10.1111/ectj.12107).
 

@@ -1,8 +1,7 @@
-"""Shares of variance in yes/no outcomes, counts and hazards: on the link's scale and the outcome's.
+"""Shares of variance for binary outcomes, counts and hazards, on the link's and outcome's scales.
 
-A generalized model has no residual variance of its own: its shares need a scale, and the two that
-are in use give different numbers (Goldstein, Browne & Rasbash 2002,
-doi:10.1207/S15328031US0104_02).
+A generalized model has no residual variance of its own, so its shares depend on a scale; the two in
+use give different numbers (Goldstein, Browne & Rasbash 2002, doi:10.1207/S15328031US0104_02).
 """
 
 from collections.abc import Callable, Mapping
@@ -45,13 +44,13 @@ class LatentPartition:
     at
         Covariate values at which random slopes were evaluated.
     variances
-        Of each grouping factor on the scale of the link.
+        Variance of each grouping factor on the scale of the link.
     implied
         Variance that the family implies there for the residual.
     log_covariance
         Covariance of the logarithms of `variances`.
     observed
-        Shares of each grouping factor on the scale of the outcome.
+        Share of each grouping factor on the scale of the outcome.
     ci_method
         ``"profile"``, ``"wald"`` or None.
     """
@@ -273,8 +272,8 @@ def _observed(
 ) -> Array:
     """Return shares of the outcome's variance, averaged over the rows' fixed parts.
 
-    Larger units first: what a level adds to the variance of the expected outcome, over that of the
-    outcome, ``Var E(y|u) + E Var(y|u)``, by Gauss-Hermite quadrature.
+    Larger units first: each level's contribution to the variance of the expected outcome, divided
+    by that of the outcome, ``Var E(y|u) + E Var(y|u)``, by Gauss-Hermite quadrature.
     """
     order = np.argsort([len(g.labels) for g in model.design.groupings], kind="stable")
     eta = np.sort(model.fit.fixed_part)

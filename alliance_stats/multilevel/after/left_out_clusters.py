@@ -33,7 +33,7 @@ class LeaveOneOut:
     cluster
         What was left out.
     whole
-        The model of all rows: ``term, estimate, std_error, df``.
+        The model fitted to all rows: ``term, estimate, std_error, df``.
     fixed
         ``level, n, term, estimate, std_error, df`` of each refit.
     random
@@ -69,11 +69,11 @@ class LeaveOneOut:
         Returns
         -------
         DataFrame
-            ``level`` (who was left out), ``n`` (its rows), ``term, estimate, std_error, statistic,
-            df, p_value, conf_low, conf_high`` (Satterthwaite) of the model without it, and
-            ``change`` (that estimate minus the whole model's, in the whole model's standard
-            errors); of random effects ``level, n, group, term, estimate``. NaN where what is left
-            does not determine the coefficients.
+            ``level`` (the cluster left out), ``n`` (its rows), ``term, estimate, std_error,
+            statistic, df, p_value, conf_low, conf_high`` (Satterthwaite) of the model without it,
+            and ``change`` (that estimate minus the whole model's, in the whole model's standard
+            errors); for random effects ``level, n, group, term, estimate``. NaN where the remaining
+            rows do not determine the coefficients.
         """
         check_choice(effects, ("fixed", "ran_pars"), name="effects")
         check_conf_level(conf_level)
@@ -89,7 +89,7 @@ class LeaveOneOut:
         return pd.concat([own[["level", "n", "term"]], table], axis=1)
 
     def glance(self) -> pd.DataFrame:
-        """Return one row per coefficient: the range of its estimates, and who changes it most."""
+        """Return one row per coefficient: range of estimates and most influential cluster."""
         found = []
         for term, own in self.tidy().groupby("term", sort=False):
             known = own.dropna(subset="change")
@@ -120,7 +120,7 @@ class LeaveOneOut:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Who alone carries a coefficient."""
+        """Clusters on which a coefficient depends entirely."""
         lost = self.fixed.loc[self.fixed["estimate"].isna(), "level"].drop_duplicates()
         if not len(lost):
             return ()
@@ -129,7 +129,7 @@ class LeaveOneOut:
         )
 
     def account(self, *, conf_level: float = 0.95) -> Account:  # noqa: ARG002  (as all results)
-        """Return the range of each coefficient, and who changes it most."""
+        """Return the range of each coefficient and its most influential cluster."""
         found = Section(
             "Coefficients without one",
             self.glance().rename(columns={"most_by": "changed most without"}),
@@ -158,19 +158,19 @@ def leave_one_out(
     model
         A fitted ``lmm``, ``glmm`` or ``ordinal``.
     cluster
-        A grouping factor of the model. Other random effects may lie within it or cross it: the
-        rows of a unit are left out, whoever else they belong to.
+        A grouping factor of the model. Other random effects may lie within it or cross it: all rows
+        of a unit are left out, whatever other units they belong to.
 
     Returns
     -------
     LeaveOneOut
-        With ``tidy()`` (a row per cluster and coefficient), ``tidy(effects="ran_pars")`` and
-        ``glance()`` (who changes most); drawn by ``figures.leave_one_out_figure``.
+        With ``tidy()`` (one row per cluster and coefficient), ``tidy(effects="ran_pars")`` and
+        ``glance()`` (the most influential cluster); drawn by ``figures.leave_one_out_figure``.
 
     Raises
     ------
     DataError
-        A cluster that is no grouping factor.
+        A cluster that is not a grouping factor.
     NotIdentifiedError
         Fewer than three clusters.
 
@@ -218,7 +218,7 @@ def leave_one_out(
 
 
 def _coefficients(fit: Fit, left: Fit | None) -> pd.DataFrame:
-    """Return a refit's coefficients under the fit's names; NaN where there is no refit."""
+    """Return a refit's coefficients under the fit's names; NaN if there is no refit."""
     names = [fit.design.fixed.names[i] for i in fit.design.fixed.kept]
     if left is None:
         values = {c: np.full(len(names), np.nan) for c in ("estimate", "std_error", "df")}

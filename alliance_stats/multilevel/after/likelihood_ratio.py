@@ -1,4 +1,4 @@
-"""Which of two models: likelihood-ratio tests that know their boundary."""
+"""Likelihood-ratio tests of nested models, with parameters on the boundary."""
 
 from dataclasses import dataclass
 
@@ -59,7 +59,7 @@ class LikelihoodRatioTest:
     p_value
         Under the reference distribution that `reference` names.
     reference
-        What the statistic was referred to.
+        The reference distribution of the statistic.
     refitted
         Whether REML fits were refitted by ML because their fixed effects differ.
     null
@@ -67,8 +67,8 @@ class LikelihoodRatioTest:
     rows
         The row ledger, the same for both.
     few
-        Units of which so few have variances tested that a mixture, right for many, is too cautious;
-        ``"8 units of therapist"``.
+        The grouping whose variance is tested if it has so few units that the large-sample mixture
+        is conservative, e.g. ``"8 units of therapist"``.
     """
 
     small: str
@@ -120,7 +120,7 @@ class LikelihoodRatioTest:
         )
 
     def account(self, *, conf_level: float = 0.95) -> Account:  # noqa: ARG002  (as all results)
-        """Return the test as data; it has no interval that a level could change."""
+        """Return the test as data; it has no interval."""
         test = Section("", self.tidy(), names=("term",), statistic="chi-squared")
         sizes = {"rows": self.rows.n_used}
         drawn = len(self.null) > 0
@@ -153,7 +153,7 @@ def likelihood_ratio_test(
     model, other
         Fits to the same rows, in either order. The one without random terms may be an ordinary
         :func:`~alliance_stats.regression`, or its formula, ``"alliance ~ session"``, which is
-        fitted to the rows of the other, whose random terms are tested all at once. Or hazard models
+        fitted to the rows of the other, whose random terms are all tested jointly. Or hazard models
         of one kind (:func:`~alliance_stats.survival.cox_ph`, ``discrete_hazard``,
         ``competing_hazards``), whose statistic is referred to chi-squared.
     n_resamples
@@ -168,17 +168,16 @@ def likelihood_ratio_test(
         If the larger model has a single variance besides the residual's and the smaller has none,
         the statistic is referred to its exact null distribution, of which 20,000 values are drawn
         (Crainiceanu & Ruppert 2004, doi:10.1111/j.1467-9868.2004.00438.x); with few units the
-        mixture below would be conservative.
-        If the models differ by one random effect (its variance and its k covariances), it is
-        referred to the equal mixture of chi-squared with k and k + 1 df (Self & Liang 1987,
-        doi:10.1080/01621459.1987.10478472; Stram & Lee 1994, doi:10.2307/2533455); the plain
-        chi-squared would be conservative. If they differ by several variances, with or without
-        covariances, it is referred to the mixture of chi-squared distributions (chi-bar-squared)
-        whose weights the data's information and the cone of covariance matrices give (Shapiro
-        1988, doi:10.2307/1403361), for many units; each fixed effect tested beside adds one df to
-        all. Variances and a residual structure tested at once have the plain chi-squared, called
-        conservative: simulate it. A statistic within what a search tells apart is zero, and its
-        p-value 1.
+        mixture below would be conservative. If the models differ by one random effect (its variance
+        and its k covariances), it is referred to the equal mixture of chi-squared with k and k + 1
+        df (Self & Liang 1987, doi:10.1080/01621459.1987.10478472; Stram & Lee 1994,
+        doi:10.2307/2533455); the plain chi-squared would be conservative. If they differ by several
+        variances, with or without covariances, it is referred to the mixture of chi-squared
+        distributions (chi-bar-squared) whose weights the data's information and the cone of
+        covariance matrices give (Shapiro 1988, doi:10.2307/1403361), for many units; each fixed
+        effect tested as well adds one df to all. Variances and a residual structure tested together
+        are referred to the plain chi-squared, reported as conservative: simulate instead. A
+        statistic below the precision of the search is set to zero, with a p-value of 1.
 
     Raises
     ------
@@ -188,8 +187,8 @@ def likelihood_ratio_test(
     Notes
     -----
     REML likelihoods of models with different fixed effects cannot be compared: such fits are
-    refitted by maximum likelihood, and the result says so. That the models are nested is the
-    caller's to know; a larger model that fits worse is refused.
+    refitted by maximum likelihood, and the result says so. The caller must ensure that the models
+    are nested; a larger model that fits worse is refused.
 
     Examples
     --------
@@ -252,7 +251,7 @@ def likelihood_ratio_test(
 
 
 def _statistic(small: LinearMixedModel, large: LinearMixedModel) -> float:
-    """Return by how much the larger model's deviance is less; zero within a search's precision."""
+    """Return the drop in deviance for the larger model; zero within the search's precision."""
     size = max(1.0, abs(small.fit.deviance))
     statistic = deviance(small) - deviance(large)
     if statistic < -1e-6 * size:
@@ -266,7 +265,7 @@ def _statistic(small: LinearMixedModel, large: LinearMixedModel) -> float:
 def _of_likelihoods(
     model: HasLikelihood, other: HasLikelihood, bootstrap: int
 ) -> LikelihoodRatioTest:
-    """Compare models that are no linear mixed models: hazards, for one."""
+    """Compare models that are not linear mixed models, such as hazard models."""
     if bootstrap:
         raise ValueError("A bootstrap is offered for linear mixed models; leave n_resamples= out.")
     small, large, statistic, df, p_value, reference = refer_ratio(
@@ -312,7 +311,7 @@ def _without_random_terms(formula: str, beside: LinearMixedModel) -> LinearMixed
 
 
 def _has_one_variance(small: LinearMixedModel, large: LinearMixedModel) -> bool:
-    """Whether the larger model's only variance besides the residual's is what is tested."""
+    """Whether the larger model's only variance besides the residual's is the one tested."""
     few = sum(len(g.labels) for g in large.design.groupings) <= MOST_UNITS
     plain = large.problem.shape is None and not large.problem.known
     return plain and few and _n_variances(small) == 0 and _n_variances(large) == 1
@@ -393,7 +392,7 @@ def _n_variances(model: LinearMixedModel) -> int:
 
 
 def _few_units(small: LinearMixedModel, large: LinearMixedModel) -> str:
-    """Name the grouping of fewest units, if few, that has more random effects in the larger."""
+    """Name the grouping with the fewest units, if few, with more random effects in the larger."""
     old = {frozenset(g.columns): len(g.names) for g in small.design.groupings}
     tested = [g for g in large.design.groupings if len(g.names) > old.get(frozenset(g.columns), 0)]
     if not tested:
@@ -409,7 +408,7 @@ def _simulated_null(
     n: int,
     seed: Seed,
 ) -> tuple[npt.NDArray[np.float64], int]:
-    """Return simulated statistics, and in how many data sets a refit stopped before its optimum."""
+    """Return simulated statistics and the number of data sets in which a refit did not converge."""
     if seed is None:
         raise ValueError("A bootstrap needs seed=, so that it can be repeated.")
     rng = np.random.default_rng(seed)

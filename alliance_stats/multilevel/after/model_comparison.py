@@ -1,4 +1,4 @@
-"""Which of several models: AIC and BIC side by side, of the same rows and on the same footing."""
+"""AIC and BIC of several models side by side, on the same rows and comparable likelihoods."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -28,16 +28,16 @@ __all__ = [
 
 
 def compare_models(*models: LinearMixedModel | HasLikelihood) -> pd.DataFrame:
-    """Compare models of the same rows: mixed models, ordinary regressions, hazards.
+    """Compare models fitted to the same rows: mixed models, ordinary regressions, hazard models.
 
     Returns
     -------
     DataFrame
-        A row per model: ``formula`` (with its residual structure), ``n_parameters, log_lik, aic,
+        One row per model: ``formula`` (with its residual structure), ``n_parameters, log_lik, aic,
         delta_aic, bic, delta_bic, reml, singular``, best AIC first. REML fits whose fixed effects
         differ are refitted by maximum likelihood (``reml`` is then False). Hazard models (Cox,
-        Fine-Gray, discrete, competing) have no ``reml`` and ``singular``; the n of a Cox or
-        Fine-Gray model's BIC is that of its events (Volinsky & Raftery 2000,
+        Fine-Gray, discrete, competing) have no ``reml`` or ``singular``; the BIC of a Cox or
+        Fine-Gray model uses the number of events as n (Volinsky & Raftery 2000,
         doi:10.1111/j.0006-341X.2000.00256.x).
 
     Raises
@@ -88,7 +88,7 @@ def as_mixed(model: Any) -> Any:
 
 
 def described(model: LinearMixedModel) -> str:
-    """Write the formula, and the residual structure that it does not show."""
+    """Return the formula with the residual structure, which it does not show."""
     structures = model.fit.structures
     if not structures:
         return model.formula
@@ -128,7 +128,7 @@ def deviance(model: LinearMixedModel) -> float:
 
 
 def within(inner: Array, outer: Array) -> bool:
-    """Whether the columns that `inner` holds as rows lie in the span of `outer`'s."""
+    """Whether the columns in `inner` (as rows) lie in the span of those in `outer`."""
     if not len(inner):
         return True
     if not len(outer):

@@ -1,4 +1,4 @@
-"""A predictor of clusters tested by permuting its values over them."""
+"""Permutation test of a cluster-level predictor."""
 
 from dataclasses import dataclass
 
@@ -32,7 +32,7 @@ CONSTANT = 1e-9
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class PermutationTest:
-    """A permutation test of a predictor of clusters, made by :func:`permutation_test`.
+    """A permutation test of a cluster-level predictor, made by :func:`permutation_test`.
 
     Attributes
     ----------
@@ -41,11 +41,11 @@ class PermutationTest:
     cluster
         What was permuted.
     estimate, statistic
-        The coefficient with the random effects of the null model, and its t there.
+        The coefficient, with the random effects of the null model, and its t.
     drawn
         Its t in each permutation.
     n_clusters
-        How many clusters.
+        Number of clusters.
     rows
         The ledger of the fit's rows.
     """
@@ -62,7 +62,7 @@ class PermutationTest:
 
     @property
     def p_value(self) -> float:
-        """Share of permutations (the one seen among them) with a t at least as far from zero."""
+        """Share of permutations (including the observed one) with a t at least as far from zero."""
         far = np.abs(self.drawn) >= abs(self.statistic) * (1.0 - 1e-10)
         return float((1 + far.sum()) / (1 + len(far)))
 
@@ -116,20 +116,21 @@ class PermutationTest:
 def permutation_test(
     model: LinearMixedModel, term: str, cluster: str, *, n_resamples: int = 9999, seed: Seed
 ) -> PermutationTest:
-    """Test a predictor of clusters by permuting its values over them.
+    """Test a cluster-level predictor by permuting its values over the clusters.
 
     Parameters
     ----------
     model
         A fitted ``lmm``.
     term
-        A coefficient whose column is constant within clusters, as ``"experience"`` of therapists.
+        A coefficient whose column is constant within clusters, such as ``"experience"`` of
+        therapists.
     cluster
         A grouping factor of the model that contains every random effect.
     n_resamples
         Number of permutations.
     seed
-        Of the permutations.
+        Seed of the permutations.
 
     Returns
     -------
@@ -141,17 +142,17 @@ def permutation_test(
     FormulaError
         A term that the model does not have.
     DataError
-        A column that varies within clusters, or a cluster that a random effect crosses.
+        A column that varies within clusters, or a cluster crossed with a random effect.
     NotIdentifiedError
-        A column that other columns determine once the term is left out.
+        A column that is a linear combination of the other columns.
 
     Notes
     -----
-    The model without the term gives the covariance; the statistic is t of the term added to it.
-    If the values were given to clusters regardless of all else (at random, say), every permutation
-    is as likely as the one seen, and the p-value is exact whatever the distribution and the sizes
-    of the clusters; with other predictors of clusters it is exact to the extent that these do not
-    hang together with the term (Good 2005, doi:10.1007/b138696).
+    The model without the term gives the covariance; the statistic is t of the term added to it. If
+    the values were assigned to clusters independently of everything else (at random, say), all
+    permutations are equally likely, and the p-value is exact whatever the distribution and the
+    sizes of the clusters; with other cluster-level predictors it is exact only so far as these are
+    unrelated to the term (Good 2005, doi:10.1007/b138696).
 
     Examples
     --------

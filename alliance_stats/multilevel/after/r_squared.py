@@ -1,9 +1,9 @@
-"""R-squared of mixed models: never one number, each with its name.
+"""R-squared measures of mixed models, each reported by name.
 
 Marginal and conditional R2 of Nakagawa & Schielzeth (2013, doi:10.1111/j.2041-210x.2012.00261.x)
-with random slopes by Johnson (2014, doi:10.1111/2041-210X.12225), and the partition of the
-model-implied variance by source of Rights & Sterba (2019, doi:10.1037/met0000184), whole and within
-and between the units of a grouping factor.
+with random slopes by Johnson (2014, doi:10.1111/2041-210X.12225), and Rights & Sterba's (2019,
+doi:10.1037/met0000184) partition of the model-implied variance by source, in total and within and
+between the units of a grouping factor.
 """
 
 from dataclasses import dataclass
@@ -50,7 +50,7 @@ class RSquared:
         of the random ones), ``scope`` (``"within"`` and ``"between"`` the units of `cluster`, or
         ``"total"``) and ``variance``, in squared units of the linear predictor.
     cluster
-        The grouping factor whose units part within from between, if one was named.
+        The grouping factor that separates within from between variance, if one was named.
     scale
         The scale of the variances in words.
     notes
@@ -58,7 +58,7 @@ class RSquared:
     rows
         The ledger of the fit's rows.
     named
-        For a model without random effects its own measures: name, value, source.
+        For a model without random effects, its own measures: name, value, source.
     """
 
     marginal: float
@@ -78,11 +78,11 @@ class RSquared:
         Returns
         -------
         DataFrame
-            ``measure, scope, estimate, method``. Of Nakagawa and Schielzeth ``marginal`` and
-            ``conditional``; of Rights and Sterba the share of the variance in `scope` that comes
-            from ``f`` (fixed effects), ``fv`` (and random slopes), ``fvm`` (and units' means); with
-            a cluster also within (``f1``, ``f1v``) and between (``f2``) its units. Of a regression
-            without random effects its own measures.
+            ``measure, scope, estimate, method``. Nakagawa and Schielzeth's ``marginal`` and
+            ``conditional``; Rights and Sterba's share of the variance in `scope` that comes from
+            ``f`` (fixed effects), ``fv`` (and random slopes), ``fvm`` (and units' means); with a
+            cluster also within (``f1``, ``f1v``) and between (``f2``) its units. For a regression
+            without random effects, its own measures.
         """
         if self.named:
             own = [(name, "total", value, source) for name, value, source in self.named]
@@ -105,7 +105,7 @@ class RSquared:
     def partition(self) -> pd.DataFrame:
         """Return one row per source: ``source, group, scope, variance, share``.
 
-        ``share`` is of the total model-implied variance; the shares sum to 1.
+        ``share`` is the share of the total model-implied variance; the shares sum to 1.
         """
         return self.sources.assign(share=self.sources["variance"] / self.sources["variance"].sum())
 
@@ -169,14 +169,14 @@ class _ExplainsItself(Protocol):
 
 
 def r_squared(model: FittedModel, *, cluster: str | None = None) -> RSquared:
-    """Return the share of variance that a model explains, by definition and source.
+    """Return the proportion of variance that a model explains, by definition and source.
 
     Parameters
     ----------
     model
-        A fitted ``lmm``, ``glmm`` or ``regression``, or one brought by ``from_statsmodels``.
+        A fitted ``lmm``, ``glmm`` or ``regression``, or one imported by ``from_statsmodels``.
     cluster
-        Grouping factor whose units part the variance into within and between, ``"therapist"``.
+        Grouping factor by whose units variance is split into within and between, ``"therapist"``.
 
     Returns
     -------
@@ -190,8 +190,8 @@ def r_squared(model: FittedModel, *, cluster: str | None = None) -> RSquared:
     DataError
         A `cluster` that is crossed with another grouping factor.
     NotIdentifiedError
-        Residual variances that differ between rows (weights, strata) or are known beforehand: there
-        is then no one variance to take a share of.
+        Residual variances that differ between rows (weights, strata) or are known beforehand, so
+        that there is no single variance to partition.
 
     Notes
     -----
@@ -199,18 +199,17 @@ def r_squared(model: FittedModel, *, cluster: str | None = None) -> RSquared:
     their covariance and ``s_e`` the residual variance, marginal R2 is
     ``s_f / (s_f + mean z'Tz + s_e)`` and conditional R2 has ``mean z'Tz`` in the numerator too.
 
-    Rights and Sterba part ``E z'Tz`` into ``tr(T cov(z))`` (slopes) and ``m'Tm`` with m the mean of
-    z (means). The fixed part's deviations from the units' means vary within, those means between.
-    So do z's for a factor that is constant in the cluster's units; a factor nested in them varies
-    within as a whole. Where predictors are centred within the cluster this is their 2019
-    partition; for others, slopes have a part between as well (Rights & Sterba 2021,
-    doi:10.1080/00273171.2021.1985948, on any centring and more levels). Variances over rows divide
-    by n - 1, as theirs do; Johnson's mean divides by n.
+    Rights and Sterba split ``E z'Tz`` into ``tr(T cov(z))`` (slopes) and ``m'Tm`` with m the mean
+    of z (means). The fixed part's deviations from the units' means are within variance, those means
+    between. The same holds for z of a factor that is constant in the cluster's units; all variance
+    of a factor nested in them is within. Where predictors are centred within the cluster this is
+    their 2019 partition; for other predictors, slopes also contribute between-unit variance (Rights
+    & Sterba 2021, doi:10.1080/00273171.2021.1985948, on any centring and more levels). Variances
+    over rows divide by n - 1, as theirs do; Johnson's mean divides by n.
 
-    For a generalized model all is on the scale of the link, with the variance that the family
-    implies there as the residual: pi^2/3 (logit), 1 (probit), pi^2/6 (cloglog), and
-    ``log(1 + 1 / mean count)`` for counts (Nakagawa, Johnson & Schielzeth 2017,
-    doi:10.1098/rsif.2017.0213).
+    For a generalized model everything is on the scale of the link, with the variance implied by the
+    family as the residual: pi^2/3 (logit), 1 (probit), pi^2/6 (cloglog), and ``log(1 + 1 / mean
+    count)`` for counts (Nakagawa, Johnson & Schielzeth 2017, doi:10.1098/rsif.2017.0213).
 
     Examples
     --------

@@ -1,8 +1,8 @@
-"""The reference grid: combinations of predictor values at which a model is asked.
+"""The reference grid: combinations of predictor values at which a model is evaluated.
 
-A factor takes its levels, a numeric predictor its mean, and the values that the caller gives
-override both (Searle, Speed & Milliken 1980, doi:10.1080/00031305.1980.10483031; Lenth's R package
-emmeans uses the same grid, except that it also splits numeric predictors with two values).
+A factor takes its levels and a numeric predictor its mean; values given by the caller override both
+(Searle, Speed & Milliken 1980, doi:10.1080/00031305.1980.10483031; Lenth's R package emmeans uses
+the same grid, except that it also splits numeric predictors with two values).
 """
 
 import itertools
@@ -57,7 +57,7 @@ class Predictor:
     name
         The column.
     levels
-        Its observed levels in order if it is a factor (text, categories, yes-or-no, or wrapped in
+        Its observed levels in order if it is a factor (text, categorical, boolean, or wrapped in
         ``C()``), else ``None``.
     values
         The column on the rows used.
@@ -83,18 +83,18 @@ class Predictor:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ReferenceGrid:
-    """Combinations of predictor values: the shown predictors vary slowest.
+    """Combinations of predictor values; the shown predictors vary slowest.
 
     Attributes
     ----------
     frame
-        A row per combination, a column per predictor.
+        One row per combination, one column per predictor.
     shown
-        The predictors that are told apart; over the others one averages.
+        The predictors shown; results are averaged over the others.
     labels
-        The combinations of the shown predictors, a row each.
+        The combinations of the shown predictors, one per row.
     counts
-        How many rows of the data each combination of factor levels has, (shown, averaged).
+        Number of data rows with each combination of factor levels, (shown, averaged).
     notes
         What to know before reading: values beyond the data.
     """
@@ -106,16 +106,16 @@ class ReferenceGrid:
     notes: tuple[str, ...]
 
     def average(self, rows: Array, weights: Weights) -> Array:
-        """Average functions at the grid's rows over what is not shown: (shown, columns).
+        """Average functions at the grid's rows over the predictors not shown: (shown, columns).
 
         Parameters
         ----------
         rows
-            One function a row of the grid, (grid, columns).
+            One function per row of the grid, (grid, columns).
         weights
-            ``"equal"``: every combination alike. ``"proportional"``: by its frequency in the data.
-            ``"cells"``: by its frequency within the shown combination; where that has no row the
-            average is NaN.
+            ``"equal"``: every combination equally. ``"proportional"``: by its frequency in the
+            data. ``"cells"``: by its frequency within the shown combination; where that has no row
+            the average is NaN.
         """
         check_choice(weights, WEIGHTS, name="weights")
         w = np.ones_like(self.counts)
@@ -153,9 +153,9 @@ def reference_grid(design: Design, shown: Sequence[str], at: At | None = None) -
     design
         Of the fitted model.
     shown
-        Predictors to tell apart. A numeric one needs values in `at`, unless it has two.
+        Predictors to show. A numeric one needs values in `at`, unless it has only two.
     at
-        Predictor -> a value, or several.
+        Predictor -> one or more values.
 
     Raises
     ------
@@ -164,7 +164,7 @@ def reference_grid(design: Design, shown: Sequence[str], at: At | None = None) -
     DataError
         If a level is not in the data, a value is not a finite number, or the grid is too large.
     NotIdentifiedError
-        If a numeric predictor is to be shown and it is not said where.
+        If a numeric predictor is to be shown and no values are given.
     """
     known = predictors(design)
     at = dict(check_at(at) or {})
@@ -194,16 +194,16 @@ def reference_grid(design: Design, shown: Sequence[str], at: At | None = None) -
 
 
 def label_of(name: str) -> Hashable:
-    """Return what a predictor's column is called in a result, beside the result's own columns.
+    """Return the name of a predictor's column in a result, distinct from the result's own columns.
 
-    A predictor called ``estimate`` keeps its name in print; ``tidy()["estimate"]`` are the
+    A predictor called ``estimate`` keeps its name in print; ``tidy()["estimate"]`` holds the
     estimates.
     """
     return OwnColumn(name) if name in _RESULT_COLUMNS else name
 
 
 def check_at(at: At | None) -> At | None:
-    """Refuse what does not say which predictor stands where."""
+    """Refuse anything but a mapping of predictors to values."""
     if at is not None and not isinstance(at, Mapping):
         raise DataError(
             f"at= takes a dictionary, as in at={{'session': 4}}; got {type(at).__name__} {at!r}."
@@ -212,7 +212,7 @@ def check_at(at: At | None) -> At | None:
 
 
 def grid_columns(design: Design, grid: ReferenceGrid) -> Array:
-    """Code the grid's rows: all fixed columns, aliased ones included."""
+    """Code the grid's rows: all fixed columns, including aliased ones."""
     if grid.frame.shape[1] == 0:  # an intercept alone: no column says how many rows
         return np.ones((1, len(design.fixed.names)))
     return all_fixed_columns(design, grid.frame)
@@ -278,7 +278,7 @@ def _checked(predictor: Predictor, listed: list[Any]) -> list[Any]:
 def _counts(
     known: Mapping[str, Predictor], values: Mapping[str, list[Any]], order: Sequence[str]
 ) -> Array:
-    """Rows of the data in each combination of factor levels of the grid."""
+    """Count the data rows in each combination of factor levels of the grid."""
     factors = [name for name in order if known[name].levels is not None]
     sizes = [len(values[name]) for name in factors]
     table = np.ones(())

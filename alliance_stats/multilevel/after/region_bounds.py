@@ -1,9 +1,9 @@
-"""Bounds of a Johnson-Neyman region: where an interval's limit is just zero.
+"""Bounds of a Johnson-Neyman region: where a confidence limit is exactly zero.
 
 With an effect ``theta(m)`` of variance ``V(m)`` and critical value t, the bounds are the roots of
 ``theta(m)^2 = t^2 V(m)`` (Johnson & Neyman 1936; Bauer & Curran 2005,
-doi:10.1207/s15327906mbr4003_5). Of a straight effect with one df this is a quadratic; where the df,
-and with them t, change along m, the roots are searched for.
+doi:10.1207/s15327906mbr4003_5). For a linear effect with constant df this is a quadratic; where the
+df, and so t, change along m, the roots are found numerically.
 """
 
 from collections.abc import Callable
@@ -32,7 +32,7 @@ def region_bounds(
     straight: bool,
     within: tuple[float, float] | None = None,
 ) -> Array:
-    """Return the moderator's values at which the two-sided test at `alpha` is at its limit, sorted.
+    """Return the moderator's values at which the two-sided p-value equals `alpha`, sorted.
 
     Parameters
     ----------

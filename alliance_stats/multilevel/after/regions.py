@@ -1,9 +1,9 @@
-"""Johnson-Neyman regions: where along a moderator an effect can be told from zero.
+"""Johnson-Neyman regions: where along a moderator an effect differs from zero.
 
 With an effect ``theta(m)`` of variance ``V(m)`` and critical value t, the bounds are the roots of
 ``theta(m)^2 = t^2 V(m)`` (Johnson & Neyman 1936; Bauer & Curran 2005,
-doi:10.1207/s15327906mbr4003_5). Of a straight effect with one df this is a quadratic; where the df,
-and with them t, change along m, the roots are searched for.
+doi:10.1207/s15327906mbr4003_5). For a linear effect with constant df this is a quadratic; where the
+df, and so t, change along m, the roots are found numerically.
 """
 
 from collections.abc import Callable
@@ -70,7 +70,7 @@ class JohnsonNeyman:
     inference
         Its coefficients and df method.
     effect_name
-        The predictor whose slope it is, or the difference of levels as ``"a - b"``.
+        The predictor whose slope is studied, or the difference of levels as ``"a - b"``.
     moderator
         The moderator's name.
     effect
@@ -78,9 +78,9 @@ class JohnsonNeyman:
     straight
         Whether the effect is a straight line in the moderator.
     support
-        The moderator's observed values, sorted: one per unit (or a row, if no unit was named).
+        The moderator's observed values, sorted: one per unit (or per row, if no unit was named).
     unit
-        What each of them belongs to.
+        The grouping column that each value belongs to.
     adjust
         ``"none"`` (each value separately) or ``"fdr"``.
     within
@@ -123,7 +123,7 @@ class JohnsonNeyman:
         return float(alpha * (passed[-1] + 1 if len(passed) else 1) / len(p))
 
     def boundaries(self, *, conf_level: float = 0.95) -> pd.DataFrame:
-        """Return the values of the moderator at which the interval's limit is just zero.
+        """Return the values of the moderator at which a confidence limit is exactly zero.
 
         Returns
         -------
@@ -152,8 +152,8 @@ class JohnsonNeyman:
         -------
         DataFrame
             ``moderator, region_low, region_high`` (in the moderator's units), ``direction``
-            (``"positive"``, ``"negative"`` or ``"undetermined"``: the interval holds zero), ``n``
-            and ``share`` of the units whose value lies in the region.
+            (``"positive"``, ``"negative"`` or ``"undetermined"``: the interval contains zero),
+            ``n`` and ``share`` of the units whose value lies in the region.
         """
         alpha = self.alpha(conf_level=conf_level)
         inner = self.boundaries(conf_level=conf_level).query("within_data")["value"].to_numpy()
@@ -191,7 +191,7 @@ class JohnsonNeyman:
         return table
 
     def glance(self) -> pd.DataFrame:
-        """Return one row: what is moderated, the data's range, the df method and the control."""
+        """Return one row: the moderated effect, the data's range, df method and error control."""
         return pd.DataFrame(
             [
                 {
@@ -209,7 +209,7 @@ class JohnsonNeyman:
 
     @property
     def method(self) -> str:
-        """Which effect is followed along what."""
+        """Which effect is studied along which moderator."""
         link = link_of(self.model).name
         scale = "" if link == "identity" else f" ({link} scale)"
         controlled = ", false discovery rate controlled" if self.adjust == "fdr" else ""
@@ -221,7 +221,7 @@ class JohnsonNeyman:
         return caveats(self.model)
 
     def account(self, *, conf_level: float = 0.95) -> Account:
-        """Return the regions as data, a sentence per region."""
+        """Return the regions as data, one sentence per region."""
         units = Phrase("the rows")
         if self.unit != "row":
             units = Phrase("the units of '{}'", (self.unit,))
@@ -275,20 +275,20 @@ def johnson_neyman(
     model
         A fitted ``lmm`` or ``glmm`` with an interaction of `variable` and `moderator`.
     variable
-        A numeric predictor (its slope is followed) or a factor (a difference of two levels is).
+        A numeric predictor (its slope is studied) or a factor (a difference of two levels).
     moderator
         A numeric predictor.
     values
-        For a factor the two levels ``(a, b)`` of the difference ``a - b``; by default the second
-        minus the first where it has two.
+        For a factor, the two levels ``(a, b)`` of the difference ``a - b``; by default, with two
+        levels, the second minus the first.
     unit
-        Grouping column that the moderator belongs to, as ``"therapist"`` for a therapist's
-        experience: the share of units in each region is counted in it. By default rows are counted.
+        Grouping column that the moderator belongs to, such as ``"therapist"`` for a therapist's
+        experience, whose units are counted in each region. By default rows are counted.
     at, weights
-        Where other predictors stand; see :func:`estimated_means`.
+        Values of and averaging over other predictors; see :func:`estimated_means`.
     df_method
         See :func:`estimated_means`. Satterthwaite's and Kenward and Roger's df change along the
-        moderator and are followed.
+        moderator, which is allowed for.
     adjust
         ``"fdr"`` controls the false discovery rate over the distinct observed values of the
         moderator (Esarey & Sumner 2018, doi:10.1177/0010414017730080).
@@ -302,12 +302,12 @@ def johnson_neyman(
     Raises
     ------
     FormulaError
-        A name that is not a predictor, a moderator that is no number, levels that do not exist, or
-        no interaction of the two.
+        A name that is not a predictor, a moderator that is not numeric, levels that do not exist,
+        or no interaction of the two.
     DataError
         A moderator that varies within `unit`.
     NotIdentifiedError
-        The data do not determine the effect.
+        The effect is not estimable from the data.
 
     Examples
     --------
@@ -354,7 +354,7 @@ def johnson_neyman(
 
 
 def _defined(effect: Effect, low: float, high: float) -> tuple[float, float]:
-    """Go one data range to either side, where the formula has a value all the way."""
+    """Extend by one data range to either side, as far as the formula is defined."""
     ends = []
     for end, beyond in ((low, 2.0 * low - high), (high, 2.0 * high - low)):
         try:
@@ -382,7 +382,7 @@ def _check_effect(inference: Inference, L: Array, variable: str, moderator: str)
 
 @dataclass(frozen=True, slots=True)
 class Elsewhere:
-    """The moderator, and where the predictors besides it and the focal one stand."""
+    """The moderator, and the values of the predictors other than it and the focal one."""
 
     moderator: str
     at: dict[str, Any]

@@ -1,4 +1,4 @@
-"""Questions that refit a model many times: the parametric bootstrap and profile likelihood."""
+"""Methods that refit a model many times: the parametric bootstrap and profile likelihood."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ Statistic = Callable[[Any], Mapping[str, float]]
 
 @dataclass(frozen=True, slots=True)
 class _OfModel:
-    """A statistic of the model as a measure of its fit; a class can be sent to workers."""
+    """A statistic of the model as a function of its fit; a class, so that it can be pickled."""
 
     statistic: Statistic
     kind: type[Any]
@@ -48,7 +48,7 @@ def parametric_bootstrap(
     workers: int | None = None,
     progress: bool = False,
 ) -> Bootstrap:
-    """Simulate from the fit, refit, and keep a statistic each time.
+    """Simulate from the fit, refit, and record a statistic each time.
 
     Parameters
     ----------
@@ -56,18 +56,18 @@ def parametric_bootstrap(
         A fit of ``lmm``, ``glmm`` or ``ordinal`` to simulate from; new random effects are drawn
         each time.
     statistic
-        Takes a fitted model and returns named numbers; all coefficients, SDs and correlations if
-        not given.
+        Function from a fitted model to named numbers; by default all coefficients, SDs and
+        correlations.
     n_resamples
         Number of simulated data sets.
     seed
-        Every data set has its own random stream (children of this seed), so the draws do not
-        depend on the number of workers or on the joblib backend. They are taken row by row: the
-        same rows in another order give other draws.
+        Every data set has its own random stream (children of this seed), so the draws do not depend
+        on the number of workers or on the joblib backend. Draws are made row by row, so the same
+        rows in another order give other draws.
     workers
-        Workers; None takes what ``joblib.parallel_config`` says, one by default.
+        Number of workers; None uses the setting of ``joblib.parallel_config``, one by default.
     progress
-        Show a bar on the error stream.
+        Show a progress bar on standard error.
 
     Returns
     -------
@@ -106,14 +106,14 @@ def profile(
         A fitted ``lmm`` without residual structure, ``glmm`` or ``ordinal``.
     terms
         Names of parameters: coefficients as in ``tidy()``; random parameters as
-        ``"group|sd__(Intercept)"``, the residual SD as ``"Residual|sd__Observation"``; of other
-        families the coefficients of the log dispersion as ``"dispersion|(Intercept)"``, of ratings
-        in steps the thresholds as ``"2|3"``. All that can be profiled if not given.
+        ``"group|sd__(Intercept)"``, the residual SD as ``"Residual|sd__Observation"``; for other
+        families the coefficients of the log dispersion as ``"dispersion|(Intercept)"``, for ordinal
+        models the thresholds as ``"2|3"``. By default all that can be profiled.
     likelihood
         ``"ML"`` or ``"REML"``. By default the fit's own for random parameters; coefficients have an
         ML profile only (the restricted likelihood is free of them), and a REML fit is refitted by
-        ML for them. (lme4's ``profile`` of a REML fit is the ML profile.) Of ``glmm`` and
-        ``ordinal`` it is the likelihood that was maximised: Laplace's, or that of the quadrature.
+        ML for them. (lme4's ``profile`` of a REML fit is the ML profile.) For ``glmm`` and
+        ``ordinal`` it is the likelihood that was maximised, by Laplace approximation or quadrature.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Checks of a model by outcomes simulated from it: residuals, scatter, zeros."""
+"""Checks of a model by outcomes simulated from it: residuals, dispersion, zeros."""
 
 from dataclasses import dataclass, replace
 
@@ -30,16 +30,16 @@ SCATTER, ZEROS, SHAPE = "scatter within units", "zeros", "distance from uniform"
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class ResidualChecks:
-    """Simulated residuals of a model and what they say, made by :func:`residual_checks`.
+    """Simulated residuals of a model and tests on them, made by :func:`residual_checks`.
 
     Attributes
     ----------
     formula
         The model's.
     residuals
-        A row per row used: ``outcome``, ``expected`` (mean of the simulated outcomes), ``residual``
-        (the quantile of the outcome among them, uniform on 0 to 1 if the model is right), indexed
-        as the caller's rows.
+        One row per row used: ``outcome``, ``expected`` (mean of the simulated outcomes),
+        ``residual`` (the quantile of the outcome among them, uniform on 0 to 1 if the model is
+        right), with the index of the caller's rows.
     envelope
         Sorted residuals of simulated data sets, checked in the same way: ``conf_low, conf_high``.
     table
@@ -47,7 +47,7 @@ class ResidualChecks:
     family
         Name of the family, ``"gaussian"`` for a linear model.
     n_resamples
-        Simulated data sets.
+        Number of simulated data sets.
     rows
         The row ledger.
     """
@@ -69,10 +69,10 @@ class ResidualChecks:
         -------
         DataFrame
             ``term``: ``scatter within units``, the sum of squared Pearson residuals at the
-            predicted random effects; ``zeros``, how many, and how many those effects let expect;
-            ``distance from uniform``, the largest of the residuals' distribution. ``observed,
-            expected`` (under the model), ``ratio`` of the two, and ``p_value`` (two-sided, by
-            simulation; of the distance one-sided).
+            predicted random effects; ``zeros``, their number, and the number expected at those
+            effects; ``distance from uniform``, the largest deviation of the residuals'
+            distribution. ``observed, expected`` (under the model), ``ratio`` of the two, and
+            ``p_value`` (two-sided, by simulation; one-sided for the distance).
         """
         return self.table.copy()
 
@@ -166,7 +166,7 @@ def residual_checks(
     model
         A fit of ``glmm``, ``ordinal`` or ``lmm``.
     n_resamples
-        Simulated data sets, each with new random effects.
+        Number of simulated data sets, each with new random effects.
     seed
         Seed of the simulation.
 
@@ -178,17 +178,17 @@ def residual_checks(
     Raises
     ------
     DataError
-        Something else than a fitted model; more simulated numbers than memory should hold.
+        Anything other than a fitted model; more simulated numbers than should be held in memory.
 
     Notes
     -----
     A residual is the share of simulated outcomes of its row that are smaller than the one observed,
     ties broken at random (randomised quantile residuals: Dunn & Smyth 1996,
-    doi:10.1080/10618600.1996.10474708). Rows of a unit share its effect, so that residuals hang
-    together: no textbook test holds. Here every statistic is computed of the data and of each
-    simulated data set alike, the scatter at the random effects that each of them predicts, and the
-    p-value says how far out the data lie. Parameters are not estimated anew, which makes these
-    p-values a little too large.
+    doi:10.1080/10618600.1996.10474708). Rows of a unit share its effect, so residuals are
+    correlated and textbook tests are invalid. Here every statistic is computed for the data and for
+    each simulated data set in the same way (the dispersion at the random effects predicted from
+    each), and the p-value shows how extreme the data are. Parameters are not re-estimated, which
+    makes the p-values slightly too large.
 
     Examples
     --------
@@ -241,7 +241,7 @@ def residual_checks(
 
 
 def _row(term: str, statistics: Array) -> dict[str, object]:
-    """Refer the data's statistic to those of simulated data, each over what it is held against."""
+    """Refer the data's statistic to those of simulated data, each over its expected value."""
     values, expected = statistics
     against = values / expected
     above = 1 + (against[1:] >= against[0]).sum()
@@ -258,7 +258,7 @@ def _row(term: str, statistics: Array) -> dict[str, object]:
 
 
 def _statistics(fit: Fit, outcomes: Array) -> dict[str, Array]:
-    """Return scatter and zeros of each column, where the model has them: (2, columns)."""
+    """Return dispersion and zeros of each column, where the model has them: (2, columns)."""
     if not isinstance(fit, GeneralizedFit) or isinstance(fit, OrdinalFit):
         return {}
     order = fit.problem.layout.order
@@ -271,7 +271,7 @@ def _statistics(fit: Fit, outcomes: Array) -> dict[str, Array]:
 
 
 def _at_modes(fit: GeneralizedFit, y: Array) -> tuple[float, float]:
-    """Return the squared Pearson residuals' sum and the zeros expected, at the modes of an outcome.
+    """Return the sum of squared Pearson residuals and expected zeros, at the modes of an outcome.
 
     All else is as fitted.
     """
@@ -291,7 +291,7 @@ def _at_modes(fit: GeneralizedFit, y: Array) -> tuple[float, float]:
 
 
 def _quantiles(outcomes: Array, rng: np.random.Generator) -> Array:
-    """Return the place of each column's outcome among those of its row, from 0 to 1."""
+    """Return the rank of each column's outcome among those of its row, scaled from 0 to 1."""
     ties = rng.random(outcomes.shape)
     order = np.lexsort((ties, outcomes), axis=1)
     places = np.empty_like(order)

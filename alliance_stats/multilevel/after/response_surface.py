@@ -39,7 +39,7 @@ class ResponseSurface:
     first, second
         The two predictors.
     origin
-        The point where slopes are taken, for both.
+        The value of both predictors at which slopes are taken.
     estimates
         a1 to a5, on the scale of the linear predictor.
     coefficients
@@ -87,7 +87,7 @@ class ResponseSurface:
         return table
 
     def glance(self) -> pd.DataFrame:
-        """Return one row: the stationary point and the first principal axis, without errors.
+        """Return one row: the stationary point and first principal axis, without standard errors.
 
         Returns
         -------
@@ -146,14 +146,13 @@ def response_surface(
     Parameters
     ----------
     model
-        A model fitted by ``regression``, ``lmm`` or ``glmm`` with
-        ``y ~ first + second + I(first^2) + first:second + I(second^2)``; other terms may stand
-        beside them.
+        A model fitted by ``regression``, ``lmm`` or ``glmm`` with ``y ~ first + second + I(first^2)
+        + first:second + I(second^2)``; other terms may be added.
     first, second
-        The predictors, as client's and therapist's rating of the alliance, in the same units.
+        The predictors, such as client's and therapist's ratings of the alliance, in the same units.
     origin
-        The point of both at which slopes are taken: 0 where the ratings were centred at the middle
-        of their scale, else that middle (4 of a scale from 1 to 7).
+        The value of both at which slopes are taken: 0 if the ratings were centred at the midpoint
+        of their scale, otherwise that midpoint (4 on a scale from 1 to 7).
     df_method
         See :func:`estimated_means`.
 
@@ -165,16 +164,16 @@ def response_surface(
     Raises
     ------
     FormulaError
-        A name that is no numeric predictor, or a surface that is not of the second degree.
+        A name that is not a numeric predictor, or a surface that is not of the second degree.
     NotIdentifiedError
-        The data do not determine the surface.
+        The surface is not estimable from the data.
 
     Notes
     -----
-    ``a1 = b_x + b_y, a2 = b_xx + b_xy + b_yy, a3 = b_x - b_y, a4 = b_xx - b_xy + b_yy,
-    a5 = b_xx - b_yy`` (Edwards & Parry 1993, doi:10.5465/256822; Shanock et al. 2010,
-    doi:10.1007/s10869-010-9183-4). That agreement matters takes more than ``a4 < 0``: the ridge has
-    to be the line of agreement too (Humberg, Nestler & Back 2019, doi:10.1177/1948550618757600).
+    ``a1 = b_x + b_y, a2 = b_xx + b_xy + b_yy, a3 = b_x - b_y, a4 = b_xx - b_xy + b_yy, a5 = b_xx -
+    b_yy`` (Edwards & Parry 1993, doi:10.5465/256822; Shanock et al. 2010,
+    doi:10.1007/s10869-010-9183-4). A congruence effect requires more than ``a4 < 0``: the ridge
+    must also be the line of agreement (Humberg, Nestler & Back 2019, doi:10.1177/1948550618757600).
 
     Examples
     --------
@@ -228,7 +227,7 @@ def response_surface(
 
 
 def _check_quadratic(F: dict[tuple[float, float], Array], first: str, second: str) -> None:
-    """Refuse a surface with a part of the third degree, and one without any of the second."""
+    """Refuse a surface with third-degree terms, or with no second-degree ones."""
     size = max(float(np.abs(row).max()) for row in F.values())
     thirds = [F[2.0, y] - 3.0 * F[1.0, y] + 3.0 * F[0.0, y] - F[-1.0, y] for y in (0.0, 1.0)] + [
         F[x, 2.0] - 3.0 * F[x, 1.0] + 3.0 * F[x, 0.0] - F[x, -1.0] for x in (0.0, 1.0)

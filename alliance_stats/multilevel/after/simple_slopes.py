@@ -1,4 +1,4 @@
-"""Simple slopes: how steep a predictor is at given values of its moderators."""
+"""Simple slopes: the slope of a predictor at given values of its moderators."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -52,7 +52,7 @@ class SimpleSlopes:
     variable
         The predictor whose slope it is.
     labels
-        Values of the moderators, a column each.
+        Values of the moderators, one column each.
     estimates
         The slopes, in units of the linear predictor per unit of the predictor.
     notes
@@ -75,7 +75,7 @@ class SimpleSlopes:
 
     @property
     def not_estimable(self) -> pd.DataFrame:
-        """Combinations whose slope the data do not determine."""
+        """Combinations whose slope is not estimable from the data."""
         return self.labels[~self.estimates.estimable].reset_index(drop=True)
 
     def tidy(self, *, conf_level: float = 0.95) -> pd.DataFrame:
@@ -93,7 +93,7 @@ class SimpleSlopes:
         return pd.concat([self.labels, table], axis=1)
 
     def differences(self) -> LinearEstimates:
-        """Every slope minus every later one: the interaction, in the order of pairs."""
+        """Each slope minus each later one (the interaction), in the order of pairs."""
         i, j = np.triu_indices(len(self.labels), k=1)
         return self.inference.of(self.estimates.L[i] - self.estimates.L[j])
 
@@ -170,11 +170,11 @@ def simple_slopes(
     by
         Its moderators.
     at
-        Moderator (or any other predictor) -> a value, or several. A factor in `by` takes its
-        levels; a numeric moderator without values takes its two values where it has two, else its
+        Moderator (or any other predictor) -> one or more values. A factor in `by` takes its levels;
+        a numeric moderator without given values takes its two values if it has only two, else its
         mean and one SD to either side (Aiken & West 1991).
     unit
-        Grouping column over whose units that mean and SD are taken, as ``"therapist"`` for a
+        Grouping column over whose units that mean and SD are taken, such as ``"therapist"`` for a
         therapist's experience; by default over the rows used.
     weights
         How to average over factors that are not in `by`; see :func:`estimated_means`.
@@ -189,17 +189,17 @@ def simple_slopes(
     Raises
     ------
     FormulaError
-        A name that is not a predictor of the fixed effects, or a predictor that is no number.
+        A name that is not a predictor of the fixed effects, or a predictor that is not numeric.
     DataError
         A moderator that varies within `unit`.
     NotIdentifiedError
-        None of the slopes is determined by the data.
+        None of the slopes is estimable from the data.
 
     Notes
     -----
-    The slope is the derivative of the linear predictor by `variable`, other predictors held where
-    the reference grid has them; with transforms (``np.log(x)``, ``poly(x, 2)``) it is the slope at
-    the value of `variable` itself, which stands at its mean unless `at` or `by` says otherwise.
+    The slope is the derivative of the linear predictor by `variable`, with other predictors held at
+    their values in the reference grid; with transforms (``np.log(x)``, ``poly(x, 2)``) it is the
+    slope at the value of `variable` itself, which is set to its mean unless given in `at` or `by`.
 
     Examples
     --------
@@ -247,7 +247,7 @@ def slope_rows(design: Design, frame: pd.DataFrame, predictor: Predictor) -> Arr
 
 
 def numeric_predictor(known: dict[str, Predictor], name: str) -> Predictor:
-    """Return the numeric predictor of that name, or raise saying what to do for a factor."""
+    """Return the numeric predictor of that name, or raise with advice for a factor."""
     predictor = require_predictor(name, known)
     if not predictor.numeric:
         raise FormulaError(

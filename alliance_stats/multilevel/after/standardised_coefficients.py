@@ -1,4 +1,4 @@
-"""Coefficients in standard deviations of the level at which they work."""
+"""Coefficients in standard deviations at the level at which each predictor varies."""
 
 from dataclasses import dataclass
 
@@ -30,12 +30,12 @@ class StandardisedCoefficients:
     model
         The fitted model.
     empty
-        The model without predictors, whose variances are the outcome's at each level.
+        The model without predictors, which gives the outcome's variance at each level.
     terms, levels
         The coefficients, and the level at which each predictor varies: a grouping factor, or
         ``"rows"``.
     sd_outcome, sd_predictor
-        The SDs of that level, (terms,).
+        The SDs at that level, (terms,).
     """
 
     model: LinearMixedModel
@@ -90,7 +90,7 @@ class StandardisedCoefficients:
 
     @property
     def method(self) -> str:
-        """What was standardised by what."""
+        """How coefficients were standardised."""
         return (
             "coefficients standardised at the level of the predictor: its SD there over the SD of "
             "the outcome there, from the model without predictors"
@@ -98,7 +98,7 @@ class StandardisedCoefficients:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Levels at which the outcome does not vary."""
+        """Notes on levels at which the outcome does not vary."""
         flat = dict.fromkeys(
             level for level, sd in zip(self.levels, self.sd_outcome, strict=True) if sd == 0.0
         )
@@ -138,22 +138,22 @@ def standardised_coefficients(model: LinearMixedModel) -> StandardisedCoefficien
     Returns
     -------
     StandardisedCoefficients
-        With ``tidy()`` and ``summary()``; the constant is left out.
+        With ``tidy()`` and ``summary()``; the intercept is left out.
 
     Raises
     ------
     NotIdentifiedError
-        A model without a grouping factor, or with nothing but a constant.
+        A model without a grouping factor, or with only an intercept.
 
     Notes
     -----
     The level of a column is the outermost grouping factor within whose units it is constant, and
-    ``rows`` if there is none. For a column of units the predictor's SD is that of the units' values
-    and the outcome's SD that of the units' intercepts in the model without predictors; for one of
-    rows they are the SD of deviations from the means of the innermost units, and the residual SD
-    (Hoffman 2015, Longitudinal Analysis, p. 342; ``method = "pseudo"`` of R's effectsize). A column
-    that varies both within and between units is one of rows: split it first (``decompose``), so
-    that within and between have a coefficient each.
+    ``rows`` if there is none. For a unit-level column, the predictor's SD is that of the units'
+    values and the outcome's SD that of the units' intercepts in the model without predictors; for a
+    row-level one they are the SD of deviations from the means of the innermost units and the
+    residual SD (Hoffman 2015, Longitudinal Analysis, p. 342; ``method = "pseudo"`` of R's
+    effectsize). A column that varies both within and between units counts as row-level: split it
+    first (``decompose``), so that within and between each have a coefficient.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Ratings in steps, level by level of a predictor: probabilities, mean steps and differences."""
+"""Ordinal ratings by level of a predictor: probabilities, mean steps and differences."""
 
 import itertools
 from collections.abc import Hashable, Mapping, Sequence
@@ -33,13 +33,13 @@ class StepMeans:
     formula
         The model's.
     cells
-        The values of the predictors, a row per cell.
+        The values of the predictors, one row per cell.
     steps, scores
-        Labels of the steps, lowest first, and the numbers that a mean step is of.
+        Labels of the steps, lowest first, and the numeric scores averaged in a mean step.
     below
         P(y <= step) of each cell, averaged over rows: (cells, J + 1), from 0 to 1.
     covariance
-        Of all `below`, cell by cell.
+        Covariance of all `below`, cell by cell.
     level
         ``"population"`` or ``"typical"``.
     rows
@@ -58,7 +58,7 @@ class StepMeans:
     __repr__ = one_line
 
     def tidy(self, *, conf_level: float = 0.95) -> pd.DataFrame:
-        """Return the probability of each step, a row per cell and step.
+        """Return the probability of each step, one row per cell and step.
 
         Returns
         -------
@@ -70,14 +70,14 @@ class StepMeans:
         return self._table(np.diff(np.eye(k + 1), axis=0), self.steps, conf_level)
 
     def cumulative(self, *, conf_level: float = 0.95) -> pd.DataFrame:
-        """Return the probability of each step or a lower one, without the last; as :meth:`tidy`."""
+        """Return the probability of each step or lower, except the last; as :meth:`tidy`."""
         k = len(self.steps)
         return self._table(np.eye(k + 1)[1:-1], self.steps[:-1], conf_level)
 
     def means(self, *, conf_level: float = 0.95) -> pd.DataFrame:
         """Return the mean step of each cell: the predictors and the columns of estimates.
 
-        Steps count by their numbers, or from 1 where their labels are no numbers.
+        Steps are scored by their numeric labels, or from 1 if labels are not numeric.
         """
         A = self._in_cells(self._mean_weights()[None])
         return pd.concat([self.cells, self._linear(A, conf_level)], axis=1)
@@ -93,16 +93,16 @@ class StepMeans:
         Parameters
         ----------
         adjust
-            For the number of pairs, the pairs of a step (and those of the mean) a family:
+            For the number of pairs; the pairs of each step (and of the mean) form a family:
             ``"mvt"`` jointly by the multivariate normal distribution, ``"holm"`` (intervals by
-            Bonferroni's), ``"bonferroni"``, ``"sidak"``, ``"fdr"`` (intervals not).
+            Bonferroni's), ``"bonferroni"``, ``"sidak"``, ``"fdr"`` (intervals unadjusted).
         conf_level
             Joint coverage within a family, unless ``adjust="none"``.
 
         Returns
         -------
         DataFrame
-            ``contrast`` (as "A - B"), ``step`` (``"mean"`` for that of the mean step), ``estimate,
+            ``contrast`` (as "A - B"), ``step`` (``"mean"`` for the mean step), ``estimate,
             std_error, statistic, df, p_value, conf_low, conf_high`` (Wald; p-values and limits
             adjusted, the statistic each pair's own).
         """
@@ -143,7 +143,7 @@ class StepMeans:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Nothing to know beforehand."""
+        """Return no notes."""
         return ()
 
     def account(self, *, conf_level: float = 0.95) -> Account:
@@ -172,7 +172,7 @@ class StepMeans:
     _repr_html_ = html_of
 
     def _mean_weights(self) -> Array:
-        """Return what makes a mean of P(y <= j): summation by parts."""
+        """Return the weights that turn P(y <= j) into a mean (summation by parts)."""
         weights = np.zeros(len(self.steps) + 1)
         weights[1:-1] = -np.diff(self.scores)
         weights[-1] = self.scores[-1]
@@ -212,7 +212,7 @@ def step_means(
     at: Mapping[str, Sequence[object]] | None = None,
     level: Literal["population", "typical"] = "population",
 ) -> StepMeans:
-    """Return probabilities of steps and mean steps, level by level of predictors.
+    """Return probabilities of steps and mean steps at each level of predictors.
 
     Parameters
     ----------
@@ -221,7 +221,7 @@ def step_means(
     by
         Predictors, one or several: every combination of their values is a cell.
     at
-        Values of some of them, as ``{"session": [1, 5, 10]}``; all that occur if not given.
+        Values of some of them, such as ``{"session": [1, 5, 10]}``; by default all that occur.
     level
         ``"population"``: the mean over units. ``"typical"``: a unit whose effects are zero.
 
@@ -234,12 +234,13 @@ def step_means(
     Raises
     ------
     DataError
-        A predictor that the model has not, a number of many values without `at`, no such value.
+        A predictor not in the model, a numeric one with many values but no `at`, or an unknown
+        value.
 
     Notes
     -----
-    In every cell all rows of the fit are given the cell's values, all else as observed, and their
-    probabilities are averaged (g-computation; Hanmer & Kalkan 2013,
+    For each cell, all rows of the fit are given the cell's values, everything else as observed, and
+    their probabilities are averaged (g-computation; Hanmer & Kalkan 2013,
     doi:10.1111/j.1540-5907.2012.00602.x). Standard errors are by the delta method.
 
     Examples
@@ -281,7 +282,7 @@ def _is_coded(column: pd.Series) -> bool:
 
 
 def _values(model: OrdinalMixedModel, name: str, given: Sequence[object] | None) -> list[object]:
-    """Return the values of a predictor that are asked for, or that occur."""
+    """Return the requested values of a predictor, or all that occur."""
     known = [str(v) for v in model.design.fixed.coding.variables]
     if name not in known:
         raise DataError(f"'{name}' is no predictor of the model. {did_you_mean(name, known)}")

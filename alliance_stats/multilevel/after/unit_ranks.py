@@ -1,4 +1,4 @@
-"""Where units stand among one another, and how sure that is: never a league table."""
+"""Ranks of units with their uncertainty, not a league table."""
 
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -23,7 +23,7 @@ _MIXED = (LinearMixedModel, GeneralizedLinearMixedModel)
 
 
 class Ranked(Protocol):
-    """A mixed model, or a result that holds one, as a discrete hazard does."""
+    """A mixed model, or a result containing one, such as a discrete hazard model."""
 
     @property
     def rows(self) -> RowLedger:
@@ -31,7 +31,7 @@ class Ranked(Protocol):
         ...
 
     def tidy(self, *, effects: Any) -> pd.DataFrame:
-        """Return one row per effect of a unit, asked for ``effects="ran_vals"``."""
+        """Return one row per effect of a unit, for ``effects="ran_vals"``."""
         ...
 
 
@@ -48,7 +48,7 @@ class UnitRanks:
     ranks
         (draws, units): rank 1 is the smallest effect.
     share
-        The share of units that counts as highest and as lowest.
+        The share of units that count as highest and as lowest.
     rows
         The ledger of the fit's rows.
     """
@@ -64,7 +64,7 @@ class UnitRanks:
 
     @property
     def n_extreme(self) -> int:
-        """How many units are the lowest, and how many the highest: `share` of all, rounded down."""
+        """Number of units that count as lowest, and as highest: `share` of all, rounded down."""
         return max(int(np.floor(self.share * self.ranks.shape[1] + 1e-9)), 1)
 
     def tidy(self, *, conf_level: float = 0.95) -> pd.DataFrame:
@@ -92,7 +92,7 @@ class UnitRanks:
         return table.sort_values("estimate", kind="stable").reset_index(drop=True)
 
     def glance(self) -> pd.DataFrame:
-        """Return one row: units, and how many are among the extremes with probability .95."""
+        """Return one row: units, and how many are extreme with probability .95."""
         table = self.tidy()
         row = {"n_units": len(table), "n_resamples": len(self.ranks), "share": self.share}
         row |= {f"n_{end}": int((table[end] >= 0.95).sum()) for end in ("lowest", "highest")}
@@ -145,7 +145,7 @@ def unit_ranks(
     n_resamples: int = 10_000,
     seed: Seed = None,
 ) -> UnitRanks:
-    """Estimate how certain the ranks of units are: who is among the best, or the worst.
+    """Estimate the uncertainty of the ranks of units: which are among the highest or lowest.
 
     Parameters
     ----------
@@ -156,22 +156,22 @@ def unit_ranks(
     term
         The random effect that is ranked.
     share
-        Share of units that counts as highest and as lowest: a third.
+        Share of units that count as highest and as lowest; a third by default.
     n_resamples, seed
-        Of the draws.
+        Number of draws and their seed.
 
     Returns
     -------
     UnitRanks
-        ``tidy()`` has each unit's mean rank with its interval and the probabilities of being among
-        the lowest and the highest.
+        ``tidy()`` gives each unit's mean rank with its interval and the probabilities of being
+        among the lowest and the highest.
 
     Raises
     ------
     DataError
-        A group or a term that the model does not have, or a share that is none.
+        A group or a term that the model does not have, or an invalid share.
     NotIdentifiedError
-        Units that the model does not tell apart (a variance of zero).
+        Units that do not differ in the model (a variance of zero).
 
     Notes
     -----

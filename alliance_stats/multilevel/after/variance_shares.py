@@ -1,4 +1,4 @@
-"""How much of the variance lies at each level."""
+"""The share of the variance at each level."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -66,8 +66,8 @@ class VariancePartition:
         Returns
         -------
         DataFrame
-            ``group, variance, estimate`` (share, 0 to 1, of the variance that the fixed effects
-            leave), ``conf_low, conf_high`` (NaN if none were asked for) and ``note``.
+            ``group, variance, estimate`` (share, 0 to 1, of the variance not explained by the fixed
+            effects), ``conf_low, conf_high`` (NaN if none were asked for) and ``note``.
         """
         check_conf_level(conf_level)
         share = self.variances / self.variances.sum()
@@ -148,7 +148,7 @@ class VariancePartition:
 
 
 class _Holds(Protocol):
-    """A result that holds a generalized mixed model, as a discrete hazard does."""
+    """A result containing a generalized mixed model, such as a discrete hazard model."""
 
     @property
     def fit(self) -> GeneralizedLinearMixedModel:
@@ -190,22 +190,22 @@ def variance_partition(
     seed: Seed = None,
     workers: int | None = None,
 ) -> VariancePartition | LatentPartition:
-    """Split the variance that the fixed effects leave among the levels.
+    """Partition the variance not explained by the fixed effects among the levels.
 
     Parameters
     ----------
     model
-        A fitted linear mixed model, generalized one, one of ratings in steps, or discrete hazard.
+        A fitted linear, generalized or ordinal mixed model, or discrete hazard model.
     at
         Values of the covariates with random slopes, and of the column of ``VarianceBy``: the
         variance of a level depends on them.
     ci_method
         None, ``"profile"`` (of the fit's own likelihood; for models of random intercepts) or
-        ``"bootstrap"`` (parametric, percentile intervals; for any model). Of a generalized model
+        ``"bootstrap"`` (parametric, percentile intervals; for any model). For a generalized model
         ``"profile"`` (one grouping factor with a random intercept) or ``"wald"`` (symmetric on the
         logit of the share).
     n_resamples, seed, workers
-        Of the bootstrap.
+        Settings of the bootstrap.
 
     Returns
     -------
@@ -220,10 +220,10 @@ def variance_partition(
     Raises
     ------
     DataError
-        If a covariate with a random slope has no value in `at`, or `at` names what the variances do
-        not depend on.
+        If a covariate with a random slope has no value in `at`, or `at` names a column on which the
+        variances do not depend.
     NotIdentifiedError
-        If profiles are asked of a model with random slopes or a residual structure.
+        If profiles are requested for a model with random slopes or a residual structure.
 
     Examples
     --------

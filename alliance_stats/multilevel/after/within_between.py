@@ -65,7 +65,7 @@ class WithinBetween:
         """Return the effects: ``effect, term, estimate, std_error, statistic, df, ...``.
 
         Rows ``within``, then ``between <level>`` for each level, then ``contextual <level>``: the
-        effect of the level's mean over and above what the units below already say (between minus
+        effect of the level's mean over and above that at the level below (between minus
         the effect one level below). Units of the outcome per unit of the predictor.
         """
         C, names, kinds = self._contrasts()
@@ -95,7 +95,7 @@ class WithinBetween:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What to know before any number: those of the model."""
+        """What to know before any number: the notes of the model."""
         return self.model.notes
 
     def account(self, *, df_method: str = "satterthwaite", conf_level: float = 0.95) -> Account:
@@ -173,17 +173,17 @@ def within_between(
     data
         Long table; not changed.
     outcome, predictor
-        Numeric columns. For a lagged predictor make it first with ``transforms.lag``.
+        Numeric columns. Make a lagged predictor first with ``transforms.lag``.
     levels
         Id columns from the innermost to the outermost, ``["person", "family", "therapist"]``; each
         also gets a random intercept.
     covariates
         Further fixed effects, as a formula's right-hand side: ``"session + role"``.
     slopes
-        Levels over whose units the within effect varies, as ``["person"]`` or ``["person",
-        "therapist"]``: a random slope of the innermost component beside the intercept, correlated
-        with it. Without one the standard error of a within effect that does vary is too small
-        (Barr et al. 2013, doi:10.1016/j.jml.2012.11.001).
+        Levels over whose units the within effect varies, such as ``["person"]`` or ``["person",
+        "therapist"]``: a random slope of the innermost component, correlated with the intercept.
+        Without one, the standard error of a within effect that does vary is too small (Barr et al.
+        2013, doi:10.1016/j.jml.2012.11.001).
     reml
         As in :func:`lmm`.
 
@@ -195,11 +195,11 @@ def within_between(
     Notes
     -----
     The components are those of ``transforms.decompose``: deviation from the person's mean, person
-    mean minus family mean, and so on. The reliability of unit u's mean is
-    ``tau^2 / (tau^2 + v_u)`` with ``tau^2`` the predictor's variance at that level and ``v_u`` the
-    sampling variance of the mean given the numbers of units and rows below it, from a variance
-    components model of the predictor (Luedtke et al. 2008, doi:10.1037/a0012869). A mean over the
-    whole course knows the future: these effects belong to models of outcome, never of dropout.
+    mean minus family mean, and so on. The reliability of unit u's mean is ``tau^2 / (tau^2 + v_u)``
+    with ``tau^2`` the predictor's variance at that level and ``v_u`` the sampling variance of the
+    mean given the numbers of units and rows below it, from a variance components model of the
+    predictor (Luedtke et al. 2008, doi:10.1037/a0012869). A mean over the whole course contains
+    future values: these effects belong in models of outcome, never of dropout.
 
     Examples
     --------
@@ -243,7 +243,7 @@ def within_between(
 def _with_slope(
     term: RandomTerm, component: str, levels: Sequence[str], slopes: Sequence[str]
 ) -> RandomTerm:
-    """Give a level's random intercept a slope of the within component, where it was asked for."""
+    """Add a slope of the within component to a level's random intercept, where requested."""
     level = levels[len(levels) - len(term.grouping)]
     if level not in slopes:
         return term
