@@ -1,11 +1,11 @@
-"""How close predicted probabilities come to what happened, some being censored. Arrays only.
+"""How close predicted probabilities are to outcomes, with censoring. Arrays only.
 
-Whoever was censored before the horizon t is stood for by those who were not: rows whose ending by
-t is known count ``1 / G``, G being the chance of not having been censored before it (Graf et al.
+Those censored before the horizon t are represented by those who were not: rows whose ending by
+t is known count ``1 / G``, with G the probability of not being censored before it (Graf et al.
 1999, doi:10.1002/(SICI)1097-0258(19990915/30)18:17/18<2529::AID-SIM274>3.0.CO;2-5). Endings come
 before censorings of the same time, so that of the n(s) at risk at s those who end then cannot be
-censored then. A case has ended as asked by t; everyone else known is a control, those who ended
-otherwise included (Blanche, Dartigues & Jacqmin-Gadda 2013, doi:10.1002/sim.5958).
+censored then. A case has had the ending of interest by t; all others known are controls, including
+those with another ending (Blanche, Dartigues & Jacqmin-Gadda 2013, doi:10.1002/sim.5958).
 """
 
 from dataclasses import dataclass
@@ -28,14 +28,14 @@ class Predicted:
     Attributes
     ----------
     risk, null
-        The predicted probability of ending as asked by the horizon, and the probability that the
-        others' endings alone predict.
+        The predicted probability of the ending of interest by the horizon, and the probability
+        predicted from the others' endings alone.
     time, state
-        When each ended, and how: 0 censored, 1 as asked, 2 otherwise.
+        When each ended, and how: 0 censored, 1 the ending of interest, 2 another.
     horizon
-        The time by which.
+        The time by which endings are predicted.
     group
-        Rows that are censored alike (landmarks); zeros if all are.
+        Rows with the same censoring distribution (landmarks); zeros if all share one.
     """
 
     risk: Array
@@ -54,12 +54,12 @@ class Predicted:
 
     @property
     def case(self) -> Mask:
-        """Who ended as asked by the horizon."""
+        """Rows with the ending of interest by the horizon."""
         return np.asarray((self.state == 1) & (self.time <= self.horizon))
 
     @property
     def weight(self) -> Array:
-        """How many each row stands for; 0 where its ending by the horizon is not known."""
+        """Weight of each row; 0 where its ending by the horizon is not known."""
         found = np.zeros(len(self.time))
         for group in np.unique(self.group):
             own = self.group == group
@@ -68,7 +68,7 @@ class Predicted:
 
 
 def known_weights(time: Array, state: IntArray, horizon: float) -> Array:
-    """Return 1 / G(T-) of who ended by the horizon, 1 / G(horizon) of who was seen beyond it."""
+    """Return 1 / G(T-) for endings by the horizon, 1 / G(horizon) for rows seen beyond it."""
     times, place = np.unique(time, return_inverse=True)
     n_ended = np.bincount(place, weights=state > 0, minlength=len(times))
     n_censored = np.bincount(place, weights=state == 0, minlength=len(times))
@@ -86,10 +86,10 @@ def known_weights(time: Array, state: IntArray, horizon: float) -> Array:
 def measures(predicted: Predicted) -> dict[str, float]:
     """Return the accuracy of the predictions for one horizon.
 
-    ``auc``: the share of pairs of a case and a control in which the case had the higher chance,
-    ties half. ``brier``: the mean squared difference between chance and ending; ``brier_null`` that
-    of `null`; ``scaled_brier`` one minus their ratio. ``observed``, ``predicted`` and their ratio
-    ``observed_to_predicted``: calibration in the large.
+    ``auc``: the share of case-control pairs in which the case had the higher probability,
+    ties half. ``brier``: the mean squared difference between probability and ending; ``brier_null``
+    that of `null`; ``scaled_brier`` one minus their ratio. ``observed``, ``predicted`` and their
+    ratio ``observed_to_predicted``: calibration in the large.
     """
     weight, case = predicted.weight, predicted.case
     n = len(weight)
@@ -121,9 +121,9 @@ def _area(risk: Array, weight: Array, case: Mask) -> float:
 
 
 def jackknife_error(predicted: Predicted, cluster: IntArray) -> dict[str, float]:
-    """Return each measure's standard error by leaving out one cluster after the other.
+    """Return each measure's standard error by leaving out one cluster at a time.
 
-    The chances stay as they are; who stands for the censored is found anew.
+    The probabilities stay fixed; the censoring weights are recomputed.
     """
     numbers = np.unique(cluster)
     found = [measures(predicted.where(cluster != number)) for number in numbers]

@@ -1,4 +1,4 @@
-"""How well dropout by a time is predicted, by models that never saw the therapists concerned."""
+"""How well dropout by a time is predicted, by models fitted without the therapists concerned."""
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 
@@ -51,24 +51,24 @@ def risk_accuracy(
     """Assess how well a model predicts who has left by each of `times`.
 
     Discrimination (time-dependent AUC), mean squared error (Brier score) and calibration, with
-    inverse probability of censoring weights; endings of other kinds are endings without leaving
+    inverse probability of censoring weights; other endings count as not leaving
     (Blanche, Dartigues & Jacqmin-Gadda 2013, doi:10.1002/sim.5958; Gerds & Schumacher 2006,
-    doi:10.1002/bimj.200610301). With `leave_out` each therapist's chances come from the model
-    fitted anew without that therapist.
+    doi:10.1002/bimj.200610301). With `leave_out`, each therapist's probabilities come from the
+    model refitted without that therapist.
 
     Parameters
     ----------
     model
-        Of :func:`cox_ph` or :func:`fine_gray`, a row per unit, without weights, frailty or late
-        entry. In a Cox model other endings were censored: its chance is that of leaving if nobody
-        ended otherwise. Where there are other endings take :func:`fine_gray`.
+        From :func:`cox_ph` or :func:`fine_gray`, one row per unit, without weights, frailty or late
+        entry. A Cox model censors other endings and gives the probability of leaving if there
+        were none. Where there are other endings, use :func:`fine_gray`.
     times
-        Horizons, up to the last time at which somebody was seen.
+        Horizons, up to the last time at which anyone was observed.
     leave_out
         Column of the model's data whose values are left out in turn, such as the therapist's; None
-        for the chances of the model itself, which look better than they are.
+        for the model's own probabilities, which look better than they are.
     n_folds
-        With `leave_out`: its values are left out in so many parts (every so-manieth value in
+        With `leave_out`: its values are left out in `n_folds` parts (every `n_folds`-th value in
         sorted order); each separately if None.
 
     Returns
@@ -78,7 +78,7 @@ def risk_accuracy(
     Raises
     ------
     DataError
-        Late entry; a horizon beyond what was seen, or by which nobody left.
+        Late entry; a horizon beyond the last time observed, or by which nobody left.
     NotIdentifiedError
         A model that cannot be fitted without some of the values.
 
@@ -139,14 +139,14 @@ def accuracy_of_risks(
     censored: object | None = None,
     cluster: Hashable | None = None,
 ) -> RiskAccuracy:
-    """Assess how well given probabilities predicted who left, wherever they come from.
+    """Assess how well given probabilities, from any source, predicted who left.
 
     Parameters
     ----------
     data
-        A row per unit.
+        One row per unit.
     risks
-        Horizon -> column of the chance to have left by then (0 to 1).
+        Horizon -> column of the probability of having left by then (0 to 1).
     time, event, censored
         As in :func:`cumulative_incidence`; without `cause`, `event` is 0 or 1.
     cause
@@ -227,7 +227,7 @@ def _ended(intervals: Intervals, cause: str | None) -> IntArray:
 
 
 def folds_of(frame: pd.DataFrame, column: Hashable, n_folds: int | None) -> IntArray:
-    """Return which part each row is left out with."""
+    """Return the part with which each row is left out."""
     require_columns(frame, [column])
     codes, labels = group_codes(frame[column])
     if len(labels) < 2:
@@ -240,7 +240,7 @@ def folds_of(frame: pd.DataFrame, column: Hashable, n_folds: int | None) -> IntA
 def left_out(
     folds: IntArray, predict: Callable[[Mask, Mask], tuple[Array, Array]]
 ) -> tuple[Array, Array]:
-    """Return chances (t, n), and those without covariates, each part's from the others."""
+    """Return probabilities (t, n), and those without covariates, each part's from the others."""
     risk, null = np.empty(0), np.empty(0)
     for fold in np.unique(folds):
         held = folds == fold

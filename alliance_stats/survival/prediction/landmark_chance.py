@@ -60,13 +60,13 @@ def landmark_chance(
 ) -> LandmarkModel:
     """Model the probability of dropping out within the next sessions from what is known so far.
 
-    At each landmark session s stand the units that are still there, with their covariates as they
-    are then; the log odds of leaving within the next `horizon` sessions are ``g(s) + x_i(s) beta``
-    (landmark models: van Houwelingen 2007, doi:10.1111/j.1467-9469.2006.00529.x). Who is not known
-    to have come back is stood for by the others at that landmark, by inverse probability of
-    censoring weights (Blanche, Holt & Scheike 2023, doi:10.1007/s10985-022-09564-6). Who ended
-    otherwise within them did not leave. Standard errors are over clusters, for a unit stands at
-    many landmarks; that the weights were estimated is not in them.
+    Each landmark session s has the units still in treatment, with their covariates at that
+    session; the log odds of leaving within the next `horizon` sessions are ``g(s) + x_i(s) beta``
+    (landmark models: van Houwelingen 2007, doi:10.1111/j.1467-9469.2006.00529.x). Units not
+    known to have come back are represented by the others at that landmark, by inverse probability
+    of censoring weights (Blanche, Holt & Scheike 2023, doi:10.1007/s10985-022-09564-6). Units with
+    another ending within the horizon did not leave. Standard errors are over clusters, because a
+    unit is in many landmarks; they do not allow for estimation of the weights.
 
     Parameters
     ----------
@@ -74,22 +74,22 @@ def landmark_chance(
         Covariates known at each session, as in ``"alliance_running_mean + alliance_deviation"``;
         ``"1"`` for none.
     data
-        Rows a unit and session, as for :func:`competing_hazards`.
+        One row per unit and session, as for :func:`competing_hazards`.
     session, event, unit
-        Columns: session number; what happened in the interval after it: 0 it came back, `cause` it
-        left, another code it ended otherwise, NaN not known yet; and what ends.
+        Columns: session number; what happened in the interval after it (0: came back; `cause`:
+        left; another code: another ending; NaN: not yet known); and the id of the unit.
     horizon
-        Sessions ahead: 1 is leaving right after this one.
+        Sessions ahead: 1 means leaving right after this one.
     cause
         The code of leaving.
     landmarks
-        Sessions at which predictions are made; if None, all at which some left within the horizon
-        and others did not.
+        Sessions at which predictions are made; if None, all after which some left within the
+        horizon and others did not.
     cluster
-        Column of what is not independent, such as the therapist; the unit if None.
+        Column: rows that are not independent, such as a therapist's; the unit if None.
     form
-        How landmarks differ: ``"polynomial"`` (with `form_df` columns beside the constant) or
-        ``"dummies"`` (a level each).
+        How landmarks differ: ``"polynomial"`` (with `form_df` columns plus the constant) or
+        ``"dummies"`` (one level each).
     form_df
         See `form`.
     known_before
@@ -290,7 +290,7 @@ def landmark_accuracy(
 ) -> RiskAccuracy:
     """Assess how well a landmark model predicts who leaves, landmark by landmark.
 
-    As :func:`risk_accuracy`; in the result's tables ``time`` is the landmark.
+    As in :func:`risk_accuracy`; in the result's tables ``time`` is the landmark.
 
     Parameters
     ----------

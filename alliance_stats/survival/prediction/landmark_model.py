@@ -1,4 +1,4 @@
-"""A fitted model of leaving within the next sessions, and what one asks of it."""
+"""A fitted model of leaving within the next sessions, and its summaries."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,17 +25,17 @@ _FEW_EVENTS = 10
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LandmarkRows:
-    """A row per unit and landmark at which it was still there, arrays of length n.
+    """One row per unit and landmark at which it was still there, arrays of length n.
 
     Attributes
     ----------
     frame
         What was known at the landmark.
     time, state
-        Intervals until it ended (censored ones: half a one later, as they are known to have come
-        back), and how: 0 censored, 1 left, 2 ended otherwise.
+        Intervals until it ended (half a session later if censored, since the unit is known to
+        have come back), and how: 0 censored, 1 left, 2 ended otherwise.
     weight
-        How many each stands for: 0 where it is not known whether it left within the horizon.
+        Weight of each row: 0 where it is not known whether the unit left within the horizon.
     left
         1 where it left within the horizon.
     """
@@ -63,9 +63,9 @@ class LandmarkModel:
     design
         How the covariates were coded.
     observed
-        The rows, those that are not known included.
+        The rows, including those with unknown endings.
     beta, covariance
-        (p,) log odds ratios, the landmarks' first, and their covariance over clusters.
+        (p,) log odds ratios, those of landmarks first, and their covariance over clusters.
     formula, form
         The covariates as given, and how landmarks differ.
     session, event, unit
@@ -73,7 +73,7 @@ class LandmarkModel:
     horizon
         The horizon, in sessions.
     n_clusters, clusters_of
-        Clusters behind the standard errors, and of which column.
+        Clusters behind the standard errors, and their column.
     rows
         What happened to the rows.
     """
@@ -111,7 +111,8 @@ class LandmarkModel:
     def tidy(self, *, conf_level: float = 0.95) -> pd.DataFrame:
         """Return ``term, estimate, std_error, statistic, df, p_value, conf_low, conf_high``.
 
-        Log odds ratios of leaving within the horizon, the landmarks' first; normal theory, robust.
+        Log odds ratios of leaving within the horizon, those of landmarks first; normal theory,
+        robust.
         """
         return self._coefficients.table(conf_level=conf_level)
 
@@ -122,7 +123,7 @@ class LandmarkModel:
         return own[["term", "estimate", "conf_low", "conf_high", "p_value"]]
 
     def predict(self, newdata: pd.DataFrame, *, conf_level: float = 0.95) -> pd.DataFrame:
-        """Return the probability of dropping out within the horizon, of each row of `newdata`.
+        """Return the probability of dropping out within the horizon, for each row of `newdata`.
 
         Parameters
         ----------
@@ -132,13 +133,13 @@ class LandmarkModel:
         Returns
         -------
         DataFrame
-            ``time, estimate, std_error, conf_low, conf_high`` under the rows' own labels: `time`
-            the session, the chance, its delta-method standard error, and limits by the logit.
+            ``time, estimate, std_error, conf_low, conf_high`` under the rows' own labels: the
+            session, the probability, its delta-method standard error, and limits by the logit.
 
         Raises
         ------
         DataError
-            A missing column or value; a session that was no landmark, or lies outside of them.
+            A missing column or value; a session that was not a landmark, or is outside their range.
         """
         newdata = check_frame(newdata, what="newdata")
         require_columns(newdata, [self.session])
@@ -172,7 +173,7 @@ class LandmarkModel:
     def observed_shares(self) -> pd.DataFrame:
         """Return ``time, n_risk, n_event, estimate``: who left within the horizon, by landmark.
 
-        `estimate` is the share that left, who was censored stood for by the others.
+        `estimate` is the share that left, with censored units represented by the others.
         """
         rows = self.observed
         at = rows.frame[self.session].to_numpy()
@@ -211,7 +212,7 @@ class LandmarkModel:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What to know before any number."""
+        """What to know before reading any number."""
         return tuple(self._warnings())
 
     def _warnings(self) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""How close predictions came to what happened: discrimination, error, calibration."""
+"""How close predictions came to outcomes: discrimination, error, calibration."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -34,19 +34,19 @@ _WORDS = {
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class RiskAccuracy:
-    """How close predicted probabilities came to what happened.
+    """Accuracy of predicted probabilities.
 
     Attributes
     ----------
     parts
         Names of the times (or landmarks), and what was predicted for each.
     clusters
-        Of each part: which rows the standard errors take as one.
+        For each part: which rows the standard errors treat as one cluster.
     how
-        How the chances were made, in words.
+        How the probabilities were obtained, in words.
     left_out
-        The column whose values were left out in turn; None where the chances are of models that
-        saw the rows themselves.
+        The column whose values were left out in turn; None where the models were fitted to
+        the same rows.
     competing
         Whether there were other endings.
     rows
@@ -69,11 +69,11 @@ class RiskAccuracy:
         -------
         DataFrame
             ``time, term, estimate, std_error, conf_low, conf_high``: `term` is ``auc`` (the share
-            of pairs of one who left by then and one who did not in which the former had the higher
-            chance), ``brier`` (mean squared error; ``brier_null`` without covariates,
+            of pairs, one having left by then and one not, in which the former had the higher
+            probability), ``brier`` (mean squared error; ``brier_null`` without covariates,
             ``scaled_brier`` one minus their ratio), ``observed`` and ``predicted`` shares and their
-            ratio ``observed_to_predicted``. Jackknife standard errors over clusters, the chances
-            taken as given; normal limits, of the ratio on the log scale.
+            ratio ``observed_to_predicted``. Jackknife standard errors over clusters, given
+            the probabilities; normal limits, for the ratio on the log scale.
         """
         z = float(stats.norm.isf((1.0 - check_conf_level(conf_level)) / 2.0))
         records = []
@@ -90,7 +90,7 @@ class RiskAccuracy:
         return pd.DataFrame.from_records(records, columns=columns)
 
     def calibration(self, *, groups: int = 4, conf_level: float = 0.95) -> pd.DataFrame:
-        """Return what happened among those with similar probabilities.
+        """Return outcomes among those with similar predicted probabilities.
 
         Parameters
         ----------
@@ -101,7 +101,8 @@ class RiskAccuracy:
         -------
         DataFrame
             ``time, group, nobs, predicted, estimate, std_error, conf_low, conf_high``: the mean
-            chance, and the share that left by then (Aalen-Johansen), with log-log limits.
+            predicted probability, and the share that left by then (Aalen-Johansen), with log-log
+            limits.
         """
         if groups < 2:
             raise ValueError(f"groups must be 2 or more; got {groups}.")
@@ -156,7 +157,7 @@ class RiskAccuracy:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What to know before any number."""
+        """What to know before reading any number."""
         return tuple(self._warnings())
 
     def _warnings(self) -> Iterator[str]:

@@ -1,9 +1,9 @@
 """When units were first and last seen, in days or weeks under treatment instead of sessions.
 
-Days and weeks are counted as sessions are: from 1, each whole one that was begun. Day 1 is the day
-on which the clock stands at 0, week 1 the first seven days. A unit that ended has as many as it
-had begun when it was last seen; of one that is still in treatment, the last one is not over: it
-was seen to stay through all before it.
+Days and weeks are counted like sessions: from 1, each one begun counting as a whole. Day 1 is the
+day on which the clock is at 0, week 1 the first seven days. A unit that ended has as many as it had
+begun when last seen; for one still in treatment the last is not over, and it was seen to stay
+through all earlier ones.
 """
 
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ _DUST = 1e-9
 
 
 def clock_words(clock: str) -> str:
-    """Return what the clock counts, as a sentence's end; nothing for sessions."""
+    """Return what the clock counts, as the end of a sentence; empty for sessions."""
     return {
         "sessions": "",
         "days": "time in days from the first, each one that was begun",
@@ -67,8 +67,8 @@ def on_the_calendar(
     Raises
     ------
     DataError
-        A study without time; sessions of which no time is known; units that were first seen later
-        than others, on dates, which do not say when they had begun.
+        A study without time; sessions of which no time is known; units first seen later
+        than others, on dates, which do not say when their treatment began.
     """
     check_choice(clock, CLOCKS, name="clock")
     if "time" not in roles:

@@ -1,4 +1,4 @@
-"""What counts as dropout: four definitions that the field uses, and that give different rates."""
+"""What counts as dropout: four definitions used in the field, which give different rates."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -33,19 +33,19 @@ class Definition(Protocol):
 
     @property
     def words(self) -> str:
-        """The definition as a sentence's end."""
+        """The definition, as the end of a sentence."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class CodedEnding:
-    """Dropout is what the study's ending column says (as a rule, the therapist's judgement)."""
+    """Dropout as coded in the study's ending column (usually the therapist's judgement)."""
 
     cause: str = "dropout"
 
     @property
     def words(self) -> str:
-        """The definition as a sentence's end."""
+        """The definition, as the end of a sentence."""
         return f"the ending is coded '{self.cause}'"
 
     def __call__(self, units: pd.DataFrame, study: Study, unit: str) -> "pd.Series[bool]":  # noqa: ARG002
@@ -65,7 +65,7 @@ class FewerSessionsThan:
 
     @property
     def words(self) -> str:
-        """The definition as a sentence's end."""
+        """The definition, as the end of a sentence."""
         return f"treatment ended before session number {self.sessions}"
 
     def __call__(self, units: pd.DataFrame, study: Study, unit: str) -> "pd.Series[bool]":  # noqa: ARG002
@@ -82,7 +82,7 @@ class MissedLastScheduled:
     Attributes
     ----------
     attended
-        Column of true/false that says which of the study's rows, one a scheduled session, were
+        Column of true/false: which of the study's rows, one per scheduled session, were
         attended.
     """
 
@@ -90,7 +90,7 @@ class MissedLastScheduled:
 
     @property
     def words(self) -> str:
-        """The definition as a sentence's end."""
+        """The definition, as the end of a sentence."""
         return "the last scheduled session was missed"
 
     def __call__(self, units: pd.DataFrame, study: Study, unit: str) -> "pd.Series[bool]":
@@ -106,7 +106,7 @@ class BeforeReliableChange:
 
     The improvement from the first to the last rating is reliable where it is larger than
     ``criterion * sd_before * sqrt(2 (1 - reliability))`` (Jacobson & Truax 1991,
-    doi:10.1037/0022-006X.59.1.12). A unit without two ratings did not show one.
+    doi:10.1037/0022-006X.59.1.12). A unit without two ratings did not improve reliably.
 
     Attributes
     ----------
@@ -125,7 +125,7 @@ class BeforeReliableChange:
 
     @property
     def words(self) -> str:
-        """The definition as a sentence's end."""
+        """The definition, as the end of a sentence."""
         return "treatment ended before the outcome had improved reliably"
 
     def __call__(self, units: pd.DataFrame, study: Study, unit: str) -> "pd.Series[bool]":

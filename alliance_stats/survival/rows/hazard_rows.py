@@ -1,4 +1,4 @@
-"""Rows of a hazard: one per unit and session, and what they may know of the future: nothing."""
+"""Rows of a hazard, one per unit and session, none of which may know the future."""
 
 from collections.abc import Collection, Hashable, Sequence
 from dataclasses import dataclass, replace
@@ -53,7 +53,7 @@ class Periods:
     session, event, unit
         Names of the columns.
     sessions
-        ``session, n_risk, n_event``, a row per session with rows at risk, ascending.
+        ``session, n_risk, n_event``, one row per session with rows at risk, ascending.
     rows
         The ledger.
     """
@@ -68,7 +68,7 @@ class Periods:
     def without_certain_sessions(self) -> "Periods":
         """Set aside the sessions after which no one, or everyone, left.
 
-        With a baseline of its own, such a session has hazard 0 (or 1) whatever the covariates: its
+        With its own baseline, such a session has hazard 0 (or 1) whatever the covariates: its
         rows have likelihood 1 and say nothing about anything else.
         """
         table = self.sessions.set_index("session")
@@ -108,9 +108,9 @@ def read_periods(
         One row per unit and session, as ``person_period`` and ``endings(...).periods()`` make them.
     session, event, unit
         Columns: session number, 1 where the unit ended in the interval after it (NaN where that
-        interval has not been observed), and the id of what ends.
+        interval has not been observed), and the id of the unit.
     needed
-        Further columns without which a row is not used.
+        Further columns that a row needs to be used.
     causes
         Whether `event` holds several endings (anything that is not 0 is one).
 
@@ -156,10 +156,10 @@ def read_periods(
 
 
 def refuse_copies(periods: Periods, groups: Sequence[tuple[str, ...]]) -> None:
-    """Refuse a random effect of groups in which one ending is all there is to see.
+    """Refuse a random effect of groups that have only one ending each.
 
-    A group with a single unit ends once: its effect and that ending's own chance are the same
-    thing, and the variance runs away without anything saying so. The rows of units that all end
+    A group with a single unit ends once: its effect and the randomness of that ending
+    are the same thing, and the variance diverges without warning. The rows of units that all end
     together are copies of one event.
     """
     frame, unit = periods.frame, periods.unit
@@ -260,7 +260,7 @@ BASELINES = ("dummies", "spline", "polynomial", "log", "constant")
 
 
 def check_baseline(baseline: str, df: int, n_sessions: int) -> None:
-    """Refuse a smooth baseline with more columns than sessions tell apart."""
+    """Refuse a smooth baseline with more columns than the sessions can identify."""
     if baseline in ("spline", "polynomial") and not 1 <= df < n_sessions:
         raise ValueError(
             f"baseline_df={df} columns beside the constant need more than {df} sessions, and one "
@@ -274,12 +274,12 @@ def baseline_terms(kind: str, periods: Periods, df: int) -> Terms:
     Parameters
     ----------
     kind
-        ``"dummies"`` (a level each session), ``"spline"`` (natural cubic spline) or
+        ``"dummies"`` (one level per session), ``"spline"`` (natural cubic spline) or
         ``"polynomial"`` (orthogonal), ``"log"`` (of the session), ``"constant"``.
     periods
-        Rows to be modelled. Of one session there is one level: a constant.
+        Rows to model. A single session has one level: a constant.
     df
-        Columns beside the constant, of a spline or a polynomial.
+        Columns of a spline or a polynomial, not counting the constant.
     """
     session = periods.session
     if kind == "dummies":
@@ -306,7 +306,7 @@ def baseline_columns(design: Design, kind: str) -> int:
 
 
 def term_places(design: Design, n_baseline: int) -> dict[str, list[int]]:
-    """Return, for each term beside the baseline, where its coefficients stand among those kept."""
+    """Return, for each term besides the baseline, where its kept coefficients are."""
     place = {int(column): i for i, column in enumerate(design.fixed.kept)}
     found = {}
     for term in design.fixed.coding.terms:
@@ -388,13 +388,13 @@ def refuse_the_future(
 ) -> None:
     """Refuse a covariate that is a person's mean over the whole course, or centred on one.
 
-    How long the course lasted is the outcome: a mean over it is known only once it has ended, and
-    with a drifting alliance it predicts dropout although nothing does. Both are found by value: a
+    The length of the course is the outcome: a mean over it is known only once it has ended, and
+    with a drifting alliance it predicts dropout even if nothing does. Both are found by value: a
     covariate that is every person's mean of a column that changes over the person's rows, as it is
     or rescaled (:func:`~alliance_stats.transforms.whole_course_means`), or that changes over them
     and sums to zero for everyone (within what rounding to two decimals leaves). Columns in
-    `known_before` were fixed by design, the caller says; so is one of two values that sums to zero
-    over every course, a contrast of a crossover: deviations from means take more.
+    `known_before` were fixed by design, as the caller states; so is a two-valued column that sums
+    to zero over every course (a crossover contrast): deviations from means have more values.
     """
     require_columns(frame, list(known_before))
     variables = variables - {str(name) for name in known_before}

@@ -1,7 +1,7 @@
-"""Rows of a frame as intervals of time at risk: the door of every survival function.
+"""Rows of a frame as intervals of time at risk: the input of every survival function.
 
 A row says that someone was under observation on the half-open interval ``(entry, time]`` and
-whether an event closed it. Who enters at t is not at risk at t; who leaves at t still is.
+whether it ended with an event. A row that enters at t is not at risk at t; one that leaves at t is.
 """
 
 import warnings
@@ -70,7 +70,7 @@ def as_columns(
 
 
 def read_times(data: pd.DataFrame, time: Hashable, entry: Hashable | None) -> tuple[Array, Array]:
-    """Return entry and exit, refusing intervals that are no time at all or lie before 0."""
+    """Return entry and exit, refusing intervals that are empty or start before 0."""
     stop = finite_or_missing(data, time)
     start = np.zeros_like(stop) if entry is None else finite_or_missing(data, entry)
     for column, values in ((time, stop), (entry, start)):
@@ -112,7 +112,7 @@ def _merge_near_ties(start: Array, stop: Array) -> tuple[Array, Array]:
 
 
 def same_times(asked: Array, known: Array) -> Array:
-    """Return times that were asked for, each that is a known one but for dust as that one."""
+    """Return the requested times, replacing any that equal a known one but for rounding."""
     times = np.sort(known)
     place = np.searchsorted(times, asked)
     found = np.array(asked, dtype=np.float64)
@@ -184,17 +184,17 @@ def _plain(label: object) -> object:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Groups:
-    """Groups that one column or several together make.
+    """Groups formed by one or several columns.
 
     Attributes
     ----------
     codes
         (n,) number of each row's group, from 0 in sorted order.
     keys
-        The columns' values that make each group: by these, groups are told apart.
+        The columns' values that define each group.
     labels
-        Their names in print: ``"a, b"`` for several columns, with the values in quotes where two
-        groups would have one name.
+        Their printed names: ``"a, b"`` for several columns, with the values in quotes where two
+        groups would share a name.
     """
 
     codes: IntArray
@@ -203,7 +203,7 @@ class Groups:
 
 
 def read_labels(data: pd.DataFrame, columns: Hashable | Sequence[Hashable]) -> Groups:
-    """Return the groups that one column or several together make."""
+    """Return the groups formed by one or several columns."""
     first, *others = as_columns(data, columns)
     for column in (first, *others):
         check_spelling(data[column], kind="group")
@@ -240,7 +240,7 @@ class Spells:
     cluster
         Number of each spell's cluster; None where no clusters were given.
     weight
-        How many each stands for; None where each is one.
+        Weight of each; None where each is 1.
     """
 
     entry: Array
@@ -265,7 +265,7 @@ class Intervals:
     stratum, strata
         Number of each row's stratum, and the strata's names.
     strata_keys, strata_columns
-        The values that make each stratum, and of which columns.
+        The values that define each stratum, and their columns.
     cluster, n_clusters
         Number of each row's cluster; None and 0 where no clusters were given.
     frame
@@ -273,9 +273,9 @@ class Intervals:
     rows
         What happened to the rows.
     weight
-        How many each row stands for; None where each is one.
+        Weight of each row; None where each is 1.
     offset
-        What is added to each row's linear predictor as it is; None without.
+        Added to each row's linear predictor; None without.
     """
 
     entry: Array
@@ -336,20 +336,20 @@ def read_intervals(
     Parameters
     ----------
     data
-        A row per interval.
+        One row per interval.
     time, event, entry, strata, cluster
         Columns; `strata` may be several.
     also
         Further columns that must be present in every row that is kept.
     competing
-        Whether `event` tells several endings apart.
+        Whether `event` distinguishes several endings.
     censored
         With `competing`: the value of `event` that means "not ended".
 
     Raises
     ------
     DataError
-        A column that is not there, an interval of no or negative length, a negative time, an
+        A missing column, an interval of no or negative length, a negative time, an
         event that is neither 0 nor 1, or no rows left.
     """
     data = check_frame(data)
@@ -393,9 +393,9 @@ def read_intervals(
 
 
 def weighted_rows(intervals: Intervals, column: Hashable | None) -> Intervals:
-    """Give the rows their weights, refusing what is none; without clusters each row is its own.
+    """Give the rows their weights, checked; without clusters each row is its own cluster.
 
-    Weights are no counts: standard errors of weighted rows are always robust.
+    Weights are not counts: standard errors of weighted rows are always robust.
     """
     if column is None:
         return intervals
@@ -407,7 +407,7 @@ def weighted_rows(intervals: Intervals, column: Hashable | None) -> Intervals:
 
 
 def read_weights(frame: pd.DataFrame, column: Hashable) -> Array:
-    """Return how many rows each row stands for, refusing what is no such number."""
+    """Return the weight of each row, refusing invalid weights."""
     values: Array = finite_or_missing(frame, column)
     if (values <= 0.0).any():
         raise DataError(
@@ -425,7 +425,7 @@ def rows_with_all(
     *,
     event: str = "the event",
 ) -> tuple[pd.DataFrame, RowLedger, npt.NDArray[np.bool_]]:
-    """Keep complete rows, and write down of each column how many events went with its rows.
+    """Keep complete rows, recording how many events each column's missing rows cost.
 
     Parameters
     ----------
@@ -465,7 +465,7 @@ def _warn_of_late_entry(data: pd.DataFrame, time: Hashable) -> None:
 
 
 def refuse_single_clusters(intervals: Intervals, cluster: Hashable | None) -> None:
-    """Refuse a curve whose rows all belong to one cluster: its standard error would come out 0."""
+    """Refuse a curve whose rows all belong to one cluster: its standard error would be 0."""
     if intervals.cluster is None:
         return
     for number, label in enumerate(intervals.strata):
@@ -480,7 +480,7 @@ def refuse_single_clusters(intervals: Intervals, cluster: Hashable | None) -> No
 
 
 def few_clusters_warning(n_clusters: int) -> Iterator[str]:
-    """Yield a warning where standard errors rest on few clusters."""
+    """Yield a warning where standard errors are from few clusters."""
     if n_clusters < _FEW_CLUSTERS:
         yield (
             f"Standard errors over {n_clusters} clusters: below about {_FEW_CLUSTERS} "

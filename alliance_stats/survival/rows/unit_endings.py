@@ -49,14 +49,14 @@ class Endings:
         ``n_sessions`` (these say when the unit ended, and are refused as covariates of that), and
 
         ``time``
-            number of the last interval of which it is known whether the unit left in it, counted
+            number of the last interval for which it is known whether the unit left, counted
             from the study's first session (0 if any session is 0, else 1): with sessions 1, 2, ...
             the last attended session T for a unit that ended, T - 1 for one still in treatment
-            (whether it comes back after T is not known yet). The clock of curves and hazards;
+            (whether it comes back after T is not yet known). The clock of curves and hazards;
         ``entry``
-            time from which the unit was seen: its first session's number minus the study's first.
-            Above 0, it could not have been seen to leave before: give ``entry="entry"`` (Cox:
-            ``start="entry", stop="time"``);
+            time from which the unit was observed: its first session's number minus the study's
+            first. If above 0, earlier leaving could not have been observed: give ``entry="entry"``
+            (Cox: ``start="entry", stop="time"``);
         ``event``
             1 for dropout as defined, else 0;
         ``state``
@@ -83,7 +83,7 @@ class Endings:
     __repr__ = one_line
 
     def tidy(self) -> pd.DataFrame:
-        """Return ``state, n, share``, a row per state (the share is not a rate: see curves)."""
+        """Return ``state, n, share``, one row per state (the share is not a rate: see curves)."""
         counts = (
             self.units["state"]
             .value_counts()
@@ -111,9 +111,9 @@ class Endings:
     def periods(self, scores: tuple[str, ...] = ()) -> pd.DataFrame:
         """Return one row per unit and session, as intervals ``(start, stop]`` for hazards.
 
-        The row of session t stands for the interval after it, on the clock ``(t - 1, t]`` (one
+        The row of session t covers the interval after it, on the clock ``(t - 1, t]`` (one
         later where the study has a session 0): a unit that left after session T has its event at
-        ``stop`` of that row, and what was rated at T is known before it.
+        ``stop`` of that row, and ratings at T are known before it.
 
         Parameters
         ----------
@@ -123,7 +123,7 @@ class Endings:
         Returns
         -------
         DataFrame
-            As :func:`~alliance_stats.transforms.person_period`, with ``start``, ``stop`` and
+            As in :func:`~alliance_stats.transforms.person_period`, with ``start``, ``stop`` and
             ``event``: 1 in the last row of a unit that dropped out as defined, NaN in the last row
             of one still in treatment (models set it aside and count it), 0 elsewhere.
         """
@@ -168,7 +168,7 @@ class Endings:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What to know before any number: shared endings, late entry."""
+        """What to know before reading any number: shared endings, late entry."""
         found = []
         if self.unit == "person" and self._study.unit == "family":
             found.append("Members of a family share its ending; give cluster= the family's column.")
@@ -212,15 +212,15 @@ def endings(
         members' rows are copies of one event: person rows of such a study are refused.
     attended
         Column of true/false: which rows are attended sessions. If None, a unit attended up to its
-        last session with a score (alliance or outcome), for a wide file melted to rows has rows of
-        sessions to which nobody came; a study made with ``ending_session=`` says it itself, and a
+        last session with a score (alliance or outcome), because a wide file melted to rows has
+        rows for sessions nobody attended; a study made with ``ending_session=`` states it, and a
         unit without any score is taken to have attended all its rows.
     clock
         ``"sessions"``, or ``"days"`` or ``"weeks"`` of a study with ``time=`` (dates, or days since
         the start of treatment): ``time`` counts each day (week) that was begun, from 1, up to the
-        last attended session; of units still in treatment, those that were over. Endings in one
-        week are tied (Efron's or Breslow's method in :func:`cox_ph`). Sessions are what a
-        treatment is made of, days what a clinic plans with: rates on the two clocks answer two
+        last attended session; for units still in treatment, those completed. Endings in the same
+        week are tied (Efron's or Breslow's method in :func:`cox_ph`). Treatments
+        consist of sessions, clinics plan in days: rates on the two clocks answer two
         questions.
 
     Returns
@@ -231,7 +231,7 @@ def endings(
     -----
     AllianceStatsWarning
         If units were first seen at different sessions: they are at risk from ``entry`` on. If rows
-        without a score at the end of a course are not taken for attended sessions.
+        without a score at the end of a course are not counted as attended sessions.
 
     Raises
     ------
@@ -239,7 +239,7 @@ def endings(
         If the study lacks sessions or endings, an ending is missing, member rows would be copies of
         one event, or a column that is constant within units is a mean over the whole course
         (:func:`~alliance_stats.transforms.whole_course_means`; one that is merged into ``units``
-        afterwards can no longer be told from a fixed covariate).
+        afterwards cannot be distinguished from a fixed covariate).
 
     Examples
     --------
@@ -394,7 +394,7 @@ def under_definitions(
     attended: str | None = None,
     clock: str = "sessions",
 ) -> pd.DataFrame:
-    """Run one analysis under several definitions of dropout, into one table.
+    """Run one analysis under several definitions of dropout, and return one table.
 
     Parameters
     ----------
@@ -411,7 +411,7 @@ def under_definitions(
     Returns
     -------
     DataFrame
-        The analyses' rows below one another, led by ``definition, n_units, n_dropout``.
+        The analyses' rows stacked, starting with ``definition, n_units, n_dropout``.
 
     Examples
     --------

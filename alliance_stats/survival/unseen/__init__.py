@@ -1,1 +1,1 @@
-"""The outcome model when leaving is informative: what was not seen."""
+"""The outcome model when dropout is informative: unobserved outcomes."""

@@ -1,17 +1,17 @@
-"""Analyses of data completed under assumptions on what was not seen: imputed, analysed, pooled.
+"""Analyses of data completed under assumptions on missing outcomes: imputed, analysed, pooled.
 
-An assumption (:class:`Assumption`) says how outcomes after leaving lie off those imputed at random.
-All assumptions share their draws, so that what parts them is the assumption alone. There are two
+An assumption (:class:`Assumption`) says how outcomes after dropout differ from those imputed at
+random. All assumptions share their draws, so that they differ only in the assumption. There are two
 variances:
 
 ``"rubin"``
-    Proper imputations, pooled by Rubin's rules. They keep the share of the information that leaving
-    took as it is at random (information anchored: Cro, Carpenter & Kenward 2019,
+    Proper imputations, pooled by Rubin's rules. They keep the share of the information lost to
+    dropout as it is at random (information anchored: Cro, Carpenter & Kenward 2019,
     doi:10.1111/rssa.12423).
 ``"conditional mean"``
     Means of the unseen outcomes given those seen, analysed at the fit's own variances, and the
-    jackknife over the outermost units: how such an estimate varies over repeated studies (Wolbers,
-    Noci, Delmar, Gower-Page, Yiu & Bartlett 2022, doi:10.1002/pst.2234).
+    jackknife over the outermost units: the variance of such an estimate over repeated studies
+    (Wolbers, Noci, Delmar, Gower-Page, Yiu & Bartlett 2022, doi:10.1002/pst.2234).
 """
 
 from collections.abc import Callable, Sequence
@@ -43,7 +43,7 @@ Variance = Literal["rubin", "conditional mean"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Assumption:
-    """How outcomes after leaving lie off those at random.
+    """How outcomes after dropout differ from those at random.
 
     ``factor (y + moves beta + pull(swapped beta)) + shift``, with y and beta as imputed.
 
@@ -110,7 +110,7 @@ class CompletedAnalyses:
     rows: RowLedger
 
     def table(self, *, conf_level: float) -> pd.DataFrame:
-        """Return a row an assumption, from ``term`` to ``missing_information``."""
+        """Return one row per assumption, from ``term`` to ``missing_information``."""
         if self.variance == "rubin":
             pooled = pool(self.estimates, self.variances, self.df)
         else:
@@ -141,7 +141,7 @@ class CompletedAnalyses:
 
     @property
     def note(self) -> str:
-        """Which variance the standard errors are of."""
+        """Which variance the standard errors use."""
         if self.variance == "rubin":
             return (
                 "Rubin's rules keep the information that was lost by leaving as it is at random: "
@@ -316,14 +316,14 @@ def _refuse_seen(model: LinearMixedModel, unseen: pd.DataFrame, response: str) -
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pooled:
-    """Pooled estimates, one an analysis.
+    """Pooled estimates, one per analysis.
 
     Attributes
     ----------
     estimate, std_error, df
         Estimate, its standard error and degrees of freedom.
     missing_information
-        Share of the information on the estimate that the missing values took:
+        Share of the information on the estimate lost to the missing values:
         ``(r + 2 / (df + 3)) / (r + 1)`` with r the relative increase in variance.
     """
 

@@ -1,4 +1,4 @@
-"""How far the outcomes after leaving would have to lie off to overturn a finding."""
+"""How far the outcomes after dropout would have to be shifted to overturn a finding."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -44,20 +44,20 @@ _SCALES = ("points", "sd", "factor")
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class DropoutSensitivity:
-    """A coefficient under shifts of the outcomes that were not seen.
+    """A coefficient under shifts of the unobserved outcomes.
 
     Attributes
     ----------
     deltas
         (k,) shifts, ascending.
     scale
-        What they are: ``"points"``, ``"sd"`` or ``"factor"``.
+        Their unit: ``"points"``, ``"sd"`` or ``"factor"``.
     sd
-        Standard deviation of the outcomes seen.
+        Standard deviation of the observed outcomes.
     completed
         The analyses of the completed data.
     seen
-        The coefficient of the model fitted to the outcomes seen (``tidy``'s columns).
+        The coefficient of the model fitted to the observed outcomes (columns as in ``tidy``).
     """
 
     deltas: Array
@@ -80,7 +80,7 @@ class DropoutSensitivity:
 
     @property
     def no_shift(self) -> float:
-        """The delta that leaves outcomes as they are at random: 0, or 1 for a factor."""
+        """The delta that keeps outcomes as they are at random: 0, or 1 for a factor."""
         return 1.0 if self.scale == "factor" else 0.0
 
     def tidy(self, *, conf_level: float = 0.95) -> pd.DataFrame:
@@ -97,18 +97,18 @@ class DropoutSensitivity:
         return found
 
     def tipping_points(self, *, conf_level: float = 0.95) -> pd.DataFrame:
-        """Return the shifts, nearest to none on either side, at which the finding is overturned.
+        """Return the smallest shifts in either direction at which the finding is overturned.
 
         The finding is whether the interval without a shift excludes 0, and on which side. The same
         imputations are shifted throughout, so that the limits move evenly with the shift; between
-        two shifts of the grid the place where a limit is 0 is interpolated linearly.
+        two shifts of the grid, the point where a limit is 0 is interpolated linearly.
 
         Returns
         -------
         DataFrame
             ``direction`` ("below 0", "above 0"; of a factor 1), ``delta`` (NaN where the grid ends
-            before the finding is overturned) and ``searched_to``, the grid's end (no shift where
-            none of that direction was asked for).
+            before the finding is overturned) and ``searched_to``, the grid's end (no shift if
+            none in that direction was requested).
         """
         at_none = int(np.flatnonzero(self.deltas == self.no_shift)[0])
         margins = finding_margins(self.tidy(conf_level=conf_level), at_none)
@@ -125,7 +125,7 @@ class DropoutSensitivity:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What the numbers stand on."""
+        """What the numbers are based on."""
         return (told_shift(self.scale, self.sd), self.completed.note)
 
     def account(self, *, conf_level: float = 0.95) -> Account:
@@ -173,36 +173,36 @@ def dropout_sensitivity(
 ) -> DropoutSensitivity:
     """Impute the outcome after dropout, shift it over a grid, and pool.
 
-    Without a shift, the outcomes of those who left are taken to go on as the model says of units
-    with their history (missing at random). With shift delta, each unseen outcome lies delta higher
-    than that. The smallest shift that overturns the finding is the tipping point: whether it is
-    plausible is a judgement, not a test. Shifts of their own for two arms:
+    Without a shift, the outcomes of those who left are assumed to continue as the model predicts
+    for units with their history (missing at random). With shift delta, each unobserved outcome is
+    delta higher. The smallest shift that overturns the finding is the tipping point: whether it is
+    plausible is a judgement, not a test. For separate shifts in two arms, see
     :func:`sensitivity_by_group`.
 
     Parameters
     ----------
     model
-        Fitted to the outcomes seen. It is both the model that imputes and the analysis.
+        Fitted to the observed outcomes. It is both the imputation model and the analysis.
     unseen
-        The rows whose outcome was not seen because the unit had left: all the formula's columns but
-        the outcome. There is no alliance after treatment has ended: a model with predictors that
-        are not known after leaving cannot be used here.
+        The rows whose outcome was not observed because the unit had left, with all the formula's
+        columns but the outcome. There is no alliance after treatment has ended: a model with
+        predictors unknown after dropout cannot be used here.
     term
         The coefficient whose finding is in question.
     deltas
-        Shifts; none at all (0, or a factor of 1) is added.
+        Shifts; no shift (0, or a factor of 1) is added.
     seed
-        Of the imputations; the same are shifted throughout. Draws follow the rows: in another order
-        they are others.
+        Seed of the imputations; the same ones are shifted throughout. Draws depend on the order
+        of the rows.
     n_imputations
-        Imputations, at least 2.
+        Number of imputations, at least 2.
     shift
         Column of `unseen` by which the shift is multiplied: months since leaving, or 0/1 for the
-        arm whose leavers are in doubt. 1 throughout if None.
+        arm whose dropouts are in doubt. 1 throughout if None.
     scale
-        What a delta is: ``"points"``, units of the outcome; ``"sd"``, multiples of the standard
-        deviation of the outcomes seen; ``"factor"``, a multiple of the imputed outcome itself (for
-        outcomes with a true zero; 1 is at random).
+        Unit of a delta: ``"points"``, units of the outcome; ``"sd"``, multiples of the standard
+        deviation of the observed outcomes; ``"factor"``, a multiple of the imputed outcome itself
+        (for outcomes with a true zero; 1 is at random).
     variance
         ``"rubin"``: imputations, pooled. ``"conditional mean"``: no draws, and the jackknife over
         the model's outermost units (:mod:`alliance_stats.survival.unseen.completed_analyses`).
@@ -217,7 +217,7 @@ def dropout_sensitivity(
         Predictors missing in `unseen`, rows that were seen, a model with weights or a residual
         structure.
     FormulaError
-        A term that the model has not.
+        A term that is not in the model.
 
     References
     ----------
@@ -259,7 +259,7 @@ def dropout_sensitivity(
 
 
 def grid_of(deltas: Sequence[float], scale: Scale) -> Array:
-    """Return the shifts in order, with none at all among them."""
+    """Return the shifts in order, including no shift."""
     none = 1.0 if scale == "factor" else 0.0
     grid = np.unique([none, *(float(delta) for delta in deltas)])
     if not np.isfinite(grid).all():
@@ -268,7 +268,7 @@ def grid_of(deltas: Sequence[float], scale: Scale) -> Array:
 
 
 def shifted(by: Array, scale: Scale, sd: float, times: Array) -> Assumption:
-    """Return the assumption that outcomes lie `by` off, on this scale, in rows that count `times`.
+    """Return the assumption that outcomes are shifted `by`, on this scale, `times` in each row.
 
     A factor delta acts as ``1 + times (delta - 1)``.
     """
@@ -291,11 +291,11 @@ def told_shift(scale: Scale, sd: float) -> str:
 
 
 def finding_margins(table: pd.DataFrame, at_none: int) -> Array:
-    """Return (limits, k) how far limits are from overturning the finding of the one without shift.
+    """Return how far limits (limits, k) are from overturning the finding without a shift.
 
     One limit keeps a finding on its side of 0; both keep one that is not significant, which is
-    overturned once the interval excludes 0. Limits move evenly with the shift, the nearer of two
-    does not: each is interpolated by itself.
+    overturned once the interval excludes 0. Each limit moves evenly with the shift, but
+    the nearer of the two does not: each is interpolated separately.
     """
     low, high = table["conf_low"].to_numpy(), table["conf_high"].to_numpy()
     if low[at_none] > 0:

@@ -3,14 +3,14 @@
 For each imputation, in this order:
 
 1. the variances, from refits to data simulated from the fit (a parametric bootstrap in place of
-   their posterior; it keeps what sits on a boundary there);
+   their posterior; it keeps variances that are on a boundary there);
 2. coefficients and random effects together, from their exact normal posterior given these variances
    and the outcomes seen, with a flat prior of the coefficients: draw effects and outcomes from the
-   prior, and add what the mixed-model equations make of the difference to the outcomes seen
+   prior, and add what the mixed-model equations give for the difference to the observed outcomes
    (Garcia-Cortes & Sorensen 1996, doi:10.1186/1297-9686-28-1-121);
 3. residuals of the unseen rows; units that were never seen get effects drawn from the population.
 
-Imputations that left out step 1 or 2 would be too much alike (Rubin 1987,
+Imputations without step 1 or 2 would be too similar (Rubin 1987,
 doi:10.1002/9780470316696, chapter 4; Carpenter & Kenward 2013, doi:10.1002/9781119942283).
 
 :meth:`OutcomeImputer.expected` has the means of such draws, given the fit's own variances. Arrays
@@ -39,7 +39,7 @@ _DENSE_LIMIT = 6000
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Imputed:
-    """Outcomes of the unseen rows, and what they were made with.
+    """Outcomes of the unseen rows, and the draws behind them.
 
     Attributes
     ----------
@@ -205,7 +205,7 @@ def _apart(flat: Array, Lambda: Sequence[Array], counts: Sequence[int]) -> list[
 def imputations(
     model: LinearMixedModel, unseen: pd.DataFrame, *, m: int, seed: Seed
 ) -> Iterator[Imputed]:
-    """Yield `m` times outcomes of the unseen rows, each from a random stream of its own."""
+    """Yield `m` times outcomes of the unseen rows, each from its own random stream."""
     imputer = OutcomeImputer(model, unseen)
     for stream in np.random.SeedSequence(whole_seed(seed)).spawn(m):
         yield imputer.draw(np.random.default_rng(stream))

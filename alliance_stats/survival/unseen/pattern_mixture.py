@@ -1,4 +1,4 @@
-"""Pattern mixture: the outcome model within each time of leaving, averaged over them."""
+"""Pattern mixture: the outcome model within each time of dropout, averaged over them."""
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
@@ -42,7 +42,7 @@ _CARRIED_ON = (
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class PatternMixture:
-    """Coefficients within patterns of leaving and averaged over them.
+    """Coefficients within patterns of dropout and averaged over them.
 
     Attributes
     ----------
@@ -53,7 +53,7 @@ class PatternMixture:
     patterns
         ``pattern, n_units, share``, over all units.
     group
-        Columns whose groups have shares of their own; none where shares are pooled.
+        Columns whose groups have their own shares; empty where shares are pooled.
     shares
         The `group` columns, ``pattern, n_units, share``: each group's shares, by which it is
         averaged.
@@ -64,7 +64,7 @@ class PatternMixture:
     within_covariance
         (patterns * p, patterns * p) their covariance.
     notes
-        What must be known before any number.
+        What must be known before reading any number.
     rows
         What happened to the rows.
     """
@@ -95,10 +95,10 @@ class PatternMixture:
         return ", ".join(map(str, self.group))
 
     def tidy(self, *, conf_level: float = 0.95) -> pd.DataFrame:
-        """Return the averaged coefficients, a row per term.
+        """Return the averaged coefficients, one row per term.
 
         ``term, estimate, std_error, statistic, df, p_value, conf_low, conf_high``. The standard
-        error counts that the patterns' shares are estimated, as from independent units; normal
+        error allows for estimation of the patterns' shares, as from independent units; normal
         quantiles.
         """
         return Coefficients(self.terms, self.estimate, self.covariance).table(conf_level=conf_level)
@@ -108,7 +108,7 @@ class PatternMixture:
         return named_covariance(self.covariance, self.terms)
 
     def by_pattern(self, *, conf_level: float = 0.95) -> pd.DataFrame:
-        """Return the coefficients of each pattern, a row per pattern and term."""
+        """Return the coefficients of each pattern, one row per pattern and term."""
         names, terms = self.patterns["pattern"], list(self.terms)
         found = Coefficients(terms * len(names), self.within.ravel(), self.within_covariance).table(
             conf_level=conf_level
@@ -160,9 +160,9 @@ def pattern_mixture(
 
     Within pattern k the mean is ``x beta_k``; the mean of group a over all its units is
     ``x sum_k pi_ka beta_k``, with pi_ka the share of a's units that left in pattern k (Hedeker &
-    Gibbons 1997). The averaged coefficients are those that give these means. Where more leave one
-    group than the other, shares pooled over groups would answer another question. Each pattern's
-    line is carried on beyond its time of leaving: that is the assumption in place of missing at
+    Gibbons 1997). The averaged coefficients are those that give these means. Where dropout
+    differs between groups, shares pooled over groups would answer another question. Each pattern's
+    line is extrapolated beyond its time of dropout: that is the assumption in place of missing at
     random. Random effects and residual variance are common.
 
     Parameters
@@ -172,10 +172,10 @@ def pattern_mixture(
     data
         Rows with outcomes.
     pattern
-        Column: when the unit left ("early", "late", "stayed"), the same in all its rows. Few and
-        coarse ones: every coefficient must be estimable within each.
+        Column: when the unit left ("early", "late", "stayed"), the same in all its rows. Use few
+        and coarse patterns: every coefficient must be estimable within each.
     unit
-        Column: id of what leaves.
+        Column: id of the unit that leaves.
     group
         Column or columns, constant within units, whose groups are averaged by their own shares;
         every term must be crossed with them. ``()`` pools the shares of all units. If None, the
@@ -190,10 +190,10 @@ def pattern_mixture(
     Raises
     ------
     DataError
-        A pattern or a group that differs within a unit or is missing; a pattern that stands in the
-        formula already.
+        A pattern or a group that differs within a unit or is missing; a pattern that is already
+        in the formula.
     NotIdentifiedError
-        Fewer than two patterns, or a coefficient that cannot be estimated within one; an `group`
+        Fewer than two patterns, or a coefficient that cannot be estimated within one; a `group`
         with which not every term is crossed.
 
     References

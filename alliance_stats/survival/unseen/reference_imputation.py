@@ -1,10 +1,10 @@
-"""Outcomes after leaving as those of a reference arm: jump to it, copy it, copy its increments.
+"""Outcomes after dropout as in a reference arm: jump to it, copy it, copy its increments.
 
-Whoever left an arm is taken to go on without what that arm gave (Carpenter, Roger & Kenward 2013,
+Those who left an arm are assumed to continue without its effect (Carpenter, Roger & Kenward 2013,
 doi:10.1080/10543406.2013.834911): from the mean of the reference arm at once (jump to reference),
 or parallel to it from where they were (copy increments in reference), in either case as far from
-the mean as their own history says; or as if they had been in the reference arm all along, so that
-their own history, too, is told from its mean (copy reference). The means are those of the model;
+the mean as their own history predicts; or as if they had been in the reference arm all along, with
+their own history, too, measured from its mean (copy reference). The means are those of the model;
 each imputation moves them by its own draw of the coefficients.
 """
 
@@ -38,7 +38,7 @@ _METHODS = ("missing at random", "copy increments", "copy reference", "jump to r
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class ReferenceImputation:
-    """A coefficient where outcomes after leaving follow a reference arm.
+    """A coefficient where outcomes after dropout follow a reference arm.
 
     Attributes
     ----------
@@ -47,7 +47,7 @@ class ReferenceImputation:
     completed
         The analyses of the completed data, in the order of ``tidy()``.
     n_moved
-        Unseen outcomes that follow another arm than their own.
+        Unseen outcomes that follow an arm other than their own.
     """
 
     group: str
@@ -95,7 +95,7 @@ class ReferenceImputation:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What the numbers stand on, and what their standard errors hold."""
+        """What the numbers are based on, and what their standard errors include."""
         idle = (
             f"Nothing is unseen but in {self.group} = {self.reference}: no outcome follows another "
             "arm than its own, and all rows are as at random."
@@ -147,34 +147,35 @@ def reference_imputation(
     n_imputations: int = 50,
     variance: Variance = "rubin",
 ) -> ReferenceImputation:
-    """Impute outcomes after leaving from a reference arm, and pool, beside missing at random.
+    """Impute outcomes after dropout from a reference arm and pool, alongside missing at random.
 
-    **Jump to reference**: from leaving on, the mean is the reference arm's. **Copy increments**:
-    from their own arm's mean at the last outcome seen, the mean moves as the reference arm's does.
-    In both, a person's distance from the mean stays as the history says. **Copy reference**: the
-    mean is the reference arm's before leaving too, so that who did better than it keeps that lead.
-    All share their draws, so that what parts them is the assumption alone.
+    **Jump to reference**: after dropout, the mean is the reference arm's. **Copy increments**: from
+    their own arm's mean at the last outcome seen, the mean moves as the reference arm's does. In
+    both, a person's distance from the mean stays as the history predicts. **Copy reference**: the
+    mean is the reference arm's before dropout, too, so that those who did better keep that lead.
+    All share their draws, so that they differ only in the assumption.
 
     Parameters
     ----------
     model
-        Fitted to the outcomes seen, with `group` in its formula; it imputes and is the analysis.
+        Fitted to the observed outcomes, with `group` in its formula; it imputes and is the
+        analysis.
     unseen
-        As for :func:`dropout_sensitivity`: the rows whose outcome was not seen because the unit had
-        left.
+        As in :func:`dropout_sensitivity`: the rows whose outcome was not observed because the unit
+        had left.
     term
         The coefficient in question.
     group, reference
-        Column of the groups (arms), and the one that leavers follow.
+        Column of the groups (arms), and the one that dropouts follow.
     time, unit
-        Columns: the clock of the formula, and whose outcomes they are; of a unit with no outcome
-        seen all methods jump.
+        Columns: the clock of the formula, and the unit; for a unit with no outcome seen, all
+        methods jump.
     seed, n_imputations
         As in :func:`dropout_sensitivity`; nothing is drawn for conditional means.
     variance
-        ``"rubin"``: the information that leaving took stays as at random. ``"conditional mean"``:
-        the spread of the estimate over repeated studies, by a jackknife over the model's outermost
-        units (:mod:`alliance_stats.survival.unseen.completed_analyses`).
+        ``"rubin"``: the information lost to dropout stays as at random. ``"conditional mean"``:
+        the variance of the estimate over repeated studies, by a jackknife over the model's
+        outermost units (:mod:`alliance_stats.survival.unseen.completed_analyses`).
 
     Returns
     -------
@@ -183,10 +184,10 @@ def reference_imputation(
     Raises
     ------
     DataError
-        An arm that is not there, predictors missing in `unseen`, rows that were seen, a unit whose
+        A missing arm, predictors missing in `unseen`, rows that were seen, a unit whose
         arm changes.
     FormulaError
-        A term that the model has not, an arm or a clock that is not in its formula.
+        A term that is not in the model, an arm or a clock that is not in its formula.
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""Shifts of the outcomes after leaving, of their own for two arms, and where they tip a finding."""
+"""Separate shifts of the outcomes after dropout in two arms, and where they tip a finding."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -73,12 +73,12 @@ class SensitivityByGroup:
 
     @property
     def no_shift(self) -> float:
-        """The delta that leaves outcomes as they are at random: 0, or 1 for a factor."""
+        """The delta that keeps outcomes as they are at random: 0, or 1 for a factor."""
         return 1.0 if self.scale == "factor" else 0.0
 
     @property
     def columns(self) -> tuple[str, str]:
-        """The columns of ``tidy()`` that hold each arm's shift: ``delta[arm]``."""
+        """The columns of ``tidy()`` with each arm's shift: ``delta[arm]``."""
         return f"delta[{self.arms[0]}]", f"delta[{self.arms[1]}]"
 
     def tidy(self, *, conf_level: float = 0.95) -> pd.DataFrame:
@@ -87,9 +87,9 @@ class SensitivityByGroup:
         Returns
         -------
         DataFrame
-            ``term``, a column ``delta[arm]`` of each arm, ``estimate, std_error, statistic, df,
+            ``term``, a column ``delta[arm]`` for each arm, ``estimate, std_error, statistic, df,
             p_value, conf_low, conf_high, missing_information`` and ``overturned``: whether the
-            interval no longer says what it says without shifts.
+            finding differs from that without shifts.
         """
         found = self.completed.table(conf_level=conf_level)
         first, second = np.meshgrid(*self.deltas, indexing="ij")
@@ -99,7 +99,7 @@ class SensitivityByGroup:
         return found.assign(overturned=(margins <= 0.0).any(axis=0).ravel())
 
     def margins(self, *, conf_level: float = 0.95) -> Array:
-        """Return (limits, first arm's, second arm's shifts) how far limits are from overturning.
+        """Return distances to overturning (limits, first arm's shifts, second arm's shifts).
 
         One limit of the interval keeps a finding on its side of 0; both keep one that is not
         significant. Negative where the finding is overturned; in units of the coefficient.
@@ -115,7 +115,7 @@ class SensitivityByGroup:
         Returns
         -------
         DataFrame
-            ``group``, the arm that is shifted; ``held``, the other's shift meanwhile;
+            ``group``, the arm that is shifted; ``held``, the other arm's fixed shift;
             ``direction``, ``delta`` (no shift, where `held` overturns the finding by itself; NaN
             where the grid ends before) and ``searched_to``.
         """
@@ -144,7 +144,7 @@ class SensitivityByGroup:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What the numbers stand on."""
+        """What the numbers are based on."""
         idle = [
             f"Nothing is unseen in {self.group} = {arm}: its shifts change nothing."
             for arm, n in zip(self.arms, self.n_unseen, strict=True)
@@ -209,10 +209,10 @@ def sensitivity_by_group(
     scale: Scale = "points",
     variance: Variance = "rubin",
 ) -> SensitivityByGroup:
-    """Impute the outcome after leaving, shift it in each of two arms by its own, and pool.
+    """Impute the outcome after dropout, shift it separately in each of two arms, and pool.
 
-    Leavers of the two arms need not be alike: one arm's may have left because they were well, the
-    other's because they were not. Every pair of shifts is analysed; the pairs that overturn the
+    Dropouts of the two arms may differ: in one arm they may have left because they were well, in
+    the other because they were not. Every pair of shifts is analysed; the pairs that overturn the
     finding form a region, whose edge is the tipping point by arm.
 
     Parameters
@@ -223,7 +223,7 @@ def sensitivity_by_group(
         Column of the groups (arms).
     deltas
         The shifts of two arms, ``{"usual": [-4, 0, 4], "new": [-4, 0, 4]}``; no shift is added.
-        The unseen outcomes of further arms stay as at random.
+        Unseen outcomes of other arms stay as at random.
 
     Returns
     -------
@@ -232,7 +232,7 @@ def sensitivity_by_group(
     Raises
     ------
     DataError
-        An arm that is not there; else as :func:`dropout_sensitivity`.
+        A missing arm; otherwise as in :func:`dropout_sensitivity`.
     ValueError
         Shifts of more or fewer than two arms.
 

@@ -1,10 +1,10 @@
-"""The likelihood of outcomes and leaving that share effects. Arrays in, arrays out.
+"""The joint likelihood of outcomes and dropout with shared effects. Arrays in, arrays out.
 
     y = X beta + Z b + v + e
     g(h) = W gamma + sum_c alpha_c (X_c beta + Z_c b + t_c v - k_c) + w
 
 with effects ``b = L u`` of each unit, and of each cluster ``v = tau z_1`` in the outcome and
-``w = omega z_2`` in the hazard; u and z are standard normal. A way c by which the outcome bears on
+``w = omega z_2`` in the hazard; u and z are standard normal. A way c in which the outcome affects
 the hazard (:class:`Channel`) is an effect by itself, the current value, its slope, or v.
 
 The integral over u is taken at Gauss-Hermite nodes about its mode given outcomes *and* leaving, by
@@ -35,7 +35,7 @@ _ROWS_AT_ONCE = 100_000  # times nodes of a unit's effects: what is held for sev
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Channel:
-    """A way by which the outcome bears on the hazard: ``X beta + Z b + t v - centre``.
+    """A way in which the outcome affects the hazard: ``X beta + Z b + t v - centre``.
 
     Attributes
     ----------
@@ -46,7 +46,7 @@ class Channel:
     cluster
         t: 1 where the cluster's effect is in it.
     centre
-        Taken off, so that the association and the hazard's constant are told apart in the search.
+        Subtracted, so that the association and the hazard's constant are separated in the search.
     """
 
     name: str
@@ -69,11 +69,11 @@ class SharedData:
     link
         ``"cloglog"`` or ``"logit"``.
     channels
-        How the outcome bears on the hazard.
+        How the outcome affects the hazard.
     cluster
         (units,) numbers of clusters; None where there is no such level.
     in_outcome, in_hazard
-        Whether clusters have an effect of their own there (tau, omega).
+        Whether clusters have an effect there (tau, omega).
     n_units
         Units.
     """
@@ -107,7 +107,7 @@ class SharedData:
         return int(self.in_outcome) + int(self.in_hazard)
 
     def repeated(self, copies: int) -> "SharedData":
-        """Return so many copies of all units, one after the other, each as units of its own."""
+        """Return copies of all units, one after the other, as separate units."""
         if copies == 1:
             return self
         at = self.n_units * np.arange(copies)[:, None]
@@ -176,7 +176,7 @@ class Rule:
 
     @classmethod
     def of(cls, nodes: int, effects: int) -> "Rule":
-        """Return the product of `effects` rules of so many nodes."""
+        """Return the product of `effects` rules with the given number of nodes."""
         x, weight = np.polynomial.hermite_e.hermegauss(nodes)
         own = np.log(weight / weight.sum()) + 0.5 * x**2
         which = np.indices((nodes,) * effects).reshape(effects, nodes**effects)
@@ -235,7 +235,7 @@ class _Units:
         self.fixed = [c.X @ parts.beta - c.centre for c in data.channels]
 
     def at(self, v: Array, w: Array) -> tuple[Array, Array, Array, Array]:
-        """Return, a unit: log-likelihood, scores (units, p), and the slopes in v and w."""
+        """Return for each unit: log-likelihood, scores (units, p), and the slopes in v and w."""
         data, parts = self.data, self.parts
         s2, unit, at_risk = parts.sigma**2, data.unit, data.at_risk
         r = self.residual - v[unit]
@@ -338,7 +338,7 @@ def _unit_products(over: sparse.csr_matrix, left: Array, right: Array) -> Array:
 def log_likelihood(
     parameters: Array, data: SharedData, rules: tuple[Rule, Rule], places: Places | None
 ) -> tuple[Array, Array]:
-    """Return the log-likelihood and the scores, a row each independent unit.
+    """Return the log-likelihood and the scores, one row per independent unit.
 
     Parameters
     ----------

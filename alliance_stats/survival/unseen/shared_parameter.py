@@ -1,4 +1,4 @@
-"""A shared-parameter model: growth of the outcome and the hazard of leaving share unit effects."""
+"""A shared-parameter model: growth of the outcome and hazard of dropout share unit effects."""
 
 from collections.abc import Callable
 from typing import Literal
@@ -69,30 +69,30 @@ def shared_parameter(
     """Fit the outcome's growth and the discrete-time hazard of dropout in one likelihood.
 
     ``y = X beta + Z b + v + e`` and ``g h(t) = baseline(t) + W gamma + alpha' s(t) + w``, with
-    effects ``b ~ N(0, D)`` of each unit. What is shared, s, is the effects (b, and v), or the
+    effects ``b ~ N(0, D)`` of each unit. The shared part s is the effects (b, and v), or the
     outcome's own course without its errors: its current value ``m(t) = x(t) beta + z(t) b + v``, or
-    its slope ``dm / dt``. Units whose outcome starts worse, or gets better more slowly, may leave
-    earlier. Given s, outcomes and leaving are independent: that is the assumption in place of
+    its slope ``dm / dt``. Units whose outcome starts worse, or improves more slowly, may leave
+    earlier. Given s, outcomes and dropout are independent: that is the assumption in place of
     missing at random, and it cannot be tested.
 
     Parameters
     ----------
     outcome
-        A linear mixed model with one random term of `unit`, and perhaps an intercept v of the
-        therapist: ``"y ~ time * arm + (1 + time | id) + (1 | therapist)"``.
+        A linear mixed model with one random term of `unit`, and optionally an intercept v of
+        the therapist: ``"y ~ time * arm + (1 + time | id) + (1 | therapist)"``.
     hazard
         Covariates of the hazard; ``"1"`` for none.
     data
         Rows with outcomes. A unit may miss any of them, or all.
     periods
-        Rows a unit and session at risk (see :func:`discrete_hazard`); for a current value or slope
-        with the columns of `outcome`'s formula as they stood at that session.
+        One row per unit and session at risk (see :func:`discrete_hazard`); for a current value or
+        slope, with the columns of `outcome`'s formula as of that session.
     session, event, unit
         Columns of `periods`; `unit` is in both frames.
     association
         What the hazard shares with the outcome. ``"effects"``: all random effects, also the
         therapist's. ``"unit effects"``: those of the unit alone. ``"value"``, ``"slope"``,
-        ``"value + slope"``: where the outcome stands and goes at that session.
+        ``"value + slope"``: the level and trend of the outcome at that session.
     time
         The clock of `outcome`'s formula, for a slope.
     random
@@ -103,8 +103,8 @@ def shared_parameter(
         As in :func:`discrete_hazard`; smooth ones keep the number of parameters small.
     nodes
         Gauss-Hermite nodes per effect to begin with, about the mode of each unit's effects. They
-        are doubled until twice as many move the log-likelihood by less than 0.01, and estimates
-        and information by less than 0.01 standard errors, or the summary says that they do not.
+        are doubled until doubling moves the log-likelihood by less than 0.01, and estimates and
+        information by less than 0.01 standard errors; otherwise the summary says so.
 
     Returns
     -------
@@ -113,14 +113,14 @@ def shared_parameter(
     Raises
     ------
     DataError
-        Units at risk none of which has an outcome; other random terms than those named; a unit of
+        No unit at risk with an outcome; random terms other than those named; a unit with
         several therapists; a current value whose columns are not known at a session at risk.
     NotIdentifiedError
-        As the separate models: no events, separation, an effect on its boundary.
+        As in the separate models: no events, separation, an effect on its boundary.
 
     Notes
     -----
-    Each unit's integral over its effects is by adaptive quadrature given outcomes and leaving
+    Each unit's integral over its effects is by adaptive quadrature given outcomes and dropout
     (Pinheiro & Bates 1995, doi:10.1080/10618600.1995.10474663), nested in one over the therapist's
     effects. Sources: Wu & Carroll 1988, doi:10.2307/2531905; Follmann & Wu 1995,
     doi:10.2307/2533322 (effects); Rizopoulos 2012, doi:10.1201/b12208 (current value, slope).

@@ -1,4 +1,4 @@
-"""A fitted joint model of outcome and leaving, and what one asks of it."""
+"""A fitted joint model of outcome and dropout, and its summaries."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -40,14 +40,14 @@ def of_units(outcome: LinearMixedModel, unit: str) -> Grouping:
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class SharedParameterModel:
-    """Outcome and leaving, fitted together.
+    """Outcome and dropout, fitted together.
 
     Attributes
     ----------
     outcome, hazard
         The separate fits from which the joint one started.
     association
-        By what the outcome bears on the hazard.
+        How the outcome affects the hazard.
     names
         (part, term) of each parameter.
     parameters
@@ -59,7 +59,7 @@ class SharedParameterModel:
     data
         The arrays of the likelihood.
     found
-        The maximum: its log-likelihood, slope, nodes, and whether the integral stands.
+        The maximum: its log-likelihood, slope, nodes, and whether the integral is stable.
     n_unrated, n_never_at_risk
         Units at risk without an outcome, and units with outcomes that are never at risk.
     """
@@ -79,12 +79,12 @@ class SharedParameterModel:
 
     @property
     def rows(self) -> RowLedger:
-        """What happened to the outcome's rows; ``hazard.rows`` tells of the others."""
+        """What happened to the outcome's rows; for the others, see ``hazard.rows``."""
         return self.outcome.rows
 
     @property
     def log_lik(self) -> float:
-        """Log-likelihood of outcome and leaving."""
+        """Log-likelihood of outcome and dropout."""
         return self.found.log_lik
 
     @property
@@ -94,7 +94,7 @@ class SharedParameterModel:
 
     @property
     def nodes(self) -> int:
-        """Quadrature nodes an effect with which the answer stands, or the most that were tried."""
+        """Quadrature nodes per effect at which the results are stable, or the most tried."""
         return self.found.nodes
 
     @property
@@ -166,7 +166,7 @@ class SharedParameterModel:
         return pd.DataFrame(rows, columns=["part", "group", "term", "estimate"])
 
     def glance(self) -> pd.DataFrame:
-        """Return one row: sizes, likelihoods, the test of no association, and how nodes stand."""
+        """Return one row: sizes, likelihoods, test of no association, stability over nodes."""
         q = len(self.data.channels)
         statistic = max(2.0 * (self.log_lik - self.log_lik_separate), 0.0)
         return pd.DataFrame(
@@ -198,7 +198,7 @@ class SharedParameterModel:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What to know before any number."""
+        """What to know before reading any number."""
         found = () if self.converged else ("The fit did not converge.",)
         return (*found, *self._integral(), self._assumption(), *self._boundary(), *self._counts())
 

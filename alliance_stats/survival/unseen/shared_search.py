@@ -1,4 +1,4 @@
-"""Where a joint likelihood of outcomes and leaving is largest, and whether its integrals stand."""
+"""The maximum of a joint likelihood of outcomes and dropout, and stability of its integrals."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -35,18 +35,18 @@ _ENOUGH_UNITS = 5  # a parameter, for products of their scores to stand in for t
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Maximum:
-    """Where the joint likelihood is largest.
+    """The maximum of the joint likelihood.
 
     Attributes
     ----------
     parameters, covariance
-        As the likelihood has them, and the inverse of the observed information.
+        As in the likelihood, and the inverse of the observed information.
     log_lik
         Its value.
     gradient
         The slope left, in standard errors.
     nodes
-        Quadrature nodes an effect.
+        Quadrature nodes per effect.
     log_lik_moved, estimates_moved
         How far twice as many would move the log-likelihood, and the estimates in standard errors.
     """
@@ -95,16 +95,16 @@ class _Surface:
 
 
 def maximise(start: Array, scale: Array, data: SharedData, nodes: int) -> Maximum:
-    """Maximise with more and more nodes until twice as many leave the answer where it is.
+    """Maximise with more and more nodes until doubling them leaves the results unchanged.
 
     Parameters
     ----------
     start, scale
-        First values, and about a standard error of each parameter.
+        Starting values, and the approximate standard error of each parameter.
     data
         The arrays.
     nodes
-        How many nodes an effect to begin with.
+        Number of nodes per effect to begin with.
     """
     found = _climbed(start, scale, data, nodes)
     while True:
