@@ -40,14 +40,14 @@ _ROUNDING = 1e-9  # indices nearer to the critical value than this share of it a
 
 @dataclass(frozen=True, slots=True)
 class ChangeReference:
-    """Moments of the sample that the cases are held against, in units of the scale.
+    """Moments of the sample to which cases are compared, in units of the scale.
 
     Attributes
     ----------
     mean_before, sd_before
-        Before treatment: all methods need the SD, all but Jacobson-Truax the mean.
+        Before treatment: all methods need the SD, all but Jacobson-Truax also the mean.
     mean_after, sd_after, correlation
-        After treatment, and the correlation of before with after: Hageman-Arrindell alone.
+        After treatment, and the correlation of before with after: only for Hageman-Arrindell.
     """
 
     sd_before: float
@@ -66,8 +66,8 @@ class ChangeReference:
     def from_sample(cls, before: npt.ArrayLike, after: npt.ArrayLike) -> "ChangeReference":
         """Return the moments of the cases that have both scores, the completers.
 
-        Who dropped out is not among them: where completers began with other scores, the SD of all
-        cases before treatment is another. It is had with ``ChangeReference(sd_before=...)``.
+        Dropouts are excluded: if completers started from different scores, the SD of all cases
+        before treatment differs. It can be given with ``ChangeReference(sd_before=...)``.
         """
         x, y = _scores(before, "before"), _scores(after, "after")
         both = ~(np.isnan(x) | np.isnan(y))
@@ -98,7 +98,8 @@ def reliable_change_index(
 ) -> Array:
     """Return each case's index of reliable change, positive where the score rose.
 
-    With ``E = s sqrt(1 - r)``, s and M the SD and mean before, r the reliability, x1 and x2 a case:
+    With ``E = s sqrt(1 - r)``, s and M the SD and mean before, r the reliability, x1 and x2 a
+    case's scores:
 
     - ``"jacobson-truax"``: ``(x2 - x1) / (sqrt(2) E)`` (Jacobson & Truax 1991,
       doi:10.1037/0022-006X.59.1.12);
@@ -115,10 +116,10 @@ def reliable_change_index(
     before, after
         Scores of the cases; NaN where missing.
     reliability
-        Reliability of the scale, strictly between 0 and 1; which coefficient is the caller's
-        choice, and there is no default.
+        Reliability of the scale, strictly between 0 and 1; the choice of coefficient is the
+        caller's, and there is no default.
     reference
-        Moments to hold the cases against; those of the cases with both scores if not given
+        Moments to which cases are compared; by default those of the cases with both scores
         (:meth:`ChangeReference.from_sample`).
     method
         One of :data:`CRITICAL_VALUES`.
@@ -174,8 +175,8 @@ def least_reliable_change(
 ) -> float:
     """Return the raw difference beyond which change is reliable: ``critical sd sqrt(2 (1 - r))``.
 
-    In points of the scale, for the method of Jacobson and Truax; a change of exactly so many points
-    is not yet reliable.
+    In points of the scale, for the method of Jacobson and Truax; a change of exactly that many
+    points is not reliable.
     """
     return critical * sd * math.sqrt(2.0 * (1.0 - _check_reliability(reliability)))
 
@@ -191,7 +192,7 @@ def cut_off(
 
     - ``"a"``: two clinical SDs beyond the clinical mean, in the functional direction;
     - ``"b"``: two functional SDs short of the functional mean;
-    - ``"c"``: where both are as near in their own SDs, ``(s0 M1 + s1 M0) / (s0 + s1)``.
+    - ``"c"``: the point equally far from both in their own SDs, ``(s0 M1 + s1 M0) / (s0 + s1)``.
 
     Jacobson & Truax (1991), doi:10.1037/0022-006X.59.1.12; `clinical` and `functional` are
     ``(mean, SD)`` and `better` (``"higher"`` or ``"lower"``) says which scores are functional.
@@ -235,11 +236,11 @@ def classify_change(
 
     ``"recovered"`` (reliably better, and across `cut` from the clinical side), ``"improved"``
     (reliably better), ``"unchanged"``, ``"deteriorated"`` (reliably worse), or None where a score
-    is missing. Without `cut` nobody is called recovered. Reliable means that the absolute index is
-    **above** ``CRITICAL_VALUES[method]``; a score at the cut-off is on neither side of it. By
-    ``"hageman-arrindell"`` a case is across the cut-off where their second index is above its
-    critical value too, ``CS = [M2 + r2 (x2 - M2) - cut] / (sqrt(r2) E)`` with ``r2 = 1 - E^2/s2^2``
-    the reliability after treatment and s2 the SD then.
+    is missing. Without `cut` no case is called recovered. Reliable means that the absolute index is
+    **above** ``CRITICAL_VALUES[method]``; a score at the cut-off is on neither side of it. With
+    ``"hageman-arrindell"`` a case is across the cut-off if its second index also exceeds its
+    critical value, ``CS = [M2 + r2 (x2 - M2) - cut] / (sqrt(r2) E)`` with ``r2 = 1 - E^2/s2^2`` the
+    reliability after treatment and s2 the SD after it.
     """
     direction = _direction(
         before, after, reliability=reliability, better=better, reference=reference, method=method
@@ -284,7 +285,7 @@ def _crossed(
     reference: ChangeReference | None,
     method: str,
 ) -> npt.NDArray[np.bool_]:
-    """Return which cases moved from the clinical side of `cut` across it, as the method has it."""
+    """Return which cases crossed `cut` from the clinical side, as the method defines it."""
     sign = _sign(better)
     if not math.isfinite(cut):
         raise DataError(f"The cut-off must be a finite number; got cut={cut}.")

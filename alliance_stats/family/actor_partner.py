@@ -1,4 +1,4 @@
-"""The actor-partner interdependence model: what one's own and the other's x go with."""
+"""The actor-partner interdependence model: outcomes related to one's own and the other's x."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ Names = dict[tuple[str, str, str], str]
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class APIM:
-    """A fitted actor-partner model. Made by :func:`~alliance_stats.family.apim`.
+    """A fitted actor-partner model. Returned by :func:`~alliance_stats.family.apim`.
 
     Attributes
     ----------
@@ -45,7 +45,7 @@ class APIM:
     other
         The same data under the other assumption on distinguishability, where there are two roles.
     members
-        The two roles, or an empty tuple where members cannot be told apart.
+        The two roles, or an empty tuple where members are indistinguishable.
     predictors
         Names of the predictors.
     names
@@ -118,13 +118,13 @@ class APIM:
 
         k is 1 for a couple pattern, 0 for actor only, -1 for a contrast (Kenny & Ledermann 2010,
         doi:10.1037/a0019651). The interval takes quantiles of the ratio over normal draws of both
-        effects with their covariance. Where the actor effect is not clearly apart from zero k is
-        not defined: its row then has NaN and ``defined`` is False.
+        effects with their covariance. Where the actor effect is not clearly different from zero, k
+        is undefined: its row then has NaN and ``defined`` is False.
 
         Parameters
         ----------
         seed, n_resamples
-            Of the Monte Carlo.
+            Seed and number of the Monte Carlo draws.
         conf_level
             Coverage of the interval.
         least
@@ -160,7 +160,7 @@ class APIM:
         Raises
         ------
         DataError
-            If the dyads have no two roles.
+            If the dyads do not have two roles.
         """
         if self.other is None:
             raise DataError(
@@ -186,7 +186,7 @@ class APIM:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a reader must know before the effects."""
+        """What a reader must know before using the effects."""
         return self.model.notes
 
     def account(self, *, conf_level: float = 0.95) -> Account:
@@ -238,7 +238,7 @@ def apim(
     ``y_i = mean + a x_i + p x_j + e_i`` for the two members i, j of a dyad; residuals correlate
     (-1 to 1) and, where members are distinguishable, every effect and the residual variance has a
     value for each role (Kenny, Kashy & Cook 2006, Dyadic Data Analysis, ch. 7; the two members are
-    two outcomes in one likelihood, with a random effect of the therapist above them if asked for).
+    two outcomes in one likelihood, with a random effect of the therapist above them if requested).
 
     Parameters
     ----------
@@ -247,18 +247,18 @@ def apim(
     dyad
         Column of the dyad (unique over therapists).
     member
-        Column of the role (two values) where distinguishable, else of anything that tells the two
-        members apart.
+        Column of the role (two values) where distinguishable, else of anything that distinguishes
+        the two members.
     outcome, predictors
         Numeric columns; every predictor gets an actor and a partner effect.
     covariates
-        Columns with one effect for all (the dyad's own, or the member's); of a text or category
-        column each level but the first has one.
+        Columns with one effect for all (the dyad's own, or the member's); in a text or category
+        column, each level but the first has one.
     therapist
         Column of the therapist, for a random effect above the dyads.
     distinguishable
         Whether roles may differ. With False and a `member` of exactly two values the test of
-        distinguishability is still to be had.
+        distinguishability is still available.
     reml
         Restricted or ordinary maximum likelihood.
 
@@ -275,7 +275,7 @@ def apim(
         A dyad with more than two rows or two of one role; more than two roles; a therapist that
         differs in a dyad.
     NotIdentifiedError
-        A predictor that is the same for both members; one therapist, or one dyad a therapist;
+        A predictor that is the same for both members; one therapist, or one dyad per therapist;
         outcomes that the predictors or the partner's outcome determine.
 
     Examples
@@ -338,7 +338,7 @@ def _used_rows(
     shared: Mapping[str, Array],
     therapist: str | None,
 ) -> _Rows:
-    """Set rows aside that lack the outcome, a predictor of either member or a covariate."""
+    """Set aside rows that lack the outcome, a predictor of either member or a covariate."""
     labels = Labels()
     needed = {labels.new(outcome): finite_or_missing(data, outcome)}
     for x, values in own.items():
@@ -397,7 +397,7 @@ def _pairs(
 
 
 def _covariate_columns(data: pd.DataFrame, covariates: Sequence[str]) -> dict[str, Array]:
-    """Return covariates as columns: numbers as they are, a category's levels but the first."""
+    """Return covariates as columns: numbers as they are, a category's levels except the first."""
     columns: dict[str, Array] = {}
     labels = Labels()
     for covariate in dict.fromkeys(covariates):

@@ -60,19 +60,19 @@ def _inside(stratum: int) -> Any:
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class FamilyBalance:
-    """Level and spread of families' alliances in one model. Made by :func:`family_balance`.
+    """Level and spread of families' alliances in one model. Returned by :func:`family_balance`.
 
     Attributes
     ----------
     model
-        The mixed model with a spread of its own in every stratum.
+        The mixed model with a separate spread in every stratum.
     equal
         The same model with one spread for all.
     strata
         Values of the column that the spread was split by.
     person
-        The column of persons where a lasting spread (of members' own levels) is told from a
-        momentary one; None where each person has one row.
+        The column of persons where a lasting spread (of members' own levels) is distinguished from
+        a momentary one; None where each person has one row.
     ids
         Stratum, therapist (where named), family and person of each row used.
     """
@@ -92,7 +92,7 @@ class FamilyBalance:
 
     @property
     def lasting(self) -> bool:
-        """Whether a lasting spread is told from a momentary one."""
+        """Whether a lasting spread is distinguished from a momentary one."""
         return self.person is not None
 
     def tidy(self) -> pd.DataFrame:
@@ -118,8 +118,8 @@ class FamilyBalance:
         """Test whether all strata have the same spread, lasting and momentary.
 
         Likelihood-ratio test; equal variances lie inside the parameter space, so that chi-squared
-        is its reference (as long as no variance is zero). It takes ratings for normal: heavy tails,
-        as ruptures and split families make them, let it reject far too often. Read it beside
+        is its reference (as long as no variance is zero). It assumes normal ratings: heavy tails,
+        as from ruptures and split families, make it reject far too often. Compare it with
         :meth:`deviations`, which does not.
         """
         found = likelihood_ratio_test(self.model, self.equal)
@@ -130,7 +130,7 @@ class FamilyBalance:
         )
 
     def deviations(self, *, conf_level: float = 0.95) -> pd.DataFrame:
-        """Compare strata by absolute deviations, without taking ratings for normal.
+        """Compare strata by absolute deviations, without assuming normal ratings.
 
         After Levene (1960) and Brown & Forsythe (1974, doi:10.1080/01621459.1974.10482955): the
         absolute residuals (momentary) and the absolute predicted levels of members (lasting) under
@@ -192,7 +192,7 @@ class FamilyBalance:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a reader must know before the spreads."""
+        """What a reader must know before using the spreads."""
         return self.model.notes
 
     def account(self, *, conf_level: float = 0.95) -> Account:
@@ -254,22 +254,22 @@ def family_balance(
     """Model members' ratings with a separate within-family variance in every stratum.
 
     The cross-level effect of experience on the level is its coefficient in `fixed`, that on the
-    balance between roles is its product with role, and that on the spread between members is told
-    by the strata. No score is subtracted from another, so that no difference carries the error of
-    two.
+    balance between roles is its product with role, and that on the spread between members is
+    estimated by the strata. Scores are not subtracted from each other, so no difference carries two
+    errors.
 
     Parameters
     ----------
     fixed
         Outcome and fixed effects: ``"alliance ~ session + role * experience"``. Role belongs in it:
-        lasting differences between roles are otherwise counted as spread.
+        otherwise lasting role differences count as spread.
     data
         Long table, one row per member (x session); not changed.
     family, person
         Id columns.
     spread_by
-        Column of strata, constant within a family (a framework, or experience in groups of the
-        caller's making); ratios are to the first (of a Categorical's order, else sorted).
+        Column of strata, constant within a family (a framework, or experience in groups formed by
+        the caller); ratios are to the first (of a Categorical's order, else sorted).
     therapist
         Column of the therapist, for a random effect above the families.
     reml
@@ -279,8 +279,8 @@ def family_balance(
     -------
     FamilyBalance
         ``model`` with its ``tidy()``, and ``tidy()``, ``test()``, ``bootstrap(seed=)`` of the
-        spread. Persons with several rows have a level of their own, so that lasting and momentary
-        spread are told apart; with one row per person there is one spread.
+        spread. Persons with several rows have individual levels, so that lasting and momentary
+        spread are separated; with one row per person there is one spread.
 
     Raises
     ------

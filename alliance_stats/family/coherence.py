@@ -18,7 +18,7 @@ __all__ = ["WithinFamilyICC", "within_family_icc"]
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class WithinFamilyICC:
-    """Intraclass correlations by session. Made by :func:`within_family_icc`.
+    """Intraclass correlations by session. Returned by :func:`within_family_icc`.
 
     Attributes
     ----------
@@ -26,8 +26,8 @@ class WithinFamilyICC:
         One row per session: ``session, n_families, n_members, size`` (n0), ``between, within``
         (mean squares) and ``df1, df2``.
     balanced
-        Whether all families had one size in every session and no role was taken out: the interval
-        is exact then.
+        Whether all families had one size in every session and role means were not removed: the
+        interval is exact then.
     rows
         The row ledger.
     """
@@ -41,10 +41,10 @@ class WithinFamilyICC:
     def tidy(self, *, conf_level: float = 0.95) -> pd.DataFrame:
         """Return ``session, n_families, n_members, estimate, conf_low, conf_high``.
 
-        ``(MSB - MSW) / (MSB + (n0 - 1) MSW)``, the ICC of a single rating, with the interval of the
-        F distribution (Shrout & Fleiss 1979, doi:10.1037/0033-2909.86.2.420, case 1; n0 in place of
-        the size where sizes differ, which makes it an approximation). Negative where members of a
-        family are less alike than strangers.
+        ``(MSB - MSW) / (MSB + (n0 - 1) MSW)``, the ICC of a single rating, with the F-based
+        interval (Shrout & Fleiss 1979, doi:10.1037/0033-2909.86.2.420, case 1; n0 in place of the
+        size where sizes differ, which makes it an approximation). Negative where members of a
+        family are less alike than unrelated persons.
         """
         alpha = 1.0 - check_conf_level(conf_level)
         s = self.squares
@@ -79,7 +79,7 @@ class WithinFamilyICC:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Nothing stands above the correlations."""
+        """None: nothing needs saying before the correlations."""
         return ()
 
     def account(self, *, conf_level: float = 0.95) -> Account:
@@ -118,9 +118,9 @@ def within_family_icc(
     Parameters
     ----------
     data, family, person, session, score
-        As in :func:`~alliance_stats.family.family_indices`, one kind of rater.
+        As in :func:`~alliance_stats.family.family_indices`, for one kind of rater.
     role
-        Column of roles, whose means in a session are taken out first (the degrees of freedom
+        Column of roles, whose means in a session are removed first (the degrees of freedom
         within families shrink by the number of roles minus one).
     min_families
         Fewest families with two rated members; sessions with fewer are NaN, as are those in which
@@ -130,7 +130,7 @@ def within_family_icc(
     -------
     WithinFamilyICC
         ``tidy()``, ``glance()``, ``summary()``, ``rows``. Families with one rated member at a
-        session say nothing about it and are set aside there, and counted.
+        session carry no information about it and are set aside there, and counted.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Who belongs with whom: two members a dyad, side by side."""
+"""Who belongs with whom: two members per dyad, side by side."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -64,7 +64,7 @@ def read_dyads(
     distinguishable
         Whether `member` takes the same two values in every dyad.
     constant
-        Columns that a dyad has as a whole.
+        Columns that are constant within a dyad.
     """
     require_present(data, dyad, why="to know who belongs together")
     require_present(data, member, why="to tell the members of a dyad apart")

@@ -1,4 +1,4 @@
-"""The members' table at the door: who rated whom, in which family, at which session."""
+"""The members' table, checked on entry: who rated whom, in which family, at which session."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -50,7 +50,7 @@ class Labels:
     taken: set[str] = field(default_factory=set)
 
     def new(self, name: object) -> str:
-        """Return a name that is `name` where that is free yet."""
+        """Return `name` if it is still free, else a variant."""
         text = str(name)
         while text in self.taken:
             text += "_"
@@ -68,7 +68,7 @@ class MemberTable:
         ``family, person, session, score, role, rater``; score NaN where the rating is missing,
         role None where no role was named.
     rows
-        Rows that came in, and those rated by others than were asked for.
+        Rows that came in, and those from raters other than requested.
     """
 
     frame: pd.DataFrame
@@ -86,14 +86,14 @@ def read_members(
     rater: str | None = None,
     raters: Sequence[str] | None = None,
 ) -> MemberTable:
-    """Check a long table of members' ratings and bring it under fixed names.
+    """Check a long table of members' ratings and give it fixed column names.
 
     Raises
     ------
     DataError
         A missing column, id or role; one in two spellings; a person in two families or roles; a
         person rated twice at a session by one kind of rater; a rater from another family; several
-        kinds of raters and none chosen.
+        kinds of raters with none chosen.
     """
     data = check_frame(data)
     require_columns(data, [family, person, session, score, role, rater])
@@ -208,7 +208,7 @@ def cell_codes(frame: pd.DataFrame) -> tuple[npt.NDArray[np.int64], pd.DataFrame
 def member_matrices(
     rated: pd.DataFrame, codes: npt.NDArray[np.int64], n_cells: int
 ) -> tuple[Array, Array, npt.NDArray[np.object_]]:
-    """Lay members beside each other, lowest first, ties by error and then by id."""
+    """Lay members side by side, lowest first, ties by error and then by id."""
     names = rated["person"].astype(str).to_numpy()
     error = rated["error"].to_numpy()
     order = np.lexsort([names, error, rated["score"].to_numpy(), codes])
@@ -226,7 +226,7 @@ def member_matrices(
 def index_columns(
     cells: pd.DataFrame, scores: Array, persons: npt.NDArray[np.object_]
 ) -> pd.DataFrame:
-    """Return the cells with their indices, NaN where too few members are there for one."""
+    """Return the cells with their indices, NaN where too few members are present."""
     m = np.isfinite(scores).sum(axis=1)
     some, several = m > 0, m > 1
     last = np.maximum(m - 1, 0)
@@ -252,7 +252,7 @@ def index_columns(
 def attendance(
     cells: pd.DataFrame, persons: npt.NDArray[np.object_]
 ) -> dict[str, list[str] | list[bool] | list[int]]:
-    """Say who is in each cell, and how that differs from what was seen of the family before."""
+    """Say who is in each cell, and how that differs from the family's earlier attendance."""
     names: list[str] = []
     changed: list[bool] = []
     absent: list[int] = []

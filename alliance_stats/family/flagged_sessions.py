@@ -41,7 +41,7 @@ def clustered_share(
     dict
         ``n`` (flagged), ``of`` (cells), ``estimate, std_error, conf_low, conf_high`` (limits cut at
         0 and 1). Error and limits are NaN with fewer than two clusters, and where all or no cells
-        are flagged: clusters that do not differ leave nothing to judge their spread by.
+        are flagged: clusters that do not differ give no basis for judging their spread.
     """
     known = np.isfinite(flags)
     y, of = float(flags[known].sum()), int(known.sum())
@@ -65,7 +65,7 @@ _KEYS = ["unit", "session", "rater"]
 
 
 class Flagged(Protocol):
-    """What has a rule and flags: split alliances and ruptures."""
+    """Anything with a rule and flags: split alliances and ruptures."""
 
     @property
     def rule(self) -> str:
@@ -85,7 +85,7 @@ class Flagged(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class RuleAgreement:
-    """Agreement of every pair of rules. Made by :func:`rule_agreement`.
+    """Agreement of every pair of rules. Returned by :func:`rule_agreement`.
 
     Attributes
     ----------
@@ -107,7 +107,7 @@ class RuleAgreement:
         """Return one row per pair of rules: the counts, ``agreement`` and kappa as ``estimate``.
 
         The percentile interval resamples whole clusters; draws in which a rule flags all or nothing
-        have no kappa and are left out.
+        have no kappa and are omitted.
         """
         alpha = 1.0 - check_conf_level(conf_level)
         low, high = [], []
@@ -139,7 +139,7 @@ class RuleAgreement:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Nothing stands above the kappas."""
+        """None: nothing needs saying before the kappas."""
         return ()
 
     def account(self, *, conf_level: float = 0.95) -> Account:
@@ -186,14 +186,14 @@ def rule_agreement(*results: Flagged, seed: Seed, n_resamples: int = 2000) -> Ru
     results
         Two or more split alliances, or two or more ruptures.
     seed, n_resamples
-        Of the bootstrap over clusters (families for splits; families where known, else persons, for
-        ruptures): a person's sessions are not independent.
+        Seed and draws of the bootstrap over clusters (families for splits; families where known,
+        else persons, for ruptures): a person's sessions are not independent.
 
     Returns
     -------
     RuleAgreement
         Cohen's kappa ``(p_o - p_e) / (1 - p_e)`` (Cohen 1960, doi:10.1177/001316446002000104) over
-        sessions that both rules could judge; NaN where neither tells sessions apart.
+        sessions that both rules could judge; NaN where neither distinguishes sessions.
 
     Raises
     ------

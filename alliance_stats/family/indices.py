@@ -41,7 +41,7 @@ class RoleDifference:
     Attributes
     ----------
     first, second
-        A role, or several roles whose members' mean is meant: ``("mother", "father")``.
+        A role, or several roles whose members are averaged: ``("mother", "father")``.
     several
         What is done where two members have one named role: ``"refuse"`` or take their ``"mean"``.
     """
@@ -139,7 +139,7 @@ _NORMAL = ("level",)  # indices that are linear in the ratings, with differences
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class FamilyIndices:
-    """Indices of every family at every session. Made by :func:`family_indices`.
+    """Indices of every family at every session. Returned by :func:`family_indices`.
 
     Attributes
     ----------
@@ -157,7 +157,7 @@ class FamilyIndices:
     rules
         Index -> its rule in words.
     min_members
-        Fewest members that an index is made of.
+        Fewest members needed for an index.
     rows
         The row ledger.
     """
@@ -178,9 +178,9 @@ class FamilyIndices:
         """Return one row per family x session x index.
 
         Columns: family, session, ``rater, term, rule, members, n_members, changed, estimate,
-        std_error, conf_low, conf_high``. The normal interval is for what measurement error leaves
-        open on the true index; it is given for the level and signed differences alone, since the
-        other indices are moved upwards (downwards for the weakest) by error and have no such one.
+        std_error, conf_low, conf_high``. The normal interval reflects measurement error in the true
+        index; it is given for the level and signed differences alone, since the other indices are
+        moved upwards (downwards for the weakest) by error and have no such interval.
         """
         keys = [self.family, self.session, "rater", "members", "n_members", "changed"]
         frames = []
@@ -220,7 +220,7 @@ class FamilyIndices:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a reader must know before families are compared over sessions."""
+        """What a reader must know before comparing families over sessions."""
         changed = int(self.table["changed"].sum())
         if not changed:
             return ()
@@ -283,21 +283,21 @@ def family_indices(
         Column of roles (mother, child, ...), needed for `differences`.
     rater
         Column that says who rated: ``"self"`` or the member's own id is a self-rating, another
-        member's id is a rating by a ``"member"``, anything else is a kind of its own
+        member's id is a rating by a ``"member"``, anything else is a separate kind
         (``"observer"``). Without it every row is a self-rating.
     raters
-        Kinds to use, each separately; needed as soon as there are several, since self-ratings and
+        Kinds to use, each separately; required if there are several, since self-ratings and
         observers are never mixed.
     differences
         Differences between named roles.
     reliability
         The scale's reliability, for standard errors from measurement error alone: of the level
         ``sqrt(sum s_i^2) / m``, of a difference ``sqrt(s_1^2 + s_2^2)``, that is ``SD sqrt(2 - r1 -
-        r2)`` for one SD (with means of members in place of single ones where several stand on a
-        side); of the order statistics (weakest, strongest, range, SD) by seeded simulation, see
+        r2)`` for one SD (with means of members in place of single ones where a side has several);
+        of the order statistics (weakest, strongest, range, SD) by seeded simulation, see
         :func:`~alliance_stats.family.order_errors`.
     min_members
-        Fewest rated members an index is made of; families below it are kept, their indices NaN.
+        Fewest rated members needed for an index; families below it are kept, their indices NaN.
 
     Returns
     -------
@@ -375,7 +375,7 @@ def _check_asked(
 
 
 def _without_small(table: pd.DataFrame, indices: list[str], min_members: int) -> pd.DataFrame:
-    """Leave no index where fewer members were rated than asked for."""
+    """Set indices to NaN where fewer members were rated than required."""
     few = (table["n_members"] < min_members).to_numpy()
     errors = [column for column in table.columns if column.endswith("_se")]
     blank = table.copy()

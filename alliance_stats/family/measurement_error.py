@@ -1,4 +1,4 @@
-"""What a scale's unreliability does to an index: standard errors and chance exceedances."""
+"""Effects of a scale's unreliability on an index: standard errors and chance exceedances."""
 
 import math
 from collections.abc import Mapping
@@ -35,7 +35,7 @@ class Reliability:
     seed
         Seed of the simulated errors (for lowest, highest, range and SD of members).
     n_resamples
-        Number of simulated errors a family and session.
+        Number of simulated errors per family and session.
     """
 
     value: float | Mapping[str, float]
@@ -65,8 +65,8 @@ def order_errors(scores: Array, errors: Array, *, seed: int, draws: int) -> dict
     """Return standard errors of order statistics of members' scores.
 
     By parametric bootstrap: fresh normal errors of the members' own sizes are added to the observed
-    scores, and the SD of the index over these draws is its standard error. Draws depend on the
-    number of members alone, so that no other family or session changes a result.
+    scores, and the SD of the index over these draws is its standard error. Draws depend only on the
+    number of members, so that no other family or session affects a result.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ def order_errors(scores: Array, errors: Array, *, seed: int, draws: int) -> dict
     Returns
     -------
     dict
-        ``weakest, strongest, range, sd``: an array a cell, NaN where undefined.
+        ``weakest, strongest, range, sd``: one array entry per cell, NaN where undefined.
     """
     sizes = np.isfinite(scores).sum(axis=1)
     found = {name: np.full(len(scores), np.nan) for name in ("weakest", "strongest", "range", "sd")}
@@ -98,7 +98,7 @@ def order_errors(scores: Array, errors: Array, *, seed: int, draws: int) -> dict
 
 
 def chance_of_range(widths: Array, errors: Array) -> Array:
-    """Return the chance that members alike in truth lie `widths` or more apart in their ratings.
+    """Return the probability that members with equal true scores rate `widths` or more apart.
 
     ``1 - sum_i integral f_i(x) prod_{j != i} (F_j(x + w) - F_j(x)) dx`` over the member i that is
     lowest, f and F normal with mean 0 and the members' standard errors of measurement; for two
@@ -108,14 +108,14 @@ def chance_of_range(widths: Array, errors: Array) -> Array:
     Parameters
     ----------
     widths
-        Distances, a cell each; NaN where undefined.
+        Distances, one per cell; NaN where undefined.
     errors
         Cells x members, NaN beyond the last member.
 
     Returns
     -------
     ndarray
-        A chance a cell; NaN for cells with fewer than two members.
+        One probability per cell; NaN for cells with fewer than two members.
     """
     found = np.full(len(widths), np.nan)
     usable = np.isfinite(widths) & (np.isfinite(errors).sum(axis=1) > 1)

@@ -1,4 +1,4 @@
-"""One with many: a therapist and several clients rate each other."""
+"""One-with-many models: a therapist and several clients rate each other."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ _PARTS = {
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class OneWithMany:
-    """A fitted reciprocal one-with-many model. Made by :func:`one_with_many`.
+    """A fitted reciprocal one-with-many model. Returned by :func:`one_with_many`.
 
     Attributes
     ----------
@@ -45,7 +45,7 @@ class OneWithMany:
         The model of both ratings: means ``client_rates`` and ``therapist_rates``; its
         ``tidy(effects="ran_pars")`` has the SDs and correlations.
     rows
-        The row ledger: rows are ratings, two a dyad.
+        The row ledger: rows are ratings, two per dyad.
     """
 
     model: PairedModel
@@ -54,7 +54,7 @@ class OneWithMany:
 
     @property
     def rows(self) -> RowLedger:
-        """What happened to the ratings."""
+        """Ledger of the ratings used and set aside."""
         return self.model.rows
 
     def tidy(self) -> pd.DataFrame:
@@ -62,9 +62,9 @@ class OneWithMany:
 
         One row per source and level: ``source`` (whose ratings), ``level`` (therapist or dyad),
         ``term`` (what the variance is of), ``estimate`` (variance, points squared) and ``share`` of
-        the source's variance; then ``generalized reciprocity`` (correlation over therapists of how
-        they are rated with how they rate) and ``dyadic reciprocity`` (correlation over dyads of the
-        two ratings within a therapist). Where ``boundary`` is true, a variance of therapists is
+        the source's variance; then ``generalized reciprocity`` (correlation over therapists of
+        ratings received with ratings given) and ``dyadic reciprocity`` (correlation over dyads of
+        the two ratings within a therapist). Where ``boundary`` is true, a variance of therapists is
         zero (the correlation is then NaN) or their correlation is at -1 or 1: that is where the
         search ended, not a finding. Intervals: :meth:`bootstrap`.
         """
@@ -128,7 +128,7 @@ class OneWithMany:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a reader must know before the variances."""
+        """What a reader must know before using the variances."""
         return self.model.notes
 
     def account(self, *, conf_level: float = 0.95) -> Account:
@@ -181,14 +181,14 @@ def one_with_many(
     the one that the therapist gives of that client; ``cor(t_c, t_t)`` over therapists is the
     generalized and ``cor(e_c, e_t)`` over dyads the dyadic reciprocity (Marcus, Kashy & Baldwin
     2009, Journal of Counseling Psychology 56, 537-548; Kenny, Kashy & Cook 2006, ch. 10). With one
-    rating each a dyad, relationship and error are not told apart.
+    rating each per dyad, relationship and error are not separated.
 
     Parameters
     ----------
     data
         One row per client with both ratings; NaN where one is missing, which sets that rating aside
-        and keeps the other. Clients are taken as independent given their therapist: of a family,
-        one member or the family's mean.
+        and keeps the other. Clients are assumed independent given their therapist: use one member
+        of a family or the family's mean.
     therapist, client
         Id columns; a client has one therapist.
     by_client, by_therapist
@@ -208,7 +208,7 @@ def one_with_many(
         A client with several rows, a missing id, one column for both ratings or no rating in one.
     NotIdentifiedError
         One therapist; or every therapist has one client with a rating of a kind: the levels cannot
-        be told apart.
+        be separated.
 
     Examples
     --------
@@ -273,7 +273,7 @@ def _pairs(data: pd.DataFrame, therapist: str, given: Mapping[str, str]) -> Pair
 
 
 def _require_several(rated: pd.Series, column: str, therapist: str) -> None:
-    """Refuse ratings that cannot tell what belongs to the therapist from what to the dyad."""
+    """Refuse ratings that cannot separate the therapist's part from the dyad's."""
     if rated.empty:
         raise DataError(f"Column '{column}' has no rating.")
     if rated.nunique() < 2:

@@ -1,7 +1,7 @@
-"""Two ratings per pair in one likelihood, with a level above the pairs: what dyads stand on.
+"""Two ratings per pair in one likelihood, with a level above the pairs: the basis of dyadic models.
 
 The pair is the unit of the engine's model of several outcomes, its two ratings are the outcomes of
-one session: unstructured within the pair (or alike for both), random effects above.
+one session: unstructured within the pair (or equal for both), random effects above.
 """
 
 from dataclasses import dataclass, replace
@@ -46,11 +46,11 @@ class Pairs:
     y
         Both sides' ratings, NaN where one is not used: (2, N).
     columns
-        p columns with one coefficient each: (p, 2, N); not looked at where `y` is NaN.
+        p columns with one coefficient each: (p, 2, N); ignored where `y` is NaN.
     terms
-        What the coefficients are called.
+        Names of the coefficients.
     sides
-        What the two sides are called; empty where they cannot be told apart.
+        Names of the two sides; empty where they are indistinguishable.
     above, units
         The level above pairs, if any, and each pair's unit as a number: (N,).
     effects
@@ -79,7 +79,7 @@ class Pairs:
 
     @property
     def one_unit(self) -> bool:
-        """Whether both sides have a parameter in common, and so a unit of measurement."""
+        """Whether both sides have a parameter in common, and thus a unit of measurement."""
         return not self.sides or (self.above is not None and len(self.effects) == 1)
 
 
@@ -90,9 +90,9 @@ class PairedModel:
     Attributes
     ----------
     pairs
-        What it was fitted to.
+        The data it was fitted to.
     fitted
-        The fit of what least squares left, on orthonormal columns, in units of `unit`.
+        The fit of the least-squares residuals, on orthonormal columns, in units of `unit`.
     least_squares, to_given
         The coefficients of least squares on those columns, and the matrix from their coefficients
         to those of the given columns.
@@ -160,19 +160,19 @@ class PairedModel:
 
     @property
     def rank(self) -> int:
-        """In how many directions the units above vary."""
+        """Number of directions in which the units above vary."""
         sd = np.sqrt(np.diag(self.within))
         return int(np.linalg.matrix_rank(self.between / np.outer(sd, sd), tol=1e-8, hermitian=True))
 
     @property
     def singular(self) -> bool:
-        """Whether a variance or a correlation sits on its boundary."""
+        """Whether a variance or a correlation is on its boundary."""
         wanted = len(self.pairs.effects) if self.pairs.above is not None else 0
         return self.rank < wanted
 
     @property
     def converged(self) -> bool:
-        """Whether the likelihood is flat where the search stopped."""
+        """Whether the likelihood was flat at the end of the search."""
         return self.fitted.fit.converged
 
     def vcov(self) -> pd.DataFrame:
@@ -238,7 +238,7 @@ class PairedModel:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a reader must know before any number."""
+        """What a reader must know first."""
         found = []
         if not self.converged:
             found.append(
@@ -308,7 +308,7 @@ def fit_pairs(pairs: Pairs, *, reml: bool, uncorrelated: tuple[int, ...] = ()) -
     ------
     NotIdentifiedError
         A side that its predictors determine, pairs whose ratings determine one another, a level
-        above of one unit or of one pair a unit.
+        above with one unit or one pair per unit.
     """
     seen = np.isfinite(pairs.y)
     _check_both_rated(pairs, seen)
@@ -385,7 +385,7 @@ def _check_both_rated(pairs: Pairs, seen: npt.NDArray[np.bool_]) -> None:
 
 
 def _check_units(pairs: Pairs) -> None:
-    """Refuse a level above that pairs do not tell apart."""
+    """Refuse a level above that is not separable from pairs."""
     if pairs.above is None:
         return
     n = np.bincount(pairs.units)
@@ -402,7 +402,7 @@ def _check_units(pairs: Pairs) -> None:
 
 
 def _arrays(pairs: Pairs, seen: npt.NDArray[np.bool_], Q: Array, residual: Array) -> LagArrays:
-    """Lay orthonormal columns and residuals out as one session of two outcomes."""
+    """Arrange orthonormal columns and residuals as one session of two outcomes."""
     p, N = Q.shape[1], seen.shape[1]
     y = np.full((2, N), np.nan)
     y[seen] = residual

@@ -43,15 +43,15 @@ class FactorModel:
     factors
         Which items measure what, and what was held equal.
     parameters
-        What each parameter is, group by group (or level by level).
+        The meaning of each parameter, by group (or level).
     fit
         The maximum of the likelihood.
     covariance
         (k, k) covariance of the parameters.
     measures
-        How well the model fits.
+        Measures of model fit.
     components
-        Names of the groups, or ``("within", "between")``; one empty name where there is one.
+        Names of the groups, or ``("within", "between")``; one empty name if there is only one.
     moments
         What was observed.
     rows
@@ -80,7 +80,7 @@ class FactorModel:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What to beware of, the worst first."""
+        """Cautions for the reader, most serious first."""
         found = []
         if not self.fit.converged:
             found.append("WARNING: the search did not end in a flat place of the likelihood.")
@@ -199,7 +199,7 @@ class FactorModel:
 
 
 def _root(values: npt.ArrayLike) -> Array:
-    """Return square roots, NaN of what is below zero."""
+    """Return square roots, NaN for negative values."""
     known = np.asarray(values, dtype=np.float64)
     return np.sqrt(np.where(known < 0.0, np.nan, known))
 
@@ -224,15 +224,15 @@ def factor_model(
     factors
         Factor -> its items, as in ``{"task": ["i1", "i2", "i3"], "bond": ["i4", "i5", "i6"]}``.
     group
-        Column of groups, each with parameters of its own but for what is held `equal`.
+        Column of groups, each with separate parameters except those held `equal`.
     equal
         ``"loadings"``, ``"intercepts"``, ``"residuals"``: over groups or, where `repeated`, over
         factors.
     free
-        Of what is held equal, the items of which it is not: ``{"intercepts": ["i3"]}``.
+        Items exempt from what is held equal: ``{"intercepts": ["i3"]}``.
     repeated
-        Whether the factors are one at several times (or of the members of a family), a row having
-        all: their k-th items are then the same item, and its residuals are correlated.
+        Whether the factors are one factor at several times (or in members of a family), all in one
+        row: their k-th items are then the same item, and its residuals are correlated.
     cluster
         Column of units whose rows are not independent (families): standard errors and the test of
         fit are corrected for it.
@@ -247,17 +247,16 @@ def factor_model(
     Raises
     ------
     DataError
-        If a column is not there or constant, an item is no number, or an argument does not go with
-        another.
+        If a column is missing or constant, an item is not numeric, or arguments are incompatible.
     NotIdentifiedError
         If the data do not determine the parameters.
 
     Notes
     -----
-    ``y = nu + Lambda f + e`` (Joreskog 1969, doi:10.1007/BF02289343). A missing answer costs
-    nothing but itself, if what is missing depends on what was seen (Arbuckle 1996). Scales are set
-    by factor variances of 1 in the first group, or the first of repeated factors. Standard errors
-    are from the expected information where nothing is missing, else from the observed one; with
+    ``y = nu + Lambda f + e`` (Joreskog 1969, doi:10.1007/BF02289343). A missing answer costs only
+    itself, if missingness depends on observed values (Arbuckle 1996). Scales are set by factor
+    variances of 1 in the first group, or the first of repeated factors. Standard errors are from
+    the expected information where nothing is missing, else from the observed information; with
     clusters they are sandwiches, and chi-squared is scaled (Yuan & Bentler 2000,
     doi:10.1111/0081-1750.00078). Two levels: Muthen 1994, doi:10.1177/0049124194022003006.
 
@@ -302,7 +301,7 @@ def observed(
     cluster: str | None,
     nested_in: str | None,
 ) -> Observed:
-    """Check the frame and return the moments of its items."""
+    """Check the frame and return its items' moments."""
     frame = check_frame(data)
     others = [name for name in (group, cluster, nested_in) if name is not None]
     require_columns(frame, [*items, *others])

@@ -22,7 +22,7 @@ _SHARE = 0.5  # of an item's variance that the start gives to its factor
 
 
 class Parameter(NamedTuple):
-    """What a parameter is: kind, the things it is of, and the component (group, level)."""
+    """A parameter's meaning: kind, what it refers to, and the component (group, level)."""
 
     about: str
     term: str
@@ -43,11 +43,12 @@ class Factors:
     equal
         What is held equal, of :data:`EQUAL`: over components or, where `repeated`, over factors.
     free
-        Kind -> the items of which that is not held equal.
+        Kind -> the items for which it is not held equal.
     pairs
         Pairs of items whose residuals are correlated.
     repeated
-        Whether the factors are one at several times, the k-th items of all being the same item.
+        Whether the factors are one factor at several times, so that their k-th items are the same
+        item.
     """
 
     items: tuple[str, ...]
@@ -58,7 +59,7 @@ class Factors:
     repeated: bool = False
 
     def is_equal(self, kind: str, item: str) -> bool:
-        """Say whether this of an item is held equal."""
+        """Return whether this parameter of an item is held equal."""
         return kind in self.equal and item not in (self.free or {}).get(kind, ())
 
     def same_as(self, kind: str, item: str) -> str:
@@ -82,7 +83,7 @@ def check_factors(
     Raises
     ------
     DataError
-        If a factor has too few items, or an item is named that is none.
+        If a factor has too few items, or a named item does not exist.
     """
     if not isinstance(factors, Mapping) or not factors:
         raise DataError(
@@ -110,7 +111,7 @@ def check_factors(
 
 
 class _Numbers:
-    """Numbers parameters as they are named: what has the same key is the same parameter."""
+    """Numbers parameters as they are named: the same key gives the same parameter."""
 
     def __init__(self) -> None:
         self.known: dict[object, int] = {}
@@ -134,7 +135,7 @@ def build_components(
     Notes
     -----
     Variances of factors are 1 and their means 0 where that sets the scale: in the first group, and
-    in the others unless equal loadings (intercepts) set it; so too over repeated factors.
+    in the others unless equal loadings (intercepts) set it; likewise over repeated factors.
     """
     numbers, listed, components = _Numbers(), list[Parameter](), []
     for place, ((mean, covariance), has_mean) in enumerate(zip(moments, means, strict=True)):
@@ -177,7 +178,7 @@ class _Structure:
         return self.factors.same_as(kind, item), None if shared else self.place
 
     def rank(self, name: str, kind: str) -> bool:
-        """Say whether equal loadings (intercepts) elsewhere set a factor's scale (origin)."""
+        """Return whether equal loadings (intercepts) elsewhere set a factor's scale (origin)."""
         first = name == next(iter(self.factors.of)) if self.factors.repeated else self.place == 0
         return kind in self.factors.equal and not first
 
@@ -236,7 +237,7 @@ class _Structure:
 def independent(
     moments: Sequence[tuple[Array, Array]], *, means: Sequence[bool]
 ) -> tuple[Component, ...]:
-    """Return components without any covariance: what a model's fit is compared with."""
+    """Return components without any covariance: the baseline of a model's fit."""
     numbers, components = _Numbers(), []
     for place, ((mean, covariance), has_mean) in enumerate(zip(moments, means, strict=True)):
         p = len(mean)

@@ -33,7 +33,7 @@ class Generalizability(NamedTuple):
         nothing varies.
     df
         Degrees of freedom of the error and of the whole, as if each were a mean square; NaN
-        where the error is not known.
+        where the error is unknown.
     """
 
     term: str
@@ -52,8 +52,8 @@ def ratio_limits(
 ) -> tuple[float, float]:
     """Return ``1 - ratio / F`` at two quantiles of F, not below 0; NaN where both would be.
 
-    The ratio is taken for one of mean squares, as Feldt (1965, doi:10.1007/BF02289499) has it of
-    1 - alpha, whose df give the logarithms of the two variances the spread that they have
+    The ratio is treated as one of mean squares, as Feldt (1965, doi:10.1007/BF02289499) does for 1
+    - alpha, whose df give the logarithms of the two variances the spread that they have
     (Satterthwaite 1946, doi:10.2307/3002019).
     """
     if np.isnan([ratio, df_error, df_whole]).any():
@@ -120,7 +120,8 @@ def crossed(answers: Array, persons: Codes, sessions: Codes) -> list[Generalizab
     """Return RkF, R1R, RkR and Rc: sessions that all persons share, items that all forms share.
 
     The mean of a form's items and their deviations from it are independent: the variances of the
-    mean are ``A = P + PI/m``, ``B = T + TI/m`` and ``C = PT + e/m``; the deviations tell e and TI.
+    mean are ``A = P + PI/m``, ``B = T + TI/m`` and ``C = PT + e/m``; the deviations identify e and
+    TI.
     """
     m = answers.shape[1]
     found = _fitted(answers.mean(axis=1), {"A": persons, "B": sessions}, residual="C")

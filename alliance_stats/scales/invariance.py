@@ -59,7 +59,7 @@ class Invariance:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What to beware of, the worst first."""
+        """Cautions for the reader, most serious first."""
         found = [f"{name}: {note}" for name, model in self.models.items() for note in model.notes]
         free = [*self.models.values()][-1].factors.free or {}
         named = [f"{kind} of {', '.join(items)}" for kind, items in free.items() if items]
@@ -77,7 +77,8 @@ class Invariance:
             p_change`` (likelihood-ratio test against the model before; with clusters the scaled
             difference of Satorra & Bentler 2001, doi:10.1007/BF02296192), ``cfi_change`` and
             ``rmsea_change`` (the model minus the one before; Cheung & Rensvold 2002,
-            doi:10.1207/S15328007SEM0902_5, take a CFI that falls by more than .01 as a sign).
+            doi:10.1207/S15328007SEM0902_5, take a CFI that falls by more than .01 as a sign of
+            non-invariance).
         """
         rows: list[dict[str, Any]] = [
             {"model": name, **model.measures.row()} for name, model in self.models.items()
@@ -102,7 +103,7 @@ class Invariance:
         return pd.DataFrame([{"nobs": nobs, "n_models": len(self.models)}])
 
     def account(self, *, conf_level: float = 0.95) -> Account:  # noqa: ARG002
-        """Return what was found, as data; the intervals of RMSEA are of 90%, as is usual."""
+        """Return what was found, as data; RMSEA has 90% intervals, as is usual."""
         table = self.tidy()
         changes = {
             "chi2_change": Column("change of chi2"),
@@ -144,12 +145,12 @@ def measurement_invariance(
     data
         One row per form.
     factors
-        Factor -> its items. Without `group` the factors are one at several times, or of several
-        members of a family, all in a row: their k-th items are the same item.
+        Factor -> its items. Without `group` the factors are one factor at several times, or in
+        several members of a family, all in one row: their k-th items are the same item.
     group
         Column of groups of independent rows. Of rows that belong together (members of a family)
-        name the family as `cluster`; where each family has each member, one row per family and a
-        factor per member says more.
+        name the family as `cluster`; where each family has each member, one row per family and one
+        factor per member is more informative.
     free
         Partial invariance: ``{"intercepts": ["i3"]}`` are never held equal.
     cluster
@@ -164,7 +165,7 @@ def measurement_invariance(
     Raises
     ------
     DataError, NotIdentifiedError
-        As :func:`factor_model`; if there is one group only.
+        As :func:`factor_model`; if there is only one group.
 
     Notes
     -----

@@ -1,4 +1,4 @@
-"""What was observed of items: blocks of rows that share a pattern of answers, or a size."""
+"""Observed moments of items: blocks of rows that share a pattern of answers, or a size."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ _LEAST_BETWEEN = 0.1  # of the variance within, where the means vary less than c
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ItemMoments:
-    """Blocks of observations, and where a search of their moments starts.
+    """Blocks of observations, and starting values for their moments.
 
     Attributes
     ----------
@@ -53,7 +53,7 @@ class ItemMoments:
 
     @property
     def n_free(self) -> int:
-        """How many means, variances and covariances the components have."""
+        """Number of means, variances and covariances of the components."""
         p = self.n_items
         return len(self.starts) * p * (p + 1) // 2 + p * sum(self.means)
 
@@ -70,7 +70,7 @@ def grouped_moments(
     Parameters
     ----------
     values
-        (n, p) answers, NaN where there is none; each row has one.
+        (n, p) answers, NaN where missing; each row has at least one.
     groups, units
         (n,) codes.
     """

@@ -35,9 +35,9 @@ class Component:
     Attributes
     ----------
     values
-        ``L (p, m), P (m, m), T (p, p), nu (p,), a (m,)``: starts, and what is fixed.
+        ``L (p, m), P (m, m), T (p, p), nu (p,), a (m,)``: starting values, and fixed values.
     numbers
-        The number of the parameter that stands at each place, of the same shapes.
+        The number of the parameter at each position, in the same shapes.
     """
 
     values: tuple[Array, Array, Array, Array, Array]
@@ -86,15 +86,15 @@ class Block:
     mean
         (q,); None where the mean is known to be zero.
     weights
-        Component -> how often its covariance counts.
+        Component -> multiplier of its covariance.
     centre
-        The component that the mean is of.
+        The component that the mean belongs to.
     scale
         What the component's mean is multiplied by.
     seen
         (q,) which variables were seen.
     rows, units
-        (n, q) and (n,): the values themselves and whose they are, for robust errors.
+        (n, q) and (n,): the values and their units, for robust errors.
     """
 
     n: float
@@ -119,9 +119,9 @@ class MomentFit:
     theta
         (k,) the parameters.
     half_deviance
-        Minus the log-likelihood, constants of the density left out.
+        Minus the log-likelihood, without the constants of the density.
     converged
-        Whether the gradient was flat where the search stopped.
+        Whether the gradient was flat at the end of the search.
     """
 
     components: tuple[Component, ...]
@@ -216,12 +216,12 @@ def saturated(p: int, blocks: Sequence[Block], which: Sequence[int]) -> MomentFi
 
 
 def log_density_constant(blocks: Sequence[Block]) -> float:
-    """Return what `half_deviance` leaves out of minus the log-likelihood."""
+    """Return what `half_deviance` omits from minus the log-likelihood."""
     return 0.5 * float(np.log(2.0 * np.pi)) * sum(block.n * len(block.seen) for block in blocks)
 
 
 def _start_of(blocks: Sequence[Block], p: int) -> Array:
-    """Return a diagonal of variances that were seen."""
+    """Return a diagonal matrix of observed variances."""
     total, weight = np.zeros(p), np.zeros(p)
     for block in blocks:
         total[block.seen] += block.n * np.diag(block.covariance)

@@ -34,7 +34,7 @@ class Coefficient:
     Attributes
     ----------
     about, term
-        What it is of, and its name.
+        What it refers to, and its name.
     estimate, std_error
         NaN where there is none.
     limits
@@ -49,7 +49,7 @@ class Coefficient:
 
 
 class RepeatedForms(NamedTuple):
-    """What was found of repeated forms."""
+    """Results for repeated forms."""
 
     coefficients: tuple[Coefficient, ...]
     sd: float
@@ -66,9 +66,9 @@ def wald_limits(estimate: float, error: float, conf_level: float) -> tuple[float
 
 @named
 def logit_limits(estimate: float, error: float, conf_level: float) -> tuple[float, float]:
-    """Return the limits that are those of a Wald interval on the scale of log odds.
+    """Return the limits of a Wald interval on the log-odds scale.
 
-    Near 1 they hold better than ``estimate -+ z SE``, and lie below 1 (Kelley & Pornprasertmanit
+    Near 1 they cover better than ``estimate -+ z SE``, and lie below 1 (Kelley & Pornprasertmanit
     2016, doi:10.1037/a0040086).
     """
     if not 0.0 < estimate < 1.0:

@@ -47,14 +47,14 @@ class ScaleReliability:
     coefficients
         What was found.
     sd
-        SD of the items' mean over forms; over sessions of a person where forms are repeated.
+        SD of the items' mean over forms; over a person's sessions where forms are repeated.
     measurement_error
         Standard error of measurement of one form's mean, on the scale of an item: what
         ``ruptures`` takes.
     method
         How it was computed, in a phrase.
     notes
-        What to know before any number.
+        What the reader should know first.
     answers
         (n, items) the complete forms, keyed in one direction.
     """
@@ -82,12 +82,12 @@ class ScaleReliability:
         return self.value("omega")
 
     def value(self, term: str) -> float:
-        """Return one coefficient by its term, as another function takes it: ``value("Rcn")``.
+        """Return one coefficient by its term, for use in another function: ``value("Rcn")``.
 
         Raises
         ------
         DataError
-            If there is none of this name.
+            If there is none with this name.
         """
         known = {c.term: c.estimate for c in self.coefficients}
         if term not in known:
@@ -170,16 +170,16 @@ def reliability(
     Parameters
     ----------
     data
-        One row per form. Without `person` the forms stand alone, one per person: of repeated
-        sessions keep one (the first), or name the person.
+        One row per form. Without `person` the forms are independent, one per person: keep one of
+        repeated sessions (the first), or name the person.
     items
-        A :class:`Scale`, whose reversed items are turned; or two or more columns of items that
+        A :class:`Scale`, whose reversed items are recoded; or two or more columns of items that
         are keyed in one direction.
     person
-        Column of persons who filled in several forms: reliability is then told apart within and
+        Column of persons who filled in several forms: reliability is then separated within and
         between persons.
     session
-        Column of sessions; named, the coefficients of Cranford et al. that take sessions for
+        Column of sessions; if given, the coefficients of Cranford et al. that take sessions for
         occasions that all persons share are given too.
     nested_in
         Columns of the units that persons are in, the innermost first, ``("family", "therapist")``:
@@ -193,14 +193,14 @@ def reliability(
     Raises
     ------
     DataError
-        If fewer than two items are named, an item is no number or constant, there are no more
+        If fewer than two items are named, an item is not numeric or is constant, there are no more
         complete forms than items, or `session` and `nested_in` are given without `person`.
     NotIdentifiedError
         If no person has two forms, or there are too few persons.
 
     Notes
     -----
-    Alpha equals the reliability only where all items carry the true score alike (Cronbach 1951,
+    Alpha equals the reliability only where all items carry the true score equally (Cronbach 1951,
     doi:10.1007/BF02310555; interval: Feldt 1965, doi:10.1007/BF02289499). Omega total lets their
     loadings differ (McDonald 1999; Zinbarg et al. 2005, doi:10.1007/s11336-003-0974-7), of one
     factor fitted by maximum likelihood (Joreskog 1967, doi:10.1007/BF02289658). Omega within and
@@ -212,8 +212,8 @@ def reliability(
     PI/m``: ``RkF = A / (A + e/(km))`` (a person's mean over the same sessions), ``R1R = A / (A + T
     + PT + e/m)`` (one session), ``RkR = A / (A + T/k + PT/k + e/(km))`` (a mean over any k
     sessions), ``Rc = PT / (PT + e/m)`` (change within a person); with sessions in persons ``RkRn =
-    P / (P + T/k + e/(km))`` and ``Rcn = T / (T + e/m)``, whose e holds that items differ in their
-    means. k is the harmonic mean of the persons' numbers of sessions.
+    P / (P + T/k + e/(km))`` and ``Rcn = T / (T + e/m)``, whose e includes that items differ in
+    their means. k is the harmonic mean of the persons' numbers of sessions.
 
     A unit's mean: its variance over that plus what persons and sessions add to the mean.
 

@@ -1,4 +1,4 @@
-"""A scale as its key states it, and the scores that it gives."""
+"""A scale as its key defines it, and the resulting scores."""
 
 import tomllib
 import warnings
@@ -35,7 +35,7 @@ _FORMS_FOR_A_KEY = 30  # fewer forms may turn a correlation by chance
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scale:
-    """Which items make a score, and how.
+    """Which items form a score, and how.
 
     Attributes
     ----------
@@ -46,7 +46,7 @@ class Scale:
     limits
         Lowest and highest answer, the same for all items.
     reversed
-        The items of which a high answer means a low score; they count as low + high - answer.
+        The items on which a high answer means a low score; they count as low + high - answer.
     subscales
         Name -> its items.
     total
@@ -55,13 +55,13 @@ class Scale:
     least_answered
         Share of the items that must be answered for a score, in the scale and in each subscale.
     whole_numbers
-        Whether a sum with gaps is rounded to the next whole number, halves upwards.
+        Whether a sum with gaps is rounded to the next whole number, halves rounded up.
     total_of
         The subscales whose sum is the total, where it is not that of all items; missing where one
         of them is.
     answers
-        What answers in words or codes stand for, as in ``{"A1": 1, "never": 1}``; numbers stand
-        for themselves.
+        Values of answers given in words or codes, as in ``{"A1": 1, "never": 1}``; numbers keep
+        their value.
     """
 
     name: str
@@ -107,12 +107,12 @@ def score(data: pd.DataFrame, scale: Scale) -> pd.DataFrame:
     -------
     DataFrame
         The caller's columns and ``<name>``, ``<name>_<subscale>`` ..., ``<name>_answered``. A form
-        with fewer answers than `least_answered` says has no score, a blank one never has.
+        with fewer answers than `least_answered` requires has no score, nor does a blank one.
 
     Raises
     ------
     DataError
-        If an item is not there, holds words for which `answers` has no number, or lies outside
+        If an item is missing, holds words for which `answers` has no number, or lies outside
         the scale's limits.
 
     Warns
@@ -153,7 +153,7 @@ def score(data: pd.DataFrame, scale: Scale) -> pd.DataFrame:
 
 
 def score_study(study: Study, scale: Scale, *, role: str | None = None) -> Study:
-    """Return a study with the scores of a scale, of its items in ``study.sessions``.
+    """Return a study with the scores of a scale, from its items in ``study.sessions``.
 
     Parameters
     ----------
@@ -162,8 +162,8 @@ def score_study(study: Study, scale: Scale, *, role: str | None = None) -> Study
     scale
         The key.
     role
-        ``"alliance"`` or ``"outcome"``: what the total is in the study. Without it the total is one
-        of its further scores, as the subscales always are.
+        ``"alliance"`` or ``"outcome"``: the role of the total in the study. Without it the total is
+        one of its further scores, as the subscales always are.
 
     Returns
     -------
@@ -333,7 +333,7 @@ def instrument(
     items
         Columns of the items 1, 2, ... of the form.
     answers
-        What answers in words or codes stand for, as in :class:`Scale`.
+        Values of answers given in words or codes, as in :class:`Scale`.
 
     Raises
     ------

@@ -32,7 +32,7 @@ Fitted = LinearRegression | GeneralizedRegression
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Equations:
-    """The fitted equations, one a mediator and one of the outcome, their coefficients stacked.
+    """The fitted equations, one per mediator and one for the outcome, coefficients stacked.
 
     Attributes
     ----------
@@ -49,7 +49,7 @@ class Equations:
     paths: Paths
 
     def place(self, equation: int, *names: str) -> int:
-        """Return where the coefficient of a column (or product of columns) stands."""
+        """Return the position of the coefficient of a column (or product of columns)."""
         start = sum(len(fit.design.fixed.kept) for fit in self.fits[:equation])
         design = self.fits[equation].design
         shown = [design.fixed.names[i] for i in design.fixed.kept]
@@ -76,7 +76,7 @@ class Equations:
         return pd.DataFrame(rows, columns=["level", "from", "to", "place"])
 
     def resampled(self, counts: Array) -> Array | None:
-        """Return the coefficients where each row counts so often; None if these do not tell."""
+        """Return the coefficients with these row counts; None if they are not identified."""
         found = []
         for fit in self.fits:
             scale = np.sqrt((fit.design.X**2).mean(axis=0))
@@ -98,7 +98,7 @@ def fit_equations(
     interaction: bool,
     targets: Sequence[str] | None = None,
 ) -> Equations:
-    """Fit each equation (or those of some targets) to rows that have everything."""
+    """Fit each equation (or those of some targets) to complete rows."""
     fits: list[Fitted] = []
     for target in asked.targets if targets is None else targets:
         last = target == asked.outcome
@@ -127,7 +127,7 @@ def equation_terms(asked: Asked, target: str, *, interaction: bool) -> Terms:
 
 
 def ways_of(found: Equations) -> tuple[Way, ...]:
-    """Return indirect effects by each way, their sum, direct and total."""
+    """Return indirect effects by each pathway, their sum, direct and total effects."""
     asked, indirect = found.asked, []
     for way in _ways(asked):
         parts: Leg = ((0, ()),)
@@ -184,7 +184,7 @@ def _product(one: str, other: str) -> Terms:
 
 
 def _stacked(fits: Sequence[Fitted]) -> Paths:
-    """Return all coefficients; with clusters the equations' errors go together within them."""
+    """Return all coefficients; with clusters the equations' errors are correlated within them."""
     found = [fit.inference() for fit in fits]
     beta = np.concatenate([own.beta for own in found])
     sizes = [len(own.beta) for own in found]
@@ -206,7 +206,7 @@ def _stacked(fits: Sequence[Fitted]) -> Paths:
 
 
 def _together(one: Fitted, other: Fitted) -> Array:
-    """Return how the coefficients of two equations vary together where errors of a row do.
+    """Return the covariance of two equations' coefficients where a row's errors are correlated.
 
     ``s_ij (X_i'X_i)^-1 X_i'X_j (X_j'X_j)^-1`` (Zellner 1962, doi:10.2307/2281644): zero where one
     has the other's outcome among its columns.

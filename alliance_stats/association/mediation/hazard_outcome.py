@@ -1,4 +1,4 @@
-"""A hazard session by session as the outcome of a mediation: who is still there, and how long."""
+"""A hazard session by session as the outcome of a mediation: who stays in treatment, and how long."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -40,18 +40,19 @@ __all__ = ["HazardOutcome", "fit_hazard", "read_periods"]
 class HazardOutcome:
     """The outcome of :func:`mediation` where it is an ending between sessions.
 
-    The data are rows a unit and session (``person_period``, ``endings(...).periods()``); treatment,
-    mediator and covariates are the unit's own, known before the first session that counts.
+    The data have one row per unit and session (``person_period``, ``endings(...).periods()``);
+    treatment, mediator and covariates are the unit's own, known before the first session that
+    counts.
 
     Attributes
     ----------
     event, session, unit
         Columns: 1 where the unit ended after the session, session numbers, and what ends.
     measure
-        ``"survival"``: the probability of being there after session `horizon`. ``"sessions"``: how
-        many of the sessions up to `horizon` are attended (a restricted mean).
+        ``"survival"``: the probability of still being there after session `horizon`.
+        ``"sessions"``: how many of the sessions up to `horizon` are attended (a restricted mean).
     horizon
-        A session; by default the last one after which some left and some stayed.
+        A session; by default the last one after which some dropped out and some stayed.
     first_session
         The session from which the mediator is known: rows before it are set aside, and all
         probabilities are of those still there then.

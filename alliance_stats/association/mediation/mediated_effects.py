@@ -1,4 +1,4 @@
-"""From rows and a question to a result: on one level, in units, natural effects, a hazard."""
+"""From rows and a specification to a result: on one level, in units, natural effects, a hazard."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -232,7 +232,7 @@ def _natural_result(  # noqa: PLR0917
     *,
     by: str | None,
 ) -> Mediation:
-    """Draw natural effects, and leave out shares of totals that may be nothing."""
+    """Draw natural effects, and omit shares of totals that may be zero."""
     linear = [m for m in case.asked.mediators if effects.models[0].mediator == "linear"]
     remarks = _two_values(case, linear)
     if drawn.intervals == "bootstrap":
@@ -297,7 +297,7 @@ def _errors(asked: Asked, found: Equations) -> tuple[float, float]:
 
 
 def _two_values(case: Case, linear: Sequence[str]) -> tuple[str, ...]:
-    """Say what a linear equation of a yes or no is."""
+    """Say what a linear equation for a yes/no variable is."""
     found = []
     for name in linear:
         if set(np.unique(case.frame[name].to_numpy(dtype=np.float64))) == {0.0, 1.0}:
@@ -310,7 +310,7 @@ def _two_values(case: Case, linear: Sequence[str]) -> tuple[str, ...]:
 
 
 def _mixed(case: Case) -> tuple[str, ...]:
-    """Say whose paths mix what differs within clusters with what differs between them."""
+    """Say which paths mix differences within clusters with those between them."""
     if case.cluster is None:
         return ()
     codes = group_codes(case.frame[case.cluster])[0]
@@ -334,7 +334,7 @@ def _mixed(case: Case) -> tuple[str, ...]:
 
 
 def _counted(found: Equations, codes: Index, drawn: Drawn) -> tuple[Array, int]:
-    """Fit linear equations anew to units drawn with replacement; count what cannot be fitted."""
+    """Refit linear equations to units drawn with replacement; count what cannot be fitted."""
     units = int(codes.max()) + 1
     draws = []
     for _ in range(drawn.n):

@@ -98,7 +98,7 @@ class MediatedLevels:
 
 @dataclass(frozen=True, slots=True)
 class _Columns:
-    """Which variables vary within units, and which are the units' own."""
+    """Which variables vary within units, and which are constant within them."""
 
     inside: tuple[str, ...]
     own: tuple[str, ...]
@@ -144,7 +144,8 @@ def level_design(asked: Asked, columns: Mapping[str, Array], units: Index, unit:
     Raises
     ------
     DataError
-        An outcome that is the units' own, a mediator above its treatment, mediators of two levels.
+        An outcome that is constant within units, a mediator above its treatment, mediators of two
+        levels.
     """
     x, y = asked.treatment, asked.outcome
     still = {name: _still(columns[name], units) for name in (x, *asked.targets)}
@@ -184,7 +185,7 @@ def fit_levels(
     Parameters
     ----------
     asked, columns, units
-        What is asked, the columns' values, and the unit of each row, from 0.
+        The specification, the columns' values, and the unit of each row, from 0.
     design
         From :func:`level_design`.
     clusters
@@ -195,7 +196,7 @@ def fit_levels(
     Raises
     ------
     DataError
-        Paths that are moderated and cannot be.
+        Moderated paths that are not available.
     NotIdentifiedError
         Too few units, or one without variation between.
     """
@@ -245,7 +246,7 @@ def _products(asked: Asked, columns: Mapping[str, Array], *, above: bool) -> dic
 
 
 def _of_the_outcome(asked: Asked, *, above: bool) -> set[str]:
-    """Return what stands in the outcome's equation, with the outcome and the mediators."""
+    """Return the terms of the outcome's equation, with the outcome and the mediators."""
     names = {asked.treatment, *asked.targets, *asked.covariates}
     if asked.moderator is not None:
         names.add(asked.moderator)

@@ -1,4 +1,4 @@
-"""By way of the mediator: indirect effects on one level and on two, with honest intervals."""
+"""Through the mediator: indirect effects on one level and on two, with valid intervals."""
 
 from collections.abc import Mapping, Sequence
 from typing import Literal
@@ -63,80 +63,82 @@ def mediation(
     ----------
     data
         One row per case; with `nested_in` one row per case of a unit (a session of a person, a
-        person of a therapist). Rows without all that is needed are set aside and counted.
+        person of a therapist). Incomplete rows are set aside and counted.
     treatment
         Column of numbers (0 and 1, or a quantity) or of words. Of two words the first in order is
-        the reference; of three arms or more `values` says which two are compared, and the others
-        stay in the model as indicators (Hayes & Preacher 2014, doi:10.1111/bmsp.12028).
+        the reference; with three arms or more `values` says which two are compared, and the others
+        enter the model as indicators (Hayes & Preacher 2014, doi:10.1111/bmsp.12028).
     mediator
-        One column or several; several work side by side (parallel) or, with `serial`, each on the
-        next ones in the order given.
+        One column or several; several act in parallel or, with `serial`, each on the next ones in
+        the order given.
     outcome
-        Numeric column; or a :class:`HazardOutcome`, of rows a unit and session: natural effects on
-        who is still there after a session, or on the number of sessions.
+        Numeric column; or a :class:`HazardOutcome`, with one row per unit and session: natural
+        effects on who is still in treatment after a session, or on the number of sessions.
     covariates
         Columns held constant in every equation.
     nested_in
-        Column of units, as a name or a list of one. Paths within and between units are then kept
-        apart, by a two-level model with latent means of the units (Preacher, Zyphur & Zhang 2010,
-        doi:10.1037/a0020141); designs 1-1-1, 2-1-1 and 2-2-1 are told from what varies within
-        units.
+        Column of units, as a name or a list of one. Paths within and between units are then
+        separated by a two-level model with latent means of the units (Preacher, Zyphur & Zhang
+        2010, doi:10.1037/a0020141); designs 1-1-1, 2-1-1 and 2-2-1 are recognised by what varies
+        within units.
     random_slopes
-        With `nested_in`, of a 1-1-1 design: which paths differ from unit to unit, of ``"a"``,
+        With `nested_in`, in a 1-1-1 design: which paths vary between units, of ``"a"``,
         ``"b"`` and ``"c"`` (see `moderates`). Mediator and outcome are then one stacked mixed
         model, and the indirect effect within units is ``a b + cov(a, b)`` (Bauer, Preacher & Gil
         2006, doi:10.1037/1082-989X.11.2.142).
     cluster
-        Column of clusters whose cases are alike: errors of all paths are CR2 over clusters,
-        together; with `nested_in`, a sandwich over clusters of units. The bootstrap draws them.
+        Column of clusters of similar cases: errors of all paths are jointly CR2 over clusters; with
+        `nested_in`, a sandwich over clusters of units. The bootstrap resamples them.
     serial
-        Whether each mediator works on those after it.
+        Whether each mediator affects those after it.
     moderator, moderates, at
-        A numeric column that changes paths: ``"a"`` (treatment to mediator), ``"b"`` (mediator to
-        outcome), ``"c"`` (the direct one). Effects are then given at the values `at` (one SD under
-        the mean, the mean, one SD above; both values of a yes or no), with the index of moderated
-        mediation. With `nested_in` it is the units' own; a 2-1-1 design takes ``("a", "c")``.
+        A numeric column that moderates paths: ``"a"`` (treatment to mediator), ``"b"`` (mediator to
+        outcome), ``"c"`` (the direct one). Effects are then given at the values `at` (one SD below
+        the mean, the mean, one SD above; both values of a yes/no variable), with the index of
+        moderated mediation. With `nested_in` it is constant within units; a 2-1-1 design takes
+        ``("a", "c")``.
     mediator_family, outcome_family
         ``"linear"``, ``"logistic"`` (0/1) or ``"poisson"`` (counts). If one is not linear, or with
         `interaction`, effects are natural direct and indirect ones on the scale of the outcome
         (mean, probability, expected count), averaged over the rows (Imai, Keele & Tingley 2010,
         doi:10.1037/a0020761), of several linear mediators through all. The share mediated is
-        given where the total can be told from none.
+        given where the total is distinguishable from zero.
     interaction
         Whether the treatment changes what the mediator does (their product in the outcome's
         equation).
     values
-        The two values of the treatment that natural effects compare: 0 and 1 where it has these
-        only, else its mean and an SD above. Of a treatment in words: reference, and the other.
+        The two values of the treatment that natural effects compare: 0 and 1 where it has only
+        these, else its mean and one SD above. For a treatment in words: the reference, and the
+        other.
     scale
-        Of natural effects: ``"difference"`` or ``"ratio"``.
+        For natural effects: ``"difference"`` or ``"ratio"``.
     times
         Column of treatment, mediators or outcome -> column that says when it was measured. A
         mediator that was measured after the outcome, or before the treatment, is refused.
     ci_method
         ``"monte_carlo"``: draws of all paths with their joint covariance (t where df are few;
         MacKinnon, Lockwood & Williams 2004, doi:10.1207/s15327906mbr3901_4), of which quantiles
-        are taken. ``"bootstrap"``: rows, or whole clusters or units, are drawn anew and all fitted
-        again (percentiles). ``"profile"``: where the likelihood of a linear model has fallen by a
-        chi-squared quantile (Neale & Miller 1997, doi:10.1023/A:1025681223921).
+        are taken. ``"bootstrap"``: rows, or whole clusters or units, are resampled and everything
+        is refitted (percentiles). ``"profile"``: where the likelihood of a linear model has fallen
+        by a chi-squared quantile (Neale & Miller 1997, doi:10.1023/A:1025681223921).
     n_resamples
-        How many draws; natural effects use a tenth, the bootstrap of natural effects and of nested
+        Number of draws; natural effects use a tenth, the bootstrap of natural effects and of nested
         models a twentieth.
     seed
-        Of the draws.
+        Seed of the draws.
 
     Returns
     -------
     Mediation
-        ``tidy()`` has the effects, ``paths`` what they are made of, ``sensitivity()`` and
-        ``e_value()`` what an unmeasured cause could do.
+        ``tidy()`` has the effects, ``paths`` their components, ``sensitivity()`` and
+        ``e_value()`` the possible effect of an unmeasured cause.
 
     Raises
     ------
     DataError
         A column that does not exist or is not numeric, a mediator after the outcome, a name twice.
     NotIdentifiedError
-        What does not vary, too few units, a combination that is not defined.
+        A variable without variance, too few units, a combination that is not defined.
 
     Examples
     --------
@@ -190,7 +192,7 @@ def _check_levels(
     slopes: tuple[str, ...],
     hazard: HazardOutcome | None,
 ) -> None:
-    """Refuse what a model of two levels does not have, and random slopes without one."""
+    """Refuse what a two-level model lacks, and random slopes without one."""
     strange = [path for path in slopes if path not in ("a", "b", "c")]
     if strange or len(set(slopes)) < len(slopes):
         raise ValueError(f"random_slopes= names paths among 'a', 'b' and 'c'; got {slopes}.")
@@ -211,7 +213,7 @@ def _check_levels(
 def _check_natural(
     asked: Asked, how: Natural, drawn: Drawn, at: Sequence[float] | None, *, natural: bool
 ) -> None:
-    """Refuse combinations without a meaning, and arguments that would be passed over."""
+    """Refuse meaningless combinations, and arguments that would be ignored."""
     if natural:
         if asked.serial or (len(asked.mediators) > 1 and how.mediator != "linear"):
             raise NotIdentifiedError(

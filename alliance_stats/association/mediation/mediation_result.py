@@ -1,4 +1,4 @@
-"""What a mediation analysis found: effects with intervals, and what could explain them away."""
+"""Results of a mediation analysis: effects with intervals, and what could explain them away."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -40,7 +40,7 @@ class Mediation:
     how
         What was fitted, in a phrase.
     paths
-        ``level, from, to, estimate, std_error, df``: the coefficients that the effects are made of.
+        ``level, from, to, estimate, std_error, df``: the coefficients that make up the effects.
     effects
         ``level, term, at, estimate, null``.
     draws
@@ -48,12 +48,12 @@ class Mediation:
     products
         The effects as products of paths, with draws of these; None for natural effects.
     rise
-        How the likelihood falls away from the estimates, where profiles were asked for.
+        How the likelihood falls away from the estimates, where profiles were requested.
     errors
         Correlation of outcome and mediator, both given treatment and covariates, and the ratio of
         their SDs; NaN where not defined.
     remarks
-        What is to be read with the numbers.
+        What should be read with the numbers.
     rows
         Ledger of the rows used and set aside.
     """
@@ -89,8 +89,9 @@ class Mediation:
         DataFrame
             ``level`` (``within``, ``between`` or empty), ``term, at`` (value of the moderator),
             ``estimate, std_error`` (SD of the draws), ``p_value`` (twice the smaller share of draws
-            on one side of no effect; of profiles the likelihood-ratio test's), ``conf_low,
-            conf_high`` (quantiles of the draws; of profiles where the likelihood has fallen).
+            on one side of no effect; for profiles that of the likelihood-ratio test), ``conf_low,
+            conf_high`` (quantiles of the draws; for profiles where the likelihood has fallen
+            enough).
         """
         check_conf_level(conf_level)
         table = _judged(self.effects, self.draws, conf_level)
@@ -104,7 +105,7 @@ class Mediation:
     def vcov(self) -> pd.DataFrame:
         """Return the covariance of the effects over the draws, labelled ``level:term:at``.
 
-        Of these only what the effects have: ``term`` alone on one level without a moderator.
+        Labels contain only what the effects have: ``term`` alone on one level without a moderator.
         """
         effects = self.effects
         keys = [
@@ -137,7 +138,7 @@ class Mediation:
         Raises
         ------
         NotIdentifiedError
-            No moderator, or natural effects, which are had by asking mediation for ``at=``.
+            No moderator, or natural effects, which are available through ``at=`` of mediation.
         """
         if self.asked.moderator is None or self.products is None:
             raise NotIdentifiedError(
@@ -153,11 +154,11 @@ class Mediation:
         return _judged(frame, draws, conf_level)
 
     def sobel(self, *, conf_level: float = 0.95) -> pd.DataFrame:
-        """Return the normal-theory test of the effects, for comparison with old papers.
+        """Return the normal-theory test of the effects, for comparison with older papers.
 
-        A product of two estimates is not normal: its symmetric interval covers too little on one
-        side and has too little power (MacKinnon, Lockwood & Williams 2004,
-        doi:10.1207/s15327906mbr3901_4). ``term, estimate, std_error, statistic, p_value, ...``.
+        A product of two estimates is not normal: its symmetric interval undercovers on one side and
+        has too little power (MacKinnon, Lockwood & Williams 2004, doi:10.1207/s15327906mbr3901_4).
+        ``term, estimate, std_error, statistic, p_value, ...``.
         """
         if self.products is None:
             raise NotIdentifiedError("Natural effects have no Sobel test: they are no products.")
@@ -214,7 +215,7 @@ class Mediation:
         Raises
         ------
         NotIdentifiedError
-            Where effects are differences: ask mediation for ``scale="ratio"``.
+            Where effects are differences: call mediation with ``scale="ratio"``.
         """
         if not (self.effects["null"] == 1.0).any():
             raise NotIdentifiedError("E-values are of ratios: ask mediation for scale='ratio'.")

@@ -1,4 +1,4 @@
-"""The indirect path through two models that were fitted anyhow: mixed, hazard, regression."""
+"""The indirect path through two models fitted separately: mixed, hazard, regression."""
 
 from collections.abc import Mapping
 from typing import Protocol
@@ -45,14 +45,14 @@ def indirect_path(
     ----------
     first, second
         Fitted models of mediator and outcome: ``lmm``, ``glmm``, ``regression``,
-        ``discrete_hazard``, ``cox_ph`` or one brought here.
+        ``discrete_hazard``, ``cox_ph`` or an imported one.
     to_mediator, to_outcome
         Name of a coefficient; or names -> weights, for a path at a value of a moderator
         (``{"x": 1, "x:w": 2}``).
     conf_level
         Coverage.
     n_resamples, seed
-        Of the Monte Carlo interval.
+        Draws and seed of the Monte Carlo interval.
 
     Returns
     -------
@@ -64,13 +64,13 @@ def indirect_path(
     Raises
     ------
     DataError
-        A name that is no coefficient of its model.
+        A name that is not a coefficient of its model.
 
     Notes
     -----
-    Both models' errors are taken as independent, which they are where the second holds what the
-    first explains constant (MacKinnon, Lockwood & Williams 2004,
-    doi:10.1207/s15327906mbr3901_4); draws are normal, or t where the model gives few df.
+    Both models' errors are assumed independent, which they are if the second holds constant what
+    the first explains (MacKinnon, Lockwood & Williams 2004, doi:10.1207/s15327906mbr3901_4); draws
+    are normal, or t where the model gives few df.
 
     Examples
     --------

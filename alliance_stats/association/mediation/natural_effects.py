@@ -1,8 +1,8 @@
 """Natural direct and indirect effects from fitted models, on the scale of the outcome.
 
-The expected outcome had the treatment been x and the mediator what it would be under x', averaged
+The expected outcome if the treatment were x and the mediator what it would be under x', averaged
 over the units: the mediator's distribution is summed or integrated out, its coefficients and the
-outcome's drawn (Imai, Keele & Tingley 2010, doi:10.1037/a0020761). Of several linear mediators the
+outcome's drawn (Imai, Keele & Tingley 2010, doi:10.1037/a0020761). For several linear mediators the
 effect is that through all of them (VanderWeele & Vansteelandt 2014, doi:10.1515/em-2012-0010).
 Arrays only.
 """
@@ -27,7 +27,7 @@ _MOST = 12.0  # of log rates of a mediator that is a count
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Columns:
-    """The columns of all equations had the treatment one value, one row per unit.
+    """The columns of all equations if the treatment had one value, one row per unit.
 
     Attributes
     ----------
@@ -46,7 +46,7 @@ class Columns:
 
 @dataclass(frozen=True, eq=False)
 class NaturalModel:
-    """What the counterfactual means need of the fits.
+    """What the counterfactual means require from the fits.
 
     Attributes
     ----------
@@ -59,9 +59,9 @@ class NaturalModel:
     columns
         Value of the treatment -> the columns.
     weights
-        (n,) how much each unit counts; they sum to 1.
+        (n,) weight of each unit; they sum to 1.
     happens
-        (sessions,) of a hazard: whether anyone left after the session; else its hazard is 0.
+        (sessions,) of a hazard: whether anyone dropped out after the session; else its hazard is 0.
     nodes
         Of the integral over a linear mediator.
     """

@@ -93,7 +93,7 @@ class RandomPaths:
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """What is to be read with the numbers."""
+        """What should be read with the numbers."""
         found = []
         if self.model.singular:
             found.append(

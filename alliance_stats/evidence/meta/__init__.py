@@ -1,4 +1,4 @@
-"""Meta-analysis, and an estimate of your own beside published ones."""
+"""Meta-analysis, and comparison of your own estimate with published ones."""
 
 from alliance_stats.evidence.meta.beside_published import (
     Comparison,

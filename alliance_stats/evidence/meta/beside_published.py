@@ -1,4 +1,4 @@
-"""An analyst's own estimate beside published ones, on one effect-size scale."""
+"""An analyst's own estimate alongside published ones, on one effect-size scale."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -69,7 +69,7 @@ STABLE = MappingProxyType({"d": "fisher_z", "hazard": "log_hazard_ratio"})
 
 
 def convert(value: float, scale: str, on: str) -> float:
-    """Return `value`, on `scale`, as it is on the scale `on` of the same family."""
+    """Return `value` converted from `scale` to the scale `on` of the same family."""
     if scale == on:
         return float(value)
     with np.errstate(divide="ignore", over="ignore"):
@@ -85,7 +85,7 @@ class Comparison:
     on
         The scale on which all are shown.
     conf_level
-        Of your own interval and of the differences.
+        Coverage of your own interval and of the differences.
     frame
         What :meth:`tidy` returns.
     """
@@ -131,12 +131,12 @@ class Comparison:
         return RowLedger.start(self.frame)
 
     def account(self, *, conf_level: float | None = None) -> Account:
-        """Return the estimates as data; intervals are of the level that was asked for before.
+        """Return the estimates as data; intervals have the level requested earlier.
 
         Raises
         ------
         ValueError
-            If `conf_level` is another than that of the comparison: printed intervals have one.
+            If `conf_level` differs from that of the comparison: printed intervals have one.
         """
         if conf_level not in (None, self.conf_level):
             raise ValueError(
@@ -180,7 +180,7 @@ class Comparison:
     _repr_html_ = html_of
 
     def _inside(self) -> list[bool]:
-        """Say of each estimate whether your own interval contains it."""
+        """Say whether your own interval contains each estimate."""
         own = self.frame.iloc[0]
         return list(self.frame["estimate"].between(own["conf_low"], own["conf_high"]))
 
@@ -198,10 +198,9 @@ def published_effects(
         into one another for groups of equal size (Borenstein et al. 2009, ch. 7; Chinn 2000);
         hazard ratios do not convert into any of them.
     records
-        Records, sources or files to take; every one with an effect on this scale where none is
-        given.
+        Records, sources or files to use; by default every one with an effect on this scale.
     folder
-        Where the records lie; the package's own where none is given.
+        Folder of the records; by default the package's own.
 
     Returns
     -------
@@ -253,7 +252,7 @@ def compare_with(
         The scale of that estimate (as for `on`). It is never guessed: a coefficient in units of
         the outcome is not an effect size.
     term
-        Which row of the result; may be left out where there is one.
+        Which row of the result; may be omitted if there is only one.
     on
         The scale of the comparison.
     label
@@ -261,7 +260,7 @@ def compare_with(
     records, folder
         As in :func:`published_effects`.
     conf_level
-        Of your own interval and of the difference. Printed intervals are taken as 95%.
+        Coverage of your own interval and of the difference. Printed intervals are taken as 95%.
 
     Returns
     -------

@@ -53,19 +53,19 @@ def meta_analysis(
         Columns of estimates (on a scale where they are near normal: Fisher's z, d, log odds) and
         of their sampling variances.
     r, n
-        Instead: columns of correlations and sample sizes. They are pooled on Fisher's z scale,
-        with variance ``1/(n - 3)``; ``tidy(scale="r")`` turns the pooled value back.
+        Alternatively, columns of correlations and sample sizes. They are pooled on Fisher's z
+        scale, with variance ``1/(n - 3)``; ``tidy(scale="r")`` back-transforms the pooled value.
     study
-        Column naming the study of each estimate. Given, the model has three levels: estimates
-        within studies share what is theirs (Konstantopoulos 2011, doi:10.1002/jrsm.35).
+        Column naming the study of each estimate. If given, the model has three levels: estimates
+        within a study share its effect (Konstantopoulos 2011, doi:10.1002/jrsm.35).
     label
-        Column with what each estimate is called ("Smith 1998"): kept for figures and tables, not
-        for the model.
+        Column of labels for the estimates ("Smith 1998"), used in figures and tables, not in the
+        model.
     moderators
         Right-hand side of a formula, ``"year + design"``: meta-regression.
     method
         How the variance between effects is estimated: ``"REML"``, ``"DL"`` (DerSimonian & Laird
-        1986), ``"PM"`` (Paule & Mandel 1982), or ``"fixed"``: none. With `study` only REML.
+        1986), ``"PM"`` (Paule & Mandel 1982), or ``"fixed"``: none. With `study`, only REML.
     test
         ``"knapp-hartung"`` (Knapp & Hartung 2003, doi:10.1002/sim.1482; the default with two
         levels), ``"knapp-hartung-adhoc"`` (the same, never narrower than the normal interval),
@@ -123,7 +123,7 @@ def _test(test: str | None, method: str, *, three_level: bool) -> str:
 
 
 def fit_effects(effects: Effects, method: str, test: str) -> MetaAnalysis:
-    """Fit the model that `method` and `test` name to effects that were read."""
+    """Fit the model that `method` and `test` name to the effects."""
     k, p = effects.X.shape
     if method != "fixed" and k - p < 1:
         raise NotIdentifiedError(
@@ -257,7 +257,7 @@ def funnel_asymmetry(
         (Egger et al. 1997, doi:10.1136/bmj.315.7109.629). ``"mixed"``: random effects by REML with
         the standard error as a moderator (Sterne & Egger 2005, doi:10.1002/0470870168.ch6).
     conf_level
-        Of the interval of the limit.
+        Coverage of the interval of the limit.
 
     Returns
     -------
@@ -347,7 +347,7 @@ def robust_tests(
     Raises
     ------
     DataError
-        If `cluster` is missing for an effect, or parts a study.
+        If `cluster` is missing for an effect, or splits a study.
     NotIdentifiedError
         If there are fewer than two clusters, or none is given for a two-level model.
 
@@ -355,7 +355,7 @@ def robust_tests(
     -----
     The bias-reduced estimator of Pustejovsky & Tipton (2018, doi:10.1080/07350015.2016.1247004)
     with the model's marginal covariance as working covariance: the estimator would be unbiased if
-    that were true, and the standard errors stay right if it is not.
+    that were true, and the standard errors remain valid if it is not.
 
     Examples
     --------

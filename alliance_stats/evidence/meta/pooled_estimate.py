@@ -1,4 +1,4 @@
-"""What a meta-analysis found."""
+"""Results of a meta-analysis."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -38,14 +38,14 @@ _TESTS = {
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class MetaAnalysis:
-    """Pooled estimates, with how much the effects differ.
+    """Pooled estimates, and the heterogeneity of the effects.
 
     Attributes
     ----------
     effects
         What was pooled.
     estimator, test
-        As asked for (`method` and `test` of :func:`meta_analysis`).
+        As requested (`method` and `test` of :func:`meta_analysis`).
     components
         Variance between effects (``"effect"``) and, with three levels, between studies
         (``"study"``), on the squared scale of the estimates.
@@ -54,7 +54,7 @@ class MetaAnalysis:
     factor
         What the covariance of the coefficients is multiplied by (Knapp-Hartung; else 1).
     converged
-        Whether the criterion of the variances was flat where its search stopped.
+        Whether the variances' criterion was flat at the end of the search.
     """
 
     effects: Effects
@@ -85,7 +85,7 @@ class MetaAnalysis:
 
     @property
     def is_pooled(self) -> bool:
-        """Whether the model has an intercept only, so that there is one pooled estimate."""
+        """Whether the model has only an intercept, so that there is one pooled estimate."""
         return self.effects.terms == ("(Intercept)",)
 
     def vcov(self) -> pd.DataFrame:
@@ -105,8 +105,8 @@ class MetaAnalysis:
         conf_level
             Coverage of the intervals.
         scale
-            ``"fitted"``: the scale that was pooled. ``"r"``: a pooled Fisher z turned back into a
-            correlation; ``std_error`` is then NaN, as the interval is not symmetric.
+            ``"fitted"``: the scale that was pooled. ``"r"``: a pooled Fisher z back-transformed to
+            a correlation; ``std_error`` is then NaN, as the interval is not symmetric.
 
         Returns
         -------
@@ -123,8 +123,8 @@ class MetaAnalysis:
 
         ``estimate -+ q sqrt(SE^2 + tau2)``, q normal or t on the model's df as for the interval
         of the estimate (Higgins, Thompson & Spiegelhalter 2009,
-        doi:10.1111/j.1467-985X.2008.00552.x, take k - 2). With three levels the new effect is one
-        of a new study.
+        doi:10.1111/j.1467-985X.2008.00552.x, take k - 2). With three levels, the new effect is from
+        a new study.
 
         Returns
         -------
@@ -240,8 +240,8 @@ class MetaAnalysis:
             (per cent), ``h_squared, q, q_df, q_p`` (Cochran's Q of the residuals), ``qm, qm_df1,
             qm_df2, qm_p`` (all moderators together: F, or chi-squared with infinite ``qm_df2``;
             NaN without), ``r_squared`` (per cent of tau2 that the moderators account for, 0 where
-            they leave more; NaN without moderators and with three levels), ``log_lik`` (restricted
-            for REML, as in metafor with ``log|X'X|/2``), ``aic, bic, converged``.
+            they leave more unexplained; NaN without moderators and with three levels), ``log_lik``
+            (restricted for REML, as in metafor with ``log|X'X|/2``), ``aic, bic, converged``.
         """
         q, q_df, q_p = self._cochran()
         k, p = self.effects.X.shape
@@ -308,7 +308,7 @@ class MetaAnalysis:
 
     @property
     def method(self) -> str:
-        """How it was computed, in a phrase."""
+        """The method of computation, in a phrase."""
         kind = "meta-regression" if not self.is_pooled else "meta-analysis"
         if self.effects.studies is not None:
             return f"three-level {kind} (REML), {_TESTS[self.test]}"
@@ -318,7 +318,7 @@ class MetaAnalysis:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What to beware of, the worst first."""
+        """Cautions for the reader, most serious first."""
         found = []
         if not self.converged:
             found.append("WARNING: the search for the variances did not end in a flat place.")
@@ -427,7 +427,7 @@ class MetaAnalysis:
         return max(0.0, 100.0 * (1.0 - self.tau2 / without)) if without > 0.0 else np.nan
 
     def _turned_back(self, frame: pd.DataFrame, scale: str, *, pooled: bool = True) -> pd.DataFrame:
-        """Return correlations where asked for: of one pooled estimate, or of predicted rows."""
+        """Return correlations where requested: of one pooled estimate, or of predicted rows."""
         check_choice(scale, _SCALES, name="scale")
         if scale == "fitted":
             return frame

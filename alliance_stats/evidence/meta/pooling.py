@@ -110,8 +110,8 @@ def paule_mandel(y: Array, v: Array, X: Array) -> float:
 def profile_interval(y: Array, v: Array, X: Array, conf_level: float) -> tuple[float, float]:
     """Return the Q-profile interval of tau2 (Viechtbauer 2007, doi:10.1002/sim.2514).
 
-    An end is 0 where Q falls short of its quantile already there; both ends are NaN (the set is
-    empty) where the estimates differ less than chance allows even at ``tau2 = 0``.
+    A limit is 0 where Q is already below its quantile there; both limits are NaN (the set is empty)
+    where the estimates differ less than chance allows even at ``tau2 = 0``.
     """
     k, p = X.shape
     tail = (1.0 - conf_level) / 2.0
@@ -138,7 +138,7 @@ def reml(y: Array, v: Array, X: Array) -> float:
     """Return the restricted maximum-likelihood tau2, 0 where the likelihood falls from there.
 
     The score is followed over a wide grid, each place where it turns negative is found to machine
-    precision, and the best of these and 0 is taken, so that a second maximum does no harm.
+    precision, and the best of these and 0 is taken, so that a second maximum is harmless.
     """
 
     def score(tau2: float) -> float:

@@ -56,7 +56,7 @@ class Effects:
     index
         Row labels of the frame.
     labels
-        What each effect is called; empty where no column was named.
+        Labels of the effects; empty where no column was given.
     studies, study_labels
         Code of each effect's study and the studies' names; ``None`` and empty without `study`.
     measure
@@ -218,7 +218,7 @@ def _design(used: pd.DataFrame, terms: Terms, *, learn: pd.DataFrame) -> tuple[C
 
 
 def _check_no_numbers_in_text(column: pd.Series) -> None:
-    """Refuse years written as text: each would be a category of its own."""
+    """Refuse years written as text: each would be a separate category."""
     texts = [value.strip() for value in pd.unique(column) if isinstance(value, str)]
     if len(texts) > 2 and all(text.lstrip("+-").isdecimal() for text in texts):
         raise DataError(

@@ -1,4 +1,4 @@
-"""Printed numbers: what a text stands for, what follows from what, and whether it does."""
+"""Printed numbers: what a text means, what follows from what, and whether it does."""
 
 from alliance_stats.evidence.printed.consistency import (
     ConsistencyCheck,

@@ -1,4 +1,4 @@
-"""What a p is after an adjustment for several tests.
+"""The value of a p after adjustment for several tests.
 
 Bonferroni's p is the plain one times the number of tests, Holm's times a smaller whole number,
 Benjamini and Hochberg's times the number of tests over a rank; Sidak's is 1 - (1 - p)^m, and
@@ -23,14 +23,14 @@ _MOST_GROUPS = 12
 def adjustments(
     plain: Interval, tests: int, df: Interval | None, *, of_t: bool
 ) -> Iterator[tuple[str, Interval]]:
-    """Yield what a p can be after each adjustment, with its words.
+    """Yield the possible p after each adjustment, with its description.
 
     Parameters
     ----------
     plain
         The p before it.
     tests
-        For how many tests the p is said to be adjusted; 0 where nothing is said.
+        Number of tests for which the p is reported to be adjusted; 0 if not reported.
     df
         Degrees of freedom of its t; ``None`` for a z.
     of_t
@@ -49,7 +49,7 @@ def adjustments(
 
 
 def _groups(tests: int) -> tuple[int, ...]:
-    """Return of how many groups so many tests compare all pairs."""
+    """Return the number of groups whose pairwise comparisons are so many tests."""
     if not tests:
         return _WITHOUT_A_WORD
     return tuple(k for k in range(3, _MOST_GROUPS + 1) if k * (k - 1) // 2 == tests)

@@ -1,4 +1,4 @@
-"""The names printed numbers go by, what each can be, and the relations that are checked.
+"""The names of printed numbers, their possible values, and the relations checked.
 
 A column of a table, or a field of a record, with one of these names holds printed numbers.
 """
@@ -186,7 +186,7 @@ _OTHER_NAMES: Mapping[str, str] = MappingProxyType(
 
 
 def quantity_named(column: object) -> str | None:
-    """Return the quantity that a column's name stands for; None where it stands for none.
+    """Return the quantity that a column's name denotes; None if it denotes none.
 
     ``R2`` is read as R squared and ``r2`` as the second sample's correlation.
     """

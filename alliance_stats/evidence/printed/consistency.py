@@ -1,4 +1,4 @@
-"""Check every printed number of a table against the numbers printed beside it."""
+"""Check every printed number of a table against the numbers printed alongside it."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -55,7 +55,7 @@ METHOD = "printed numbers recomputed from those printed beside them"
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class ConsistencyCheck:
-    """Which printed numbers follow from the numbers printed beside them.
+    """Which printed numbers follow from the numbers printed alongside them.
 
     Attributes
     ----------
@@ -64,11 +64,11 @@ class ConsistencyCheck:
     verdicts
         A verdict for each printed number, row by row.
     not_read
-        Columns that hold no quantity known here.
+        Columns that hold no recognised quantity.
     numbers_not_read
         Those of them that hold digits.
     read_as
-        The quantities that columns of another name were read as.
+        The quantities that columns with other names were read as.
     rows
         How many rows came in and held a printed number.
     """
@@ -197,7 +197,7 @@ def verdict_section(verdicts: Sequence[Verdict]) -> Section:
 
 
 def finding(verdict: Verdict) -> str:
-    """Return what is said of a number that does not follow, or only under a condition."""
+    """Return the wording for a number that does not follow, or only under a condition."""
     if verdict.verdict == HOLDS_ONLY_IF:
         return f"{verdict.quantity} {verdict.printed}: {verdict.reason}."
     return (
@@ -223,20 +223,20 @@ def consistency_check(
     star_levels: Mapping[str, float] | None = None,
     decimal: str = ".",
 ) -> ConsistencyCheck:
-    """Check every printed number against the numbers printed beside it.
+    """Check every printed number against the numbers printed alongside it.
 
     Parameters
     ----------
     table
-        Printed numbers as text, a row for each set that belongs together. Columns go by the names
-        of the quantities (`estimate`, `std_error`, `p_value`, `conf_low`, `r`, `n`, ...) or by
-        what tables often call them (``B``, ``SE``, ``p``, ``LL``), which the notes tell; other
-        columns are not read, and the notes list them. Cells that are empty or hold ``"NA"``
-        or a dash were not printed; a number printed without a star has ``"none"`` in `stars`.
-        ``".036*"``, ``"0.42 (0.15)"`` and ``"ns"`` are read as they are meant. The columns `tails`,
-        `conf_level`, `interval_of`, `interval_from`, `tests` (for how many tests the row's p was
-        adjusted) and `relation` set how a row is read.
-        `statistic` is F beside df1 and df2, t beside df, else z or t.
+        Printed numbers as text, one row for each set that belongs together. Columns have the names
+        of the quantities (`estimate`, `std_error`, `p_value`, `conf_low`, `r`, `n`, ...) or by what
+        tables often call them (``B``, ``SE``, ``p``, ``LL``), which the notes report; other columns
+        are not read, and the notes list them. Cells that are empty or hold ``"NA"`` or a dash were
+        not printed; a number printed without a star has ``"none"`` in `stars`. ``".036*"``, ``"0.42
+        (0.15)"`` and ``"ns"`` are read as intended. The columns `tails`, `conf_level`,
+        `interval_of`, `interval_from`, `tests` (for how many tests the row's p was adjusted) and
+        `relation` set how a row is read. `statistic` is F beside df1 and df2, t beside df, else z
+        or t.
     assumed
         Columns that were not printed but are supposed; they serve as inputs and get no verdict.
     rounding
@@ -244,16 +244,16 @@ def consistency_check(
         [.03, .04]. ``"either"`` (default): a number is called not reproduced only if it is so when
         all of its row's numbers were rounded and also when all were cut off.
     tails
-        Of rows that do not say otherwise: ``"two"``, ``"one"``, or ``"either"`` (default): not
-        said, so that a p that holds for one tail is not called not reproduced.
+        For rows that do not say otherwise: ``"two"``, ``"one"``, or ``"either"`` (default): not
+        stated, so that a p that holds for one tail is not called not reproduced.
     conf_level
-        Of rows that do not say otherwise.
+        For rows that do not say otherwise.
     interval_from
         ``"se"`` where intervals are known to be the estimate -+ q SE. Otherwise an interval that
         does not follow from the standard error may be a bootstrapped, profiled, exact or
         cluster-robust one, and is called not checkable unless none of these could be so wide.
     star_levels
-        Symbol -> the level it stands for. Where none is given, every legend in use that holds the
+        Symbol -> the level it denotes. Where none is given, every legend in use that holds the
         table's symbols is admissible.
     decimal
         ``","`` where the table has decimal commas.
@@ -266,20 +266,20 @@ def consistency_check(
     ------
     DataError
         If a cell is not a printed number, if a column holds numbers where text is needed, or if no
-        column goes by a known name. The message names row and column.
+        column has a known name. The message names row and column.
 
     Notes
     -----
-    A verdict speaks of a relation. *Reproduced* says that some exact numbers behind the printed
+    A verdict concerns a relation. *Reproduced* says that some exact numbers behind the printed
     ones satisfy it. *Not reproduced* says that none do under any admissible reading of the row
     (one tail or two, partial or simple correlation, the legend of the stars, shares in per cent,
     which mean was subtracted, df that are not printed or were rounded); the reading under which a
-    number holds is named where it is not the usual one. *Holds only if* accuses nobody, and is told
-    in the summary: p follows only if something uncommon was done that the row does not say (F on df
-    corrected for non-sphericity; Fisher's exact, Yates' or a Monte Carlo p beside chi-squared; an
-    adjustment for up to six tests). Feasible sets are exact where the formula is monotone in each
-    input, and otherwise enclose the exact set, so rounding alone never makes a number "not
-    reproduced". A misprint in a row is one finding: the number whose removal settles
+    number holds is named where it is not the usual one. *Holds only if* is not an accusation, and
+    is reported in the summary: p follows only if something uncommon was done that the row does not
+    say (F on df corrected for non-sphericity; Fisher's exact, Yates' or a Monte Carlo p beside
+    chi-squared; an adjustment for up to six tests). Feasible sets are exact where the formula is
+    monotone in each input, and otherwise enclose the exact set, so rounding alone never makes a
+    number "not reproduced". A misprint in a row is one finding: the number whose removal settles
     every relation that fails. The idea of recomputing p from t and df is that of Nuijten et al.
     (2016, doi:10.3758/s13428-015-0664-2).
 

@@ -111,7 +111,7 @@ def published(*, folder: str | Path | None = None) -> pd.DataFrame:
     Parameters
     ----------
     folder
-        Where the records lie; the package's own where none is given.
+        Folder of the records; by default the package's own.
 
     Returns
     -------
@@ -163,7 +163,7 @@ def reproduce(
         A record (``"welmers2018/level"``), a source (``"welmers2018"``) or a file
         (``"welmers2018_overall"``); all where none is given.
     folder
-        Where the records lie; the package's own where none is given.
+        Folder of the records; by default the package's own.
     rounding
         As in :func:`consistency_check`.
 

@@ -24,7 +24,7 @@ _CHUNK = 2_000_000  # simulated ratings held at once
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class FalseAlarms:
-    """Expected false alarms of a rule beside what it found. Made by :func:`expected_false_alarms`.
+    """Expected and observed flags of a rule. Returned by :func:`expected_false_alarms`.
 
     Attributes
     ----------
@@ -33,8 +33,8 @@ class FalseAlarms:
     error
         Standard error of measurement, in points.
     of
-        Sessions at which the rule could be applied, with those after a last session at which a
-        rule that waits would have said so.
+        Sessions at which the rule could be applied, including those after a last session at which a
+        waiting rule would have responded.
     observed, expected
         Flagged sessions: found, and expected from measurement error alone.
     std_error
@@ -59,7 +59,7 @@ class FalseAlarms:
     def tidy(self) -> pd.DataFrame:
         """Return ``term, n, of, estimate, std_error, method``: shares of sessions judged.
 
-        ``std_error`` is Monte Carlo error alone.
+        ``std_error`` is only Monte Carlo error.
         """
         share = self.expected / self.of
         ratio = self.expected / self.observed if self.observed else math.nan
@@ -95,11 +95,11 @@ class FalseAlarms:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Nothing stands above the counts."""
+        """None: nothing needs saying before the counts."""
         return ()
 
     def account(self, *, conf_level: float = 0.95) -> Account:
-        """Return both counts as data; Monte Carlo error is no interval of a sample."""
+        """Return both counts as data; Monte Carlo error is not a sampling interval."""
         del conf_level
         shown = self.tidy().rename(columns={"n": "flagged"})
         table = Section(
@@ -148,7 +148,7 @@ def expected_false_alarms(
 
     Each person's true alliance is held constant, at the person's mean, over the sessions that were
     rated; the error is normal and independent from session to session; SDs that all persons share
-    are held at what they were in the data. Rounding of ratings is not imitated.
+    are held at their values in the data. Rounding of ratings is not simulated.
 
     Parameters
     ----------
@@ -157,7 +157,7 @@ def expected_false_alarms(
     error
         Standard error of measurement in points: ``SD sqrt(1 - reliability)``.
     seed, n_resamples
-        Of the Monte Carlo for rules without a closed form; the seed is needed there.
+        For the Monte Carlo of rules without a closed form, where the seed is required.
 
     Returns
     -------
@@ -210,7 +210,7 @@ def expected_false_alarms(
 
 
 def _simulate(found: Ruptures, error: float, rng: np.random.Generator, draws: int) -> Array:
-    """Return how many flags all persons' errors give, a number per draw."""
+    """Return the number of flags from all persons' errors, one per draw."""
     scores, shared = found.scores, found.shared
     rated = np.isfinite(scores)
     some = rated.any(axis=1)
@@ -237,7 +237,7 @@ PATTERNS = ("none", "alone", "together", "one member judged")
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class FamilyRuptures:
-    """Ruptures by family and session. Made by :func:`family_ruptures`.
+    """Ruptures by family and session. Returned by :func:`family_ruptures`.
 
     Attributes
     ----------
@@ -303,7 +303,7 @@ class FamilyRuptures:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Nothing stands above the counts."""
+        """None: nothing needs saying before the counts."""
         return ()
 
     def account(self, *, conf_level: float = 0.95) -> Account:
@@ -363,14 +363,14 @@ def family_ruptures(found: Ruptures, *, seed: Seed, n_resamples: int = 1000) -> 
     found
         From :func:`~alliance_stats.family.ruptures` with ``family=``.
     seed, n_resamples
-        Of the shuffles: each member's flags change places among the sessions that could be judged,
-        independently of the other members'. Draws belong to persons sorted by id. Where flags pile
-        up early or late in all courses, members coincide for that reason too.
+        For the shuffles: each member's flags are permuted among the sessions that could be judged,
+        independently of the other members'. Draws belong to persons sorted by id. If flags cluster
+        early or late in all courses, members also coincide for that reason.
 
     Raises
     ------
     DataError
-        If the ruptures know no family, or no family session has two members judged.
+        If the ruptures have no family, or no family session has two members judged.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Finding ruptures: flagged sessions, and episodes looking back: how deep, how long, repaired."""
+"""Finding ruptures: flagged sessions, and retrospective episodes: depth, length, repair."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -68,13 +68,13 @@ def find_episodes(
     """Return one row per episode, sessions as columns of `scores`.
 
     An episode begins at an onset. With a criterion of repair it lasts until it is fulfilled, or
-    until the criterion's time is over; without one as long as the next rating is flagged too.
+    until the criterion's time is over; without one, as long as the next rating is also flagged.
     Onsets within an episode belong to it.
 
     Parameters
     ----------
     scores, scan
-        The ratings and what the rule says of them.
+        The ratings and the rule's verdicts on them.
     sign
         1 where falls are flagged, -1 where rises are.
     repair
@@ -125,7 +125,7 @@ def find_episodes(
 
 
 def _flagged_run(onset: int, later: Iterable[int], flagged: npt.NDArray[np.bool_]) -> int:
-    """Last of the ratings that are flagged one after the other from the onset on."""
+    """Return the last of the consecutively flagged ratings from the onset."""
     end = onset
     for t in later:
         if not flagged[t]:
@@ -139,7 +139,7 @@ def _repaired(
 ) -> tuple[int, bool | None]:
     """Last column of the episode (of the repair, if it was), and whether it was repaired.
 
-    `later` are the rated columns in the criterion's time; without any it cannot be said. `gap` is
+    `later` are the rated columns in the criterion's time; without any, repair is unknown. `gap` is
     the distance from the level before, which must shrink to what the criterion leaves of it.
     """
     left = (1.0 - repair.share + _ROUNDING) * gap[onset]
@@ -153,7 +153,7 @@ def _repaired(
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Ruptures:
-    """Ruptures of every person. Made by :func:`ruptures`.
+    """Ruptures of every person. Returned by :func:`ruptures`.
 
     Attributes
     ----------
@@ -164,12 +164,12 @@ class Ruptures:
         that is recognised here), ``level`` and ``limit`` (points). Nothing in a row depends on a
         later session: `rupture` and `ruptures_so_far` may predict dropout.
     episodes
-        One row per episode, which looks back over the whole course: it describes, and predicts
-        nothing. Person (and family), ``onset``, ``known_at`` (session at which it was recognised;
-        NaN where that would have been after the last), ``end, length`` (sessions from the onset
-        until repair, or until the last one that belongs to it), ``n_flagged, level, extreme,
-        depth`` (points) and ``repaired`` (True, False, None where no criterion was given or the
-        course ended before it could be said).
+        One row per episode, which looks back over the whole course: it is descriptive, not
+        predictive. Person (and family), ``onset``, ``known_at`` (session at which it was
+        recognised; NaN where that would have been after the last), ``end, length`` (sessions from
+        the onset until repair, or until the last one that belongs to it), ``n_flagged, level,
+        extreme, depth`` (points) and ``repaired`` (True, False, None where no criterion was given
+        or the course ended before it could be determined).
     rule_object, repair
         The rule and the criterion of repair.
     person, session, score, family
@@ -177,7 +177,7 @@ class Ruptures:
     first_session
         Session number of the first column of `scores`.
     scores, shared
-        Ratings and shared SDs, persons x sessions; NaN where there is none.
+        Ratings and shared SDs, persons x sessions; NaN where missing.
     persons
         Person of each row of `scores`.
     rows
@@ -227,7 +227,7 @@ class Ruptures:
         )
 
     def tidy(self, *, conf_level: float = 0.95) -> pd.DataFrame:
-        """Return shares with intervals over families (persons where no family was named).
+        """Return shares with intervals over families (persons if no family was given).
 
         Rows ``sessions`` (flagged, of those that could be judged), ``persons`` (with a flag, of
         those with a session that could be judged) and ``repaired`` (of episodes whose person was
@@ -288,7 +288,7 @@ class Ruptures:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Nothing stands above the counts."""
+        """None: nothing needs saying before the counts."""
         return ()
 
     def account(self, *, conf_level: float = 0.95) -> Account:
@@ -332,7 +332,7 @@ def ruptures(
     repair: Repair | None = None,
     family: str | None = None,
 ) -> Ruptures:
-    """Find ruptures by a rule, session by session, with what was known at each.
+    """Find ruptures by a rule, session by session, using only what was known at each.
 
     Parameters
     ----------
@@ -347,7 +347,7 @@ def ruptures(
         :class:`~alliance_stats.family.SuddenGain` or
         :class:`~alliance_stats.family.SuddenLoss`, with its constants.
     repair
-        When an episode counts as repaired; without it no episode is called so or not so.
+        When an episode counts as repaired; without it repair is not assessed.
     family
         Column of the family, for :func:`~alliance_stats.family.family_ruptures` and for
         intervals over families.

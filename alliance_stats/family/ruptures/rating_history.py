@@ -88,7 +88,7 @@ def by_session(
     *,
     looks_ahead: int,
 ) -> Array:
-    """Lay ratings out persons x sessions, NaN where there is none."""
+    """Lay ratings out persons x sessions, NaN where missing."""
     shape = (int(persons.max()) + 1, int(sessions.max()) + 1)
     if shape[0] * shape[1] > _MOST_CELLS:
         raise DataError(
