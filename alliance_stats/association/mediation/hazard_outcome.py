@@ -1,4 +1,4 @@
-"""A hazard session by session as the outcome of a mediation: who stays in treatment, and how long."""
+"""A hazard session by session as a mediation outcome: who stays in treatment, and for how long."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
