@@ -1,4 +1,4 @@
-"""The mixed model beside an analysis of variance: no sphericity, and every person counts."""
+"""The mixed model alongside an analysis of variance: no sphericity, and every person is used."""
 
 from dataclasses import dataclass
 
@@ -31,9 +31,9 @@ _OWN_SHARE = 1e-3
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class MixedAnova:
-    """An analysis of variance beside the mixed model of the same design.
+    """An analysis of variance alongside the mixed model of the same design.
 
-    Made by :func:`mixed_anova`.
+    Returned by :func:`mixed_anova`.
 
     Attributes
     ----------
@@ -58,7 +58,7 @@ class MixedAnova:
 
     @property
     def method(self) -> str:
-        """What stands beside what."""
+        """What is compared, in a phrase."""
         return (
             f"{self.analysis.method}, beside a mixed model with an unstructured covariance of the "
             "cells (REML, Kenward-Roger F)"
@@ -70,7 +70,7 @@ class MixedAnova:
         return self.model.notes
 
     def tidy(self) -> pd.DataFrame:
-        """Return one row per effect and way.
+        """Return one row per effect and method.
 
         Returns
         -------
@@ -170,8 +170,8 @@ def mixed_anova(analysis: AnalysisOfVariance) -> MixedAnova:
     -----
     The covariance of a person's cells is free (unstructured), estimated by REML from all ratings;
     F tests of type III by Kenward and Roger (1997, doi:10.2307/2533558). With one factor within
-    persons and no missing cell they are Hotelling's T-squared of the contrasts, which needs no
-    sphericity (Maxwell, Delaney & Kelley 2018, doi:10.4324/9781315642956, chapter 13).
+    persons and no missing cell they are Hotelling's T-squared of the contrasts, which does not
+    assume sphericity (Maxwell, Delaney & Kelley 2018, doi:10.4324/9781315642956, chapter 13).
 
     Examples
     --------
@@ -215,7 +215,7 @@ def mixed_anova(analysis: AnalysisOfVariance) -> MixedAnova:
 
 
 def _frame(analysis: AnalysisOfVariance, labels: dict[str, OwnColumn]) -> pd.DataFrame:
-    """Return factors as categories and covariates at their means, under labels of their own."""
+    """Return factors as categories and covariates at their means, under separate labels."""
     found = {}
     for name, label in labels.items():
         values = analysis.long[name]

@@ -91,12 +91,12 @@ class OrderedRegression:
 
     @property
     def convergence(self) -> Convergence:
-        """How the search got where it stopped; one that did not settle is refused."""
+        """How the search ended; one that did not converge is refused."""
         return Convergence(True, 0, 0.0, 0, "Newton's steps ended at the maximum")
 
     @property
     def link(self) -> Link:
-        """The scale of what is asked after the fit: log odds of higher categories."""
+        """The scale of inference after the fit: log odds of higher categories."""
         return Link("logit", _no_one_response, _no_one_response, "cumulative odds ratio")
 
     def vcov(self, kind: str | None = None) -> pd.DataFrame:
@@ -108,7 +108,7 @@ class OrderedRegression:
         return {}
 
     def inference(self, df_method: str | None = None) -> Inference:
-        """Prepare what is asked after the fit: log odds of being above the mean threshold."""
+        """Prepare inference after the fit: log odds of being above the mean threshold."""
         refuse_df_method(df_method)
         p, m = len(self.beta), len(self.thresholds)
         T = np.eye(p, p + m)
@@ -204,7 +204,7 @@ class OrderedRegression:
         )
 
     def predict(self, newdata: pd.DataFrame) -> pd.DataFrame:
-        """Return the probability of each category, a column per category, for new rows."""
+        """Return the probability of each category, one column per category, for new rows."""
         names = list(self.design.fixed.names)
         coded = code_new_rows(self.design, newdata, with_units=False)
         del coded  # refuses what the fit has not seen
@@ -284,7 +284,7 @@ def fit_ordered(
     Raises
     ------
     NotIdentifiedError
-        No column beside the constant, or a coefficient that runs off.
+        No column besides the constant, or a coefficient that diverges.
     """
     kept = [design.fixed.names[i] for i in design.fixed.kept]
     columns = [i for i, name in enumerate(kept) if name != "(Intercept)"]

@@ -57,7 +57,7 @@ def observed_levels(  # noqa: PLR0917
 
 
 def latent_levels(model: SeveralOutcomes, data: pd.DataFrame, within: str) -> tuple[Pair, ...]:
-    """Return the correlations of a model of several outcomes, a level after the other."""
+    """Return the correlations of a model of several outcomes, one level after the other."""
     found = []
     for row in model.tidy().to_dict("records"):
         inside = row["level"] == f"within {within}"

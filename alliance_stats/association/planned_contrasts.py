@@ -16,7 +16,7 @@ Weights = Mapping[object, float]
 
 
 class Cells(NamedTuple):
-    """What each person scored in each cell.
+    """Each person's score in each cell.
 
     Attributes
     ----------
@@ -36,7 +36,7 @@ class Cells(NamedTuple):
 def planned_contrasts(
     cells: Cells, factor: str, weights: Mapping[str, Weights], *, conf_level: float
 ) -> pd.DataFrame:
-    """Return ``contrast`` and the columns of estimates, each contrast by the error of its own.
+    """Return ``contrast`` and the columns of estimates, each contrast with its own error.
 
     Other factors are averaged with equal weights.
 

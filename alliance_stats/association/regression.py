@@ -105,9 +105,9 @@ def regression(
     Parameters
     ----------
     formula
-        ``"symptoms ~ alliance * experience"``, without random terms (``lmm`` and ``glmm`` have
-        those). Transforms, ``C()``, interactions, ``poly`` as there; of logistic and Poisson
-        regression ``offset(log_weeks)`` too: rates per week from counts of some weeks.
+        ``"symptoms ~ alliance * experience"``, without random terms (see ``lmm`` and ``glmm``).
+        Transforms, ``C()``, interactions and ``poly`` as there; in logistic and Poisson regression
+        also ``offset(log_weeks)``: rates per week from counts over several weeks.
     data
         One row per case. Rows in which a needed column is missing are set aside and counted.
     family
@@ -118,10 +118,10 @@ def regression(
         (CR2 of Pustejovsky & Tipton 2018, doi:10.1080/07350015.2016.1247004, with Satterthwaite
         df). For logistic and Poisson regression it is that of the working linear model.
     steps
-        Blocks of terms in the order in which they enter, as ``["age", "alliance"]``; terms of the
-        formula that no block names enter last. All steps use the rows of the whole model.
+        Blocks of terms in the order in which they enter, as ``["age", "alliance"]``; formula terms
+        in no block enter last. All steps use the rows of the whole model.
     weights
-        Column of precision weights, of a linear regression.
+        Column of precision weights, for a linear regression.
 
     Returns
     -------
@@ -139,7 +139,7 @@ def regression(
         No usable row, infinite values, weights that are not positive.
     NotIdentifiedError
         A constant outcome or factor, fewer rows than coefficients, a 0/1 outcome that a predictor
-        tells without error, one cluster.
+        separates perfectly, one cluster.
 
     Examples
     --------
@@ -204,7 +204,7 @@ def _ordered(
 
 
 def _places(values: pd.Series) -> tuple[npt.NDArray[np.int64], tuple[Hashable, ...]]:
-    """Return each value's place among the categories that are used, and these in order."""
+    """Return each value's position among the categories used, and these in order."""
     if isinstance(values.dtype, pd.CategoricalDtype) and values.cat.ordered:
         used = values.cat.remove_unused_categories()
         codes, categories = used.cat.codes.to_numpy(dtype=np.int64), tuple(used.cat.categories)

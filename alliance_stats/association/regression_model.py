@@ -31,7 +31,7 @@ _R2 = Column("R²", "bounded")
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Regression:
-    """What regressions have in common, returned by :func:`regression`.
+    """The common part of regressions, returned by :func:`regression`.
 
     Attributes
     ----------
@@ -66,7 +66,7 @@ class Regression:
 
     @property
     def convergence(self) -> Convergence:
-        """How the search got where it stopped; least squares need none."""
+        """How the search ended; least squares needs none."""
         return self.fit.convergence
 
     @property
@@ -92,7 +92,7 @@ class Regression:
         return {}
 
     def inference(self, df_method: str | None = None) -> Inference:
-        """Prepare what is asked after the fit: CR2 where there are clusters, else classical."""
+        """Prepare inference after the fit: CR2 where there are clusters, else classical."""
         questions.refuse_df_method(df_method)
         return questions.inference(self.fit, self.clusters, None)
 
@@ -103,7 +103,7 @@ class Regression:
         ----------
         vcov
             ``"classical"``, ``"HC3"`` (unequal variances) or ``"CR2"`` (clusters, with
-            Satterthwaite df; of other than linear ones of the working linear model); by default CR2
+            Satterthwaite df; for non-linear models of the working linear model); by default CR2
             where ``cluster=`` was given, else classical.
         conf_level
             Coverage of each interval taken separately.
@@ -111,9 +111,10 @@ class Regression:
         Returns
         -------
         DataFrame
-            ``term, estimate, std_error, statistic`` (t; z of logistic and Poisson regression but
-            with CR2), ``df, p_value, conf_low, conf_high``, in units of the outcome or on the scale
-            of the link (log odds, log rates). NaN where other columns determine the coefficient.
+            ``term, estimate, std_error, statistic`` (t; z for logistic and Poisson regression
+            except with CR2), ``df, p_value, conf_low, conf_high``, in units of the outcome or on
+            the scale of the link (log odds, log rates). NaN where other columns determine the
+            coefficient.
         """
         found = questions.inference(self.fit, self.clusters, vcov)
         return coefficients(found).table(conf_level=conf_level)
@@ -137,7 +138,7 @@ class Regression:
         Raises
         ------
         DataError
-            A name that is no estimated coefficient.
+            A name that is not an estimated coefficient.
         NotIdentifiedError
             Too few clusters for so many coefficients.
         """
@@ -169,15 +170,15 @@ class Regression:
         newdata
             The formula's columns.
         interval
-            None, ``"confidence"`` (limits of the linear predictor, turned back) or, of a linear
-            regression, ``"prediction"`` (of a new row's outcome).
+            None, ``"confidence"`` (limits of the linear predictor, back-transformed) or, for a
+            linear regression, ``"prediction"`` (of a new row's outcome).
         conf_level
             Coverage.
 
         Returns
         -------
         DataFrame
-            ``estimate`` and, if asked for, ``std_error, conf_low, conf_high``; rows of `newdata`.
+            ``estimate`` and, if requested, ``std_error, conf_low, conf_high``; rows of `newdata`.
         """
         found = questions.inference(self.fit, self.clusters, None)
         return questions.predicted(self.fit, found, newdata, interval, conf_level)
@@ -215,7 +216,7 @@ class LinearRegression(Regression):
     def glance(self) -> pd.DataFrame:
         """Return one row: ``nobs, r2, r2_adjusted, statistic`` (F), ``df1, df2, p_value, sigma``...
 
-        F tests all coefficients but the intercept, by classical least squares.
+        F tests all coefficients except the intercept, by classical least squares.
         """
         return goodness_of_fit.linear_glance(self.fit)
 
@@ -237,8 +238,8 @@ class LinearRegression(Regression):
     def correlations(self) -> pd.DataFrame:
         """Return ``term, partial, semipartial``: r of each column given the others.
 
-        ``semipartial`` is r of the outcome with what the others leave of the column; its square is
-        the R2 that the column adds.
+        ``semipartial`` is r of the outcome with the column's residual given the others; its square
+        is the R2 that the column adds.
         """
         return questions.partial_correlations(self.fit)
 

@@ -1,4 +1,4 @@
-"""What is asked of a regression: pure functions of its fit."""
+"""Inference after a regression: pure functions of its fit."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -59,7 +59,7 @@ class Clusters:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Working:
-    """The linear model that the fit is at its last step.
+    """The working linear model of the fit's last step.
 
     Attributes
     ----------
@@ -234,7 +234,7 @@ def influence(fit: LinearFit) -> pd.DataFrame:
 def predicted(
     fit: Fit, found: Inference, newdata: pd.DataFrame, interval: str | None, conf_level: float
 ) -> pd.DataFrame:
-    """Return expected outcomes of new rows, with limits if asked for."""
+    """Return expected outcomes of new rows, with limits if requested."""
     check_conf_level(conf_level)
     linear = isinstance(fit, LinearFit)
     allowed = ("confidence", "prediction") if linear else ("confidence",)
@@ -301,7 +301,7 @@ def notes(fit: Fit, clusters: Clusters | None) -> tuple[str, ...]:
 
 
 def few_clusters(clusters: Clusters | None) -> tuple[str, ...]:
-    """Say what few clusters mean."""
+    """Say what having few clusters means."""
     n = _FEW_CLUSTERS if clusters is None else int(clusters.codes.max()) + 1
     if clusters is None or n >= _FEW_CLUSTERS:
         return ()
@@ -365,7 +365,7 @@ def _hc3(fit: Fit) -> Array:
 
 
 def _cluster_robust(fit: Fit, clusters: npt.NDArray[np.int64]) -> ClusterRobust:
-    """Return CR2; of the others than linear on the scale of the outcome, as clubSandwich has it."""
+    """Return CR2; for non-linear models on the scale of the outcome, as in clubSandwich."""
     B, working = _basis(fit), _working(fit)
     slope = np.ones(len(B))
     if not isinstance(fit, LinearFit):

@@ -1,4 +1,4 @@
-"""Models fitted by statsmodels: what is taken from them, and how their formula is read here."""
+"""Models fitted by statsmodels: what is imported, and how their formula is read here."""
 
 import itertools
 from collections.abc import Callable
@@ -60,12 +60,12 @@ def from_statsmodels(results: object) -> BroughtModel:
         Every estimate, standard error and df is statsmodels'. Where it was fitted with a formula
         that this package reads, coefficients have this package's names and ``estimated_means``,
         ``contrasts``, ``simple_slopes``, ``johnson_neyman``, ``comparisons`` and ``r_squared`` take
-        it; otherwise asking says why not.
+        it; otherwise a request says why not.
 
     Raises
     ------
     WrongObjectError
-        What is not a fitted model of statsmodels.
+        Not a fitted statsmodels model.
     DataError
         Several equations at once (MNLogit, VAR), or coefficients without a covariance.
 
@@ -185,7 +185,7 @@ def _df(fitted: Any) -> float:
 
 
 def _link(fitted: Any, model: Any, kind: str) -> tuple[Link, str]:
-    """Return the link, and why nothing can be asked where it has none here."""
+    """Return the link, and why inference is impossible where it has none here."""
     if kind in _LINEAR:
         return Link("identity", np.asarray, np.ones_like, None), ""
     if kind == "PHReg":
@@ -305,7 +305,7 @@ def _own_names(read: Reading, b: Array, df: float) -> Coefficients | None:
 
 
 def _facts(fitted: Any, kind: str) -> dict[str, float]:
-    """Return what statsmodels says of the fit, under this package's names."""
+    """Return what statsmodels reports about the fit, under this package's names."""
     names = {
         "r2": "rsquared", "r2_adjusted": "rsquared_adj", "log_lik": "llf", "aic": "aic",
         "df_residual": "df_resid",

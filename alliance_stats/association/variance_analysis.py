@@ -27,7 +27,7 @@ _ESTIMABLE = 1e-9  # relative size under which a column is a combination of thos
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """One line of an analysis of variance.
+    """One row of an analysis of variance.
 
     Attributes
     ----------

@@ -26,22 +26,22 @@ _ROUNDING = 1e-9
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class SplitAlliance:
-    """Which families were split at which session. Made by :func:`split_alliance`.
+    """Which families were split at which session. Returned by :func:`split_alliance`.
 
     Attributes
     ----------
     table
         One row per family x session (x kind of rater): the caller's family and session columns,
         ``rater, pair`` (whose distance it is; None for a difference between roles), ``width`` and
-        ``limit`` (points), ``split`` (1, 0, NaN where it could not be said), ``split_so_far`` (1
-        from the first split on), ``chance`` (that measurement error alone would split a family
-        whose members are alike; NaN without a reliability).
+        ``limit`` (points), ``split`` (1, 0, NaN where unknown), ``split_so_far`` (1
+        from the first split on), ``chance`` (probability that measurement error alone would split a
+        family with equal members; NaN without a reliability).
     rule
         The rule in words.
     family, session
         The caller's columns.
     known_at_session
-        Whether nothing after a session enters its flag: then it may predict dropout.
+        Whether a session's flag uses nothing after it: it may then predict dropout.
     rows
         The row ledger.
     """
@@ -73,7 +73,7 @@ class SplitAlliance:
 
         ``split``: observed, its interval over families (see
         :func:`~alliance_stats.family.clustered_share`). ``expected from measurement error``:
-        the mean chance of a split in families whose members all had the same true alliance.
+        the mean probability of a split in families whose members all had the same true alliance.
         ``expected / observed``: how much of the observed share that alone would give.
         """
         observed = clustered_share(
@@ -158,7 +158,7 @@ def split_alliance(
     """Flag families that are split: members at least `threshold` SDs apart.
 
     Published rules call a family split from 1 SD on, with three or more members by the most
-    discrepant pair; which SD is meant differs, so both must be said.
+    discrepant pair; the SD meant differs, so both must be given.
 
     Parameters
     ----------
@@ -168,7 +168,7 @@ def split_alliance(
         How many SDs; a family at exactly that distance is split.
     sd
         ``"sample"``: of all members' ratings. ``"within"``: of members around their family's mean
-        in the same session, pooled (n - 1 a family session). ``"norm"``: `norm_sd`.
+        in the same session, pooled (n - 1 per family session). ``"norm"``: `norm_sd`.
     norm_sd
         SD of a norm sample, in points.
     on
@@ -176,7 +176,7 @@ def split_alliance(
         as in ``indices.rules`` (``"abs_difference_mother_child"``).
     reference
         Ratings that the SD comes from: all up to and including the session (``"so far"``), so that
-        no flag knows what came later, or those of the whole ``"course"``.
+        no flag uses later ratings, or those of the whole ``"course"``.
 
     Returns
     -------
@@ -188,7 +188,7 @@ def split_alliance(
     DataError
         A threshold or norm SD that is not positive; an index that does not exist.
     NotIdentifiedError
-        The ratings do not vary, so that there is no SD to hold them against.
+        The ratings do not vary, so that there is no SD to compare them with.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Who was in which state at each of several stages, and who went from where to where."""
+"""Who was in which state at each of several stages, and who moved from which state to which."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,13 +23,13 @@ class StageTransitions:
     Attributes
     ----------
     stages, states
-        Columns of the stages, in order; states in theirs.
+        Columns of the stages, and the states, each in order.
     labels
         Groups; one empty label where there are none.
     codes
-        (cases, stages) the state of each case at each stage, as its place in `states`.
+        (cases, stages) the state of each case at each stage, as its position in `states`.
     groups
-        (cases,) the group of each, as its place in `labels`.
+        (cases,) the group of each case, as its position in `labels`.
     rows
         Ledger of the cases.
     """
@@ -44,11 +44,12 @@ class StageTransitions:
     __repr__ = one_line
 
     def tidy(self, *, conf_level: float = 0.95) -> pd.DataFrame:
-        """Return one row a group, stage, state there, and state at the stage after.
+        """Return one row per group, stage, state there, and state at the next stage.
 
         Columns: ``group, stage, next_stage, early`` (the state at `stage`), ``later`` (that at the
         next), ``count``, ``n`` (cases in `early`), ``estimate`` (count / n) with its exact interval
-        (Clopper & Pearson 1934) ``conf_low, conf_high``. States that no case left are left out.
+        (Clopper & Pearson 1934) ``conf_low, conf_high``. States from which no case moved on are
+        omitted.
         """
         check_conf_level(conf_level)
         found = []
@@ -92,7 +93,7 @@ class StageTransitions:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Nothing stands above the counts."""
+        """None: nothing needs saying before the counts."""
         return ()
 
     def account(self, *, conf_level: float = 0.95) -> Account:
@@ -122,18 +123,18 @@ def stage_transitions(
     group: str | None = None,
     states: Sequence[str] | None = None,
 ) -> StageTransitions:
-    """Count who went from which state to which, over any number of stages.
+    """Count transitions between states over any number of stages.
 
     Parameters
     ----------
     data
-        A row a case (a family, a person), a column a stage with the state of the case there.
+        One row per case (a family, a person), one column per stage with the case's state at it.
     stages
         Columns, from the first stage to the last; two or more.
     group
-        Column of groups that are counted apart.
+        Column of groups that are counted separately.
     states
-        All states in their order; sorted, if not given.
+        All states in order; sorted if not given.
 
     Returns
     -------
@@ -143,7 +144,7 @@ def stage_transitions(
     Raises
     ------
     DataError
-        If a column is not there, there are fewer than two stages, or a state is not among `states`.
+        If a column is missing, there are fewer than two stages, or a state is not among `states`.
     NotIdentifiedError
         If no case is known at every stage.
 

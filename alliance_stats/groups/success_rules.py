@@ -23,7 +23,7 @@ def _nothing_to_say(data: pd.DataFrame) -> tuple[str, ...]:  # noqa: ARG001  as 
 
 @dataclass(frozen=True, slots=True)
 class SuccessRule:
-    """A rule that says of each row: success, no success, or undecided.
+    """A rule that classifies each row as success, no success, or undecided.
 
     Rules combine with ``&``, ``|`` and ``~`` by Kleene's three-valued logic: success *or* undecided
     is success, success *and* undecided is undecided.
@@ -31,13 +31,13 @@ class SuccessRule:
     Attributes
     ----------
     name
-        The rule in words, as tables print it.
+        The rule in words, for printing in tables.
     columns
-        What it needs.
+        The columns it needs.
     decide
         From a frame to a nullable boolean column: NA is undecided.
     remarks
-        From a frame to what a reader must know of the verdicts on it.
+        From a frame to what a reader must know about the verdicts on it.
     """
 
     name: str
@@ -51,7 +51,7 @@ class SuccessRule:
         return self.decide(data).astype("boolean").rename(self.name)
 
     def __and__(self, other: "SuccessRule") -> "SuccessRule":
-        """Return the rule that asks for both."""
+        """Return the rule that requires both."""
         return SuccessRule(
             f"({self.name} and {other.name})",
             (*self.columns, *other.columns),
@@ -60,7 +60,7 @@ class SuccessRule:
         )
 
     def __or__(self, other: "SuccessRule") -> "SuccessRule":
-        """Return the rule that asks for either."""
+        """Return the rule that requires either."""
         return SuccessRule(
             f"({self.name} or {other.name})",
             (*self.columns, *other.columns),
@@ -69,7 +69,7 @@ class SuccessRule:
         )
 
     def __invert__(self) -> "SuccessRule":
-        """Return the rule that asks for the contrary; undecided stays undecided."""
+        """Return the opposite rule; undecided stays undecided."""
         return SuccessRule(f"not {self.name}", self.columns, lambda data: ~self(data), self.remarks)
 
 
@@ -113,7 +113,7 @@ def reliable_change(
     The index and its critical value are those of
     :func:`alliance_stats.change.reliable_change_index`; cut-offs a, b and c come from
     :func:`alliance_stats.change.cut_off`. Without `reference` the moments are those of the rows
-    that the rule is asked about and that have both scores; where others were rated before alone,
+    to which the rule is applied and that have both scores; where others were rated only before,
     the classification says both SDs. A missing score is undecided.
 
     Examples
@@ -157,7 +157,7 @@ def reliable_change(
 
 
 def _whose_sd(before: str, after: str, data: pd.DataFrame) -> tuple[str, ...]:
-    """Say whose SD change was held against, where the completers' is not everybody's."""
+    """Say whose SD was used for change, where the completers' differs from everyone's."""
     x, y = finite_or_missing(data, before), finite_or_missing(data, after)
     all_, both = x[~np.isnan(x)], x[~np.isnan(x + y)]
     if both.size < 2 or both.size == all_.size:

@@ -1,4 +1,4 @@
-"""A paper's first table: who was in each group, and how unlike the groups were to start with."""
+"""A paper's first table: who was in each group, and how different the groups were at the start."""
 
 import itertools
 import math
@@ -43,9 +43,9 @@ class TableOne:
     Attributes
     ----------
     unit
-        What a row of the counted frame is, in words (``"family"``).
+        What a row of the counted frame represents, in words (``"family"``).
     labels, sizes
-        Groups and how many units each has.
+        Groups and their numbers of units.
     statistics
         One row per variable, category and group; see :meth:`tidy`.
     rows
@@ -84,7 +84,7 @@ class TableOne:
         )
 
     def frame(self, *, words: Mapping[str, str] | None = None) -> pd.DataFrame:
-        """Return the table as printed: strings, one row per variable or level, a column per group.
+        """Return the table as printed: strings, a row per variable or level, a column per group.
 
         Continuous variables as mean (SD), the others as count (percentage); the last column
         is the standardised difference. `words` for variables, levels and groups.
@@ -93,7 +93,7 @@ class TableOne:
         return section_cells(account.sections[0], Speaker.of(account, words, "."))
 
     def footnotes(self, *, words: Mapping[str, str] | None = None) -> tuple[str, ...]:
-        """Return what must stand under the table."""
+        """Return the text below the table."""
         account = self.account()
         speaker = Speaker.of(account, words, ".")
         return tuple(speaker.remark(remark) for remark in account.remarks)
@@ -105,11 +105,11 @@ class TableOne:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Nothing stands above the table: what is missing is said below it."""
+        """None: missing values are reported below the table."""
         return ()
 
     def account(self, *, conf_level: float = 0.95) -> Account:
-        """Return the table as data; it has no interval that a level could change."""
+        """Return the table as data; it has no interval that depends on a level."""
         del conf_level
         lines = [
             line
@@ -173,13 +173,12 @@ def table_one(
         One row per unit; or, with `unit`, one row per member of a unit.
     variables
         Numeric columns (mean and SD; counts where they hold 0 and 1 only) or text, categories and
-        booleans (counts). A numeric column that stands for categories must be made one.
+        booleans (counts). A numeric column that codes categories must be converted to categories.
     group
         Column of group labels.
     unit
         Column that identifies the unit (family, therapist). Group and variables must then be the
-        same in all rows of a unit: which member's value speaks for a family is not for a table to
-        decide.
+        same in all rows of a unit: a table cannot decide which member's value represents a family.
     unit_name
         The unit in words; the column's name if not given, ``"row"`` without `unit`.
 
@@ -187,7 +186,7 @@ def table_one(
     ------
     DataError
         If a variable differs within a unit or holds dates, the only one is missing everywhere
-        (among several it is described as missing), a column is not there or given twice, or there
+        (among several it is described as missing), a column is missing or given twice, or there
         are fewer than two groups.
 
     Examples
@@ -367,7 +366,7 @@ def _largest(moments: list[tuple[Array, Array]]) -> float:
 
 
 def _lines(variable: object, rows: pd.DataFrame) -> Iterator[list[object]]:
-    """Yield a variable's lines in print: mean (SD), or count (percentage) of each level."""
+    """Yield a variable's printed lines: mean (SD), or count (percentage) of each level."""
     kind = rows["kind"].iloc[0]
     head = Phrase(f"{{}}, {'mean (SD)' if kind == 'continuous' else 'n (%)'}", (variable,))
     smd = Phrase("{}", ((float(rows["smd"].iloc[0]), 2),))

@@ -103,7 +103,7 @@ class ThemeComparison:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a reader must know before the numbers."""
+        """What a reader must know before using the numbers."""
         return self.comparison.notes
 
     def account(self, *, conf_level: float = 0.95) -> Account:
@@ -196,10 +196,10 @@ def compare_themes(
     group
         Column of group labels.
     paired
-        Column that says which two cases are matched: McNemar's test then.
+        Column that identifies matched pairs, for which McNemar's test is used.
     unit
-        Column of the case's id (person or family). The exact tests take rows for independent, so
-        a unit that stands in more than one row is refused; with `paired`, in one group.
+        Column of the case's id (person or family). The exact tests assume independent rows, so a
+        unit in more than one row is refused; with `paired`, in one group.
     test
         ``"auto"`` (Fisher; McNemar where matched), ``"fisher"``, ``"boschloo"``,
         ``"fisher_mid_p"``, ``"mcnemar"``, ``"mcnemar_mid_p"``, ``"permutation"``, or a mapping from
@@ -212,7 +212,7 @@ def compare_themes(
     Returns
     -------
     ThemeComparison
-        A theme that all or none of the cases have is described and not tested.
+        A theme that all or none of the cases have is described but not tested.
 
     Raises
     ------
@@ -251,7 +251,7 @@ def compare_themes(
 
 
 def check_one_row_a_unit(data: pd.DataFrame, unit: str, *, within: Sequence[str] = ()) -> None:
-    """Raise if a unit stands in more than one row (of one value of the columns `within`)."""
+    """Raise if a unit appears in more than one row (of one value of the columns `within`)."""
     require_present(data, unit, why="to tell which rows are one case's")
     check_spelling(data[unit], kind="unit")
     twice = data.duplicated([unit, *within], keep=False).to_numpy()
@@ -268,7 +268,7 @@ def check_one_row_a_unit(data: pd.DataFrame, unit: str, *, within: Sequence[str]
 
 
 def binary_theme(data: pd.DataFrame, theme: str) -> pd.Series:
-    """Return a theme as 0.0 / 1.0 / NaN, or raise naming what else was found."""
+    """Return a theme as 0.0 / 1.0 / NaN, or raise, naming any other values."""
     column = data[theme]
     if pd.api.types.is_bool_dtype(column.dtype) or column.dropna().map(type).eq(bool).all():
         return column.map({True: 1.0, False: 0.0}).astype(float)
@@ -291,7 +291,7 @@ def with_cases(shares: pd.DataFrame) -> pd.DataFrame:
 
 
 def proportion_limits(count: float, n: float, conf_level: float) -> tuple[float, float, float]:
-    """Return a share with its exact limits, NaN of nobody."""
+    """Return a share with its exact limits, NaN if there are no cases."""
     if n == 0:
         return math.nan, math.nan, math.nan
     effect = clopper_pearson(int(count), int(n), conf_level=conf_level)

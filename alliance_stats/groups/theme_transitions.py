@@ -1,4 +1,4 @@
-"""What became of an early problem: rupture, strength, both or neither, by group."""
+"""The outcome of an early problem: rupture, strength, both or neither, by group."""
 
 import math
 from collections.abc import Mapping
@@ -65,7 +65,7 @@ class ThemeTransitions:
     def tidy(self, *, conf_level: float = 0.95) -> pd.DataFrame:
         """Return one row per group, early state and later state.
 
-        ``group, early`` (whether the early theme was there), ``later, count, n`` (cases of that
+        ``group, early`` (whether the early theme was present), ``later, count, n`` (cases of that
         group and early state), ``estimate, conf_low, conf_high``: the share of n, exact limits.
         """
         check_conf_level(conf_level)
@@ -96,7 +96,7 @@ class ThemeTransitions:
 
         ``early, n, p_value, p_smallest, method``: Fisher's exact test of groups by later states
         (Freeman & Halton 1951, doi:10.1093/biomet/38.1-2.141), by drawn tables where there are too
-        many to run through (`method` says so); NaN where nobody or one group only was in that early
+        many to enumerate (`method` says so); NaN where no cases or only one group had that early
         state.
         """
         rows = []
@@ -124,7 +124,7 @@ class ThemeTransitions:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Nothing stands above the counts."""
+        """None: nothing needs saying before the counts."""
         return ()
 
     def account(self, *, conf_level: float = 0.95) -> Account:
@@ -183,8 +183,8 @@ def theme_transitions(
     group
         Column of group labels.
     unit
-        Column of the case's id (person or family): a unit that stands in more than one row is
-        refused, since the exact tests take rows for independent.
+        Column of the case's id (person or family): a unit in more than one row is refused, since
+        the exact tests assume independent rows.
     n_resamples, seed
         Tables that are drawn where there are too many for an exact test, and their seed (or a
         generator); without one a fixed seed, which the test's method names.
@@ -192,7 +192,7 @@ def theme_transitions(
     Raises
     ------
     DataError
-        If a theme is not 0/1, a unit appears more than once, or a column is not there.
+        If a theme is not 0/1, a unit appears more than once, or a column is missing.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""How groups change over sessions, and from which session on they differ."""
+"""How groups change over sessions, and from which session onwards they differ."""
 
 import math
 from collections.abc import Sequence
@@ -53,7 +53,7 @@ class TrajectoryComparison:
         The mixed model, coefficients ``(Intercept), first, time, first:time`` with ``first`` 1 in
         the first group.
     df_method
-        Of all intervals.
+        Method of the df of all intervals.
     times
         The times at which the groups are compared: those that occur in the data.
     rows
@@ -92,9 +92,9 @@ class TrajectoryComparison:
     ) -> pd.DataFrame:
         """Return the difference of the groups at each time.
 
-        ``conf_low, conf_high`` hold for one time; ``band_low, band_high`` for all the times asked
-        for at once (maximum of correlated t statistics, at the smallest of their df). The p-value
-        is that of one time.
+        ``conf_low, conf_high`` hold for one time; ``band_low, band_high`` for all requested times
+        jointly (maximum of correlated t statistics, at the smallest of their df). The p-value is
+        that of one time.
         """
         at = self.times if times is None else np.asarray(times, dtype=np.float64)
         zero, one = np.zeros(at.size), np.ones(at.size)
@@ -124,7 +124,7 @@ class TrajectoryComparison:
         return pd.concat(tables, ignore_index=True)
 
     def differ_from(self, *, conf_level: float = 0.95) -> float:
-        """Return the first time from which on the simultaneous band excludes 0, NaN if none.
+        """Return the first time from which the simultaneous band excludes 0, NaN if none.
 
         It must do so at every later time, up to the last that occurs in the data.
         """
@@ -150,7 +150,7 @@ class TrajectoryComparison:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a reader must know before the slopes."""
+        """What a reader must know before using the slopes."""
         return self.model.notes
 
     def account(self, *, conf_level: float = 0.95) -> Account:
@@ -212,8 +212,8 @@ def compare_trajectories(
     nested_in
         Columns of the levels above the person, innermost first: ``["family", "therapist"]``.
     random_slope
-        Whether persons differ in their slopes; without it the slopes' standard errors take all
-        deviations from a straight line for independent, and are too small where persons differ.
+        Whether persons differ in their slopes; without it the slopes' standard errors treat all
+        deviations from a straight line as independent, and are too small where persons differ.
     df_method
         ``"satterthwaite"`` or ``"kenward-roger"`` (slow in large studies).
 
@@ -288,7 +288,7 @@ def _numbered(
 
 
 def _check_order(data: pd.DataFrame, nested_in: Sequence[str]) -> None:
-    """Refuse levels that hold more units, though they are to lie further out."""
+    """Refuse outer levels that have more units than inner ones."""
     for inner, outer in pairwise(nested_in):
         if data[outer].nunique() > data[inner].nunique():
             raise DataError(

@@ -60,9 +60,9 @@ class Effect:
     level
         ``"within"``, ``"between"`` or empty.
     at
-        Value of the moderator it holds at; NaN without one.
+        Value of the moderator at which it holds; NaN without one.
     parts
-        Weight and the places of the paths that are multiplied.
+        Weight and positions of the paths that are multiplied.
     """
 
     term: str
@@ -101,7 +101,7 @@ class Way:
     term, level
         As of :class:`Effect`.
     parts
-        Power of the moderator and the places of the paths that are multiplied.
+        Power of the moderator and positions of the paths that are multiplied.
     """
 
     term: str
@@ -129,7 +129,7 @@ class Products:
     index
         Indices of moderated mediation, which hold at all its values.
     values
-        The values asked for; one NaN without a moderator.
+        The requested values; one NaN without a moderator.
     """
 
     paths: Paths
@@ -140,7 +140,7 @@ class Products:
 
     @property
     def effects(self) -> list[Effect]:
-        """The effects at the values asked for, and the indices."""
+        """The effects at the requested values, and the indices."""
         return [*self.along(self.values), *self.index]
 
     def along(self, values: Sequence[float]) -> list[Effect]:

@@ -1,9 +1,9 @@
-"""Likelihood intervals of functions of paths: how far they go before the likelihood falls.
+"""Likelihood intervals of functions of paths: how far they can go before the likelihood falls.
 
 A limit is the largest (or smallest) value of the effect among all parameters whose deviance is at
 most a chi-squared quantile above its minimum (Neale & Miller 1997, doi:10.1023/A:1025681223921):
-the profile interval, found directly. Of a product it is not symmetric, and holds or leaves out zero
-as the likelihood-ratio test does. Arrays only.
+the profile interval, found directly. For a product it is not symmetric, and includes or excludes
+zero as the likelihood-ratio test does. Arrays only.
 """
 
 import itertools
@@ -32,7 +32,7 @@ class Block:
     Attributes
     ----------
     places
-        Where they stand among the paths.
+        Their positions among the paths.
     covariance
         (k, k) their covariance.
     n, df
@@ -52,7 +52,7 @@ class Levels:
     Attributes
     ----------
     model, of, modelled
-        The model, its paths, and where they stand among all.
+        The model, its paths, and their positions among all.
     centre, half
         The estimates, and what turns coordinates into steps from them.
     lowest
@@ -88,7 +88,7 @@ class Rise:
     blocks
         Independent blocks of least squares.
     levels
-        A two-level model beside them, or None.
+        An accompanying two-level model, or None.
     """
 
     estimate: Array
@@ -163,7 +163,7 @@ def limits(rise: Rise, effect: Callable[[Array], Array], conf_level: float) -> t
 
 
 def p_value(rise: Rise, effect: Callable[[Array], Array], null: float) -> float:
-    """Return the likelihood-ratio test's p-value of an effect's being `null`."""
+    """Return the likelihood-ratio test's p-value for an effect equal to `null`."""
     unit = _unit(rise, effect)
     found = [
         optimize.minimize(

@@ -1,11 +1,11 @@
-"""Paths within units that differ from unit to unit: random slopes, or slopes that units moderate.
+"""Paths within units that vary between units: random slopes, or slopes that units moderate.
 
 Mediator and outcome are stacked and fitted together, so that random paths have a covariance: the
 indirect effect within the average unit is ``a b + cov(a_j, b_j)`` (Kenny, Korchmaros & Bolger 2003,
 doi:10.1037/1082-989X.8.2.115; Bauer, Preacher & Gil 2006, doi:10.1037/1082-989X.11.2.142).
-Treatment and mediator are deviations from their units' means; the treatment's means stand in both
-equations, and the intercepts of both go together freely, so that no path between units mixes in.
-(The mediator's means beside that covariance would say the same thing twice.)
+Treatment and mediator are deviations from their units' means; the treatment's means enter both
+equations, and the intercepts of both covary freely, so that no path between units mixes in. (The
+mediator's means in addition to that covariance would be redundant.)
 """
 
 from collections.abc import Mapping, Sequence
@@ -41,7 +41,7 @@ class RandomPaths:
     Attributes
     ----------
     asked, slopes
-        What is asked, and which paths are random: ``"a"``, ``"b"``, ``"c"``.
+        The specification, and which paths are random: ``"a"``, ``"b"``, ``"c"``.
     table
         ``level, from, to, place``.
     paths
@@ -115,7 +115,7 @@ class RandomPaths:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Stack:
-    """Mediator and outcome one under the other, with the columns of both equations.
+    """Mediator and outcome stacked, with the columns of both equations.
 
     Attributes
     ----------
@@ -152,7 +152,7 @@ def fit_random_paths(
     Parameters
     ----------
     asked
-        What is asked; one mediator.
+        The specification, with one mediator.
     columns, units
         The columns' values, and the unit of each row, from 0.
     slopes
@@ -305,7 +305,7 @@ class _Wanted:
         return [*found, "cov"] if {"a", "b"} <= set(self.slopes_of) else found
 
     def varies(self, key: str) -> bool:
-        """Tell whether a path has an error of units, not of rows."""
+        """Return whether a path has an error over units, not over rows."""
         random = [_SLOPES[path] for path in self.slopes_of]
         return key == "cov" or key.removesuffix(":w") in random
 

@@ -1,4 +1,4 @@
-"""Bootstrap of whole rows, persons, families or therapists: drawn anew, and all fitted again."""
+"""Bootstrap of whole rows, persons, families or therapists: resampled, and everything refitted."""
 
 import warnings
 from collections.abc import Callable
@@ -25,16 +25,16 @@ def resampled(
     n: int,
     rng: np.random.Generator,
 ) -> tuple[Array, int]:
-    """Draw clusters with replacement and ask each resample.
+    """Draw clusters with replacement and evaluate each resample.
 
     Parameters
     ----------
     frame
         The rows.
     refit
-        Rows -> what is wanted of them.
+        Rows -> the quantities wanted.
     by
-        Column of what is drawn; None for rows.
+        Column of the units drawn; None for rows.
     units
         Column of units within `by`: a unit that is drawn twice becomes two.
     n

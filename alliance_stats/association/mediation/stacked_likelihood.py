@@ -1,10 +1,10 @@
-"""The likelihood of two stacked outcomes with random slopes, a unit at a time. Arrays only.
+"""The likelihood of two stacked outcomes with random slopes, unit by unit. Arrays only.
 
 ``z_j = X_j beta + Z_j L u_j + e_j`` with u standard normal and residuals of one variance per
-outcome. The likelihood of mediator and outcome together is this one although the mediator stands
-among the columns of the outcome (the change of variables is triangular); but coefficients and
-covariances then vary together, so that their joint information is needed (Bauer, Preacher & Gil
-2006, doi:10.1037/1082-989X.11.2.142, take them as independent).
+outcome. The likelihood of mediator and outcome together is this one although the mediator is among
+the columns of the outcome (the change of variables is triangular); but coefficients and covariances
+then vary together, so that their joint information is needed (Bauer, Preacher & Gil 2006,
+doi:10.1037/1082-989X.11.2.142, take them as independent).
 """
 
 from dataclasses import dataclass

@@ -46,7 +46,7 @@ class TwoLevels:
     deviance
         -2 log-likelihood as a function of the parameters, without its constant.
     information
-        Observed information of the free parameters; NaN where errors were not asked for.
+        Observed information of the free parameters; NaN where errors were not requested.
     log_lik
         Log-likelihood.
     """
@@ -122,14 +122,14 @@ def fit_two_levels(
     units
         Unit of each row, from 0.
     columns
-        (J, q) what is known of each unit, with the constant.
+        (J, q) columns of each unit, with the constant.
     errors
         Whether the information is needed; a resample does without.
 
     Raises
     ------
     NotIdentifiedError
-        Too few units, units of one row only, or a search that did not settle.
+        Too few units, units of one row only, or a search that did not converge.
     """
     d, (J, q) = Z.shape[1], columns.shape
     sizes = np.bincount(units)

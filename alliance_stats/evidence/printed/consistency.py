@@ -89,8 +89,8 @@ class ConsistencyCheck:
         -------
         DataFrame
             ``row`` (index label), ``quantity`` (column), ``relation``, ``printed`` (text),
-            ``feasible_low`` and ``feasible_high`` (what the relation allows, NaN where there is
-            none), ``verdict``, ``reason``, ``gap`` (distance of what was printed from what is
+            ``feasible_low`` and ``feasible_high`` (what the relation allows; NaN where there is no
+            relation), ``verdict``, ``reason``, ``gap`` (distance of what was printed from what is
             feasible, 0 where they meet) and ``rounding`` (how the texts were read). For stars the
             feasible set is one of p-values.
         """
@@ -103,7 +103,7 @@ class ConsistencyCheck:
         )
 
     def glance(self) -> pd.DataFrame:
-        """Return one row: how many printed numbers there are, and how many have each verdict."""
+        """Return one row: the number of printed numbers, in all and by verdict."""
         return pd.DataFrame([count_verdicts(self.verdicts)])
 
     @property
@@ -333,7 +333,7 @@ def consistency_check(
 
 
 def _other_names(table: pd.DataFrame) -> dict[str, str]:
-    """Return the columns that stand for a quantity of another name, where none has it already."""
+    """Return the columns that denote a quantity under another name, unless one already has it."""
     meant = {name: quantity_named(name) for name in table.columns}
     named = [quantity for quantity in meant.values() if quantity is not None]
     twice = [
@@ -351,7 +351,7 @@ def _other_names(table: pd.DataFrame) -> dict[str, str]:
 
 
 def _legends(text: pd.DataFrame, decimal: str) -> tuple[Mapping[str, float], ...]:
-    """Return the legends that hold a table's significance symbols, wherever they stand."""
+    """Return the legends that hold a table's significance symbols, wherever they appear."""
     found: set[str] = set()
     for name in set(text.columns) & set(QUANTITIES):
         for cell in text[name].dropna().astype(str):
@@ -391,7 +391,7 @@ def _known_columns(table: pd.DataFrame) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Recomputed:
-    """What a relation allows its target to be.
+    """The values that a relation allows for its target.
 
     Attributes
     ----------
@@ -430,7 +430,7 @@ def recompute(
     printed
         Quantity -> text as printed, as in ``{"r": ".30", "n": "103"}``.
     rounding
-        ``"nearest"`` or ``"truncated"``: what a printed number stands for.
+        ``"nearest"`` or ``"truncated"``: the meaning of a printed number.
     tails
         ``"two"`` or ``"one"``, for relations that yield p.
     conf_level

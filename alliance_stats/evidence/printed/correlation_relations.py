@@ -37,7 +37,7 @@ _WILLIAMS = "Williams 1959, as recommended by Steiger 1980, doi:10.1037/0033-290
 
 
 def left(n: Interval, taken: int, *, of: str = "r") -> Interval:
-    """Return the degrees of freedom that are left when `taken` are."""
+    """Return the degrees of freedom that remain after `taken`."""
     free = corners(lambda count: count - taken, n)
     if free.low <= 0.0:
         more = " Any two points lie on a line." if n.low == 2 and of == "r" else ""
@@ -82,7 +82,7 @@ def _t_of_partial_r(box: Box, _: Setting) -> Interval:
 
 
 def _p_of_partial_r(box: Box, setting: Setting) -> Interval:
-    """Return p for every number of variables held: it changes one way as t and df fall."""
+    """Return p for every number of variables held constant; it is monotone as t and df fall."""
     df = _partial_df(box)
     found = [
         tail_probability(_t_of_r_on(box["r"], point(nu)), point(nu), setting.tails)
@@ -229,9 +229,9 @@ def _four_variables(box: Box, _: Setting) -> Interval:
 
 
 def _third(one: str, two: str) -> Image:
-    """Return what a correlation can be beside two others: ``cos(alpha -+ beta)`` of their angles.
+    """Return the range of a correlation given two others: ``cos(alpha -+ beta)`` of their angles.
 
-    Each end moves one way in each angle, but for a turn where the two correlations are alike (the
+    Each end is monotone in each angle, except for a turn where the two correlations are equal (the
     upper end is then 1) or opposite (the lower end is -1).
     """
 
@@ -277,7 +277,7 @@ def _of_coefficient(
 ) -> Relation:
     """Return the reading that r is not the correlation that was tested.
 
-    df of n - 2 say that it is.
+    df of n - 2 indicate that it is.
     """
 
     def image(box: Box, _: Setting) -> Interval:

@@ -29,9 +29,10 @@ _DEFINITION = "definition"
 
 
 def lattice(step: float, near: Interval) -> Interval:
-    """Return what of ``0, 1/step, 2/step, ...`` lies in `near`, or else the nearest such number.
+    """Return the values of ``0, 1/step, 2/step, ...`` in `near`, or else the nearest one.
 
-    A mean of whole numbers can only be such a fraction; `near` is what the printed mean stands for.
+    A mean of whole numbers can only be such a fraction; `near` is the range that the printed mean
+    denotes.
     """
     first, last = np.ceil(near.low * step - 1e-9), np.floor(near.high * step + 1e-9)
     if first <= last:
@@ -54,7 +55,7 @@ def _grim(box: Box, _: Setting) -> Interval:
 
 
 def _fraction_of(steps: float, near: Interval, what: str) -> Interval:
-    """Return the lattice near a printed number, unless its places are too few to miss one."""
+    """Return the lattice near a printed number, unless it has too few decimals to miss one."""
     if near.high - near.low >= (1.0 - 1e-9) / steps:
         raise NotIdentifiedError(
             f"{what} can give every number of so few decimals: the test has no power here"
@@ -96,7 +97,7 @@ def _odds_ratio(box: Box, _: Setting) -> Interval:
 
 
 def _conditional_odds_ratio(box: Box, _: Setting) -> Interval:
-    """Return the odds ratio of highest likelihood given both margins, as beside Fisher's test."""
+    """Return the odds ratio of highest likelihood given both margins, as with Fisher's test."""
     cells = cells_of_box(box)
     if min(cells) == 0.0 or max(cells) > _LARGEST_CONDITIONAL:
         raise NotIdentifiedError("the conditional odds ratio is not computed for these counts")
@@ -190,7 +191,7 @@ def _fisher_exact(box: Box, setting: Setting) -> Interval:
 
 
 def _mid_p(box: Box, setting: Setting) -> Interval:
-    """Return Fisher's p with half the chance of the table itself."""
+    """Return Fisher's p with half the probability of the table itself."""
     cells = cells_of_box(box)
     a, b, c, d = cells
     if max(a + b, c + d) > _LARGEST_TABLE:
@@ -316,7 +317,7 @@ def _if_adjusted(allowed: Interval) -> Image:
 
 
 def _if_fewer_answered(image: Image) -> Image:
-    """Return what a table of those who answered gives, whose shares are printed."""
+    """Return the result for a table of those who answered, from printed shares."""
 
     def of_them(box: Box, setting: Setting) -> Interval:
         groups = [

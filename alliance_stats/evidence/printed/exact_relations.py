@@ -1,6 +1,6 @@
-"""Exact and sampled p of a table of counts, printed beside its chi-squared.
+"""Exact and sampled p of a table of counts, printed with its chi-squared.
 
-Where an expected count is small, papers print chi-squared and beside it the p of Fisher's exact
+Where an expected count is small, papers print chi-squared together with the p of Fisher's exact
 test, of chi-squared with Yates' correction, or of a Monte Carlo sample of tables. Such a row is
 right, though p is not that of chi-squared: it holds only if one of these was used.
 """
@@ -52,7 +52,7 @@ def _one_df(box: Box) -> None:
 
 
 def _of_these_counts(box: Box, setting: Setting) -> Interval:
-    """Return the p of Fisher's test or Yates' correction that is nearest to what is printed."""
+    """Return the p of Fisher's test or Yates' correction that is nearest to the printed p."""
     _one_df(box)
     cells = cells_of_box(box)
     if max(cells) > _LARGEST_CELL:
@@ -128,7 +128,7 @@ def _p_of(cells: Cells, setting: Setting) -> tuple[float, float]:
 def _tables_with(chi2: Interval, n: int, first: int) -> Array:
     """Return the 2 x 2 tables of n persons whose chi-squared, corrected or not, is the printed.
 
-    Tables that are one another's mirror image stand once: the first margins are at most half.
+    Tables that are mirror images appear once: the first margins are at most half.
     """
     rows = [min(first, n - first)] if first else range(1, n // 2 + 1)
     found = []
@@ -148,7 +148,7 @@ def _tables_with(chi2: Interval, n: int, first: int) -> Array:
 
 
 def _of_any_table(box: Box, setting: Setting) -> Interval:
-    """Return the bounds of Fisher's and Yates' p where nothing is known of the table but df 1."""
+    """Return the bounds of Fisher's and Yates' p where only df = 1 is known of the table."""
     _one_df(box)
     if {"n1", "n2"} <= set(box):
         raise NotIdentifiedError("the sizes say which tables it can be")
@@ -178,7 +178,7 @@ def _sampled(p: float, side: int) -> float:
 
 
 def _of_ranks(box: Box, setting: Setting) -> Interval:
-    """Return the bounds of the exact p of a rank test whose z is printed, of few persons."""
+    """Return the bounds of the exact p of a rank test on few persons whose z is printed."""
     if setting.tails == "other":
         raise NotIdentifiedError("the exact p of a rank test is of both tails or the nearer one")
     if {"n1", "n2"} <= set(box):

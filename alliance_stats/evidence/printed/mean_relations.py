@@ -88,7 +88,7 @@ def _welch_df(box: Box) -> Interval:
     """Return the feasible Welch-Satterthwaite df.
 
     With the first group's share s of the squared SE,
-    ``df = 1 / (s^2/(n1 - 1) + (1 - s)^2/(n2 - 1))``, which turns once, at
+    ``df = 1 / (s^2/(n1 - 1) + (1 - s)^2/(n2 - 1))``, which has one turning point, at
     ``s = (n1 - 1)/(n1 + n2 - 2)``.
     """
     n1, n2 = size(box, "n1"), size(box, "n2")
@@ -131,7 +131,7 @@ def _paired_df(box: Box) -> Interval:
 
 
 def _welch_or_pairs(box: Box, _: Setting) -> Interval:
-    """Return what df can be where the SDs are not both printed: Welch's, or those of pairs."""
+    """Return the possible df where the SDs are not both printed: Welch's, or those of pairs."""
     n1, n2 = size(box, "n1"), size(box, "n2")
     if {"sd1", "sd2"} <= set(box):
         raise NotIdentifiedError("Welch's df follow from the printed SDs")
@@ -156,7 +156,7 @@ def _if_adjusted(allowed: Interval) -> Image:
 
 
 def _adjusted_df(box: Box, setting: Setting) -> Interval:
-    """Return what df an adjusted test can have: fewer, unless t is that of the groups."""
+    """Return the possible df of an adjusted test: fewer, unless t is that of the groups."""
     n1, n2 = size(box, "n1"), size(box, "n2")
     root = float(np.sqrt(1.0 / n1 + 1.0 / n2))
     if set(GROUPS) <= set(box):

@@ -1,4 +1,4 @@
-"""A printed number as the set of exact numbers it can stand for, and a cell as printed numbers.
+"""A printed number as the set of exact numbers it can represent, and a cell as printed numbers.
 
 Rounding
 --------
@@ -87,7 +87,7 @@ class Printed:
     Attributes
     ----------
     text
-        The text as it stood.
+        The original text.
     first, last
         The number that was read (twice), or the two ends of a printed range.
     unit
@@ -111,14 +111,14 @@ class Printed:
         return not self.sign and self.first == self.last and self.unit >= 1
 
     def as_percent(self) -> "Printed":
-        """Return the share that the number is as a percentage."""
+        """Return the share that the number represents as a percentage."""
         first, last, unit = (part.scaleb(-2) for part in (self.first, self.last, self.unit))
         return replace(self, first=first, last=last, unit=unit, percent=True)
 
     def stands_for(self, rounding: str = "nearest", *, exact: bool = False) -> Interval:
-        """Return the numbers this text can stand for under one convention of rounding.
+        """Return the numbers that this text can represent under one convention of rounding.
 
-        `exact` takes the digits as they are (counts).
+        `exact` takes the digits literally (counts).
         """
         check_choice(rounding, CONVENTIONS, name="rounding")
         if self.sign == "<":
@@ -148,7 +148,7 @@ def read_printed(text: str, *, decimal: str = ".") -> Printed:
     Raises
     ------
     DataError
-        If the text is none of these; a number with blanks among its digits is none.
+        If the text is none of these; a number with blanks between its digits is not read.
     """
     plain = _plain(str(text), decimal)
     if match := _RANGE.match(plain):
@@ -177,7 +177,7 @@ def _plain(text: str, decimal: str) -> str:
 
 
 def _point(word: str) -> str:
-    """Turn a decimal comma into a point; a lone point is then no decimal sign."""
+    """Turn a decimal comma into a point; a lone point is then not a decimal sign."""
     match = re.match(r"^([<>]?=?)(.*?)(%?)$", word)
     assert match is not None  # each part may be empty
     sign, number, percent = match.groups()
@@ -200,9 +200,9 @@ def _unit(number: Decimal) -> Decimal:
 
 
 def read_stars(text: str, levels: Mapping[str, float] = STAR_LEVELS) -> Interval:
-    """Return the p-values that printed stars stand for, ends included.
+    """Return the p-values that printed stars denote, ends included.
 
-    ``"**"`` stands for the p between the next stricter level and its own; ``"none"`` (or ``"ns"``)
+    ``"**"`` denotes the p between the next stricter level and its own; ``"none"`` (or ``"ns"``)
     for all p from the most lenient level on.
 
     Raises
@@ -273,7 +273,7 @@ def read_cell(name: str, text: str, *, decimal: str = ".") -> dict[str, str]:
     Raises
     ------
     DataError
-        If a part of the cell is not a number, or what is in parentheses has no known meaning.
+        If a part of the cell is not a number, or the text in parentheses has no known meaning.
     """
     plain = text.strip()
     if plain.lower() in NOTHING:

@@ -1,7 +1,7 @@
-"""What the relations of one path say of a printed number.
+"""What the relations of one path imply for a printed number.
 
 Within a path relations are alternatives: one that reproduces the number is enough. Those that leave
-nothing open go first. What is uncommon and not said is supposed only as an exception.
+nothing open come first. Uncommon, unstated procedures are assumed only as an exception.
 """
 
 from collections.abc import Iterator, Sequence
@@ -53,20 +53,20 @@ _NO_PAIRS = {"f", "chi2", "q", "wald", "r", "r_squared", "events1"}
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What became of one printed number.
+    """The verdict on one printed number.
 
     Attributes
     ----------
     quantity, printed
-        Where it stood and its text.
+        Its place and its text.
     relation
         The relation that yields it; empty where none does.
     stands_for, feasible
-        What the text stands for, and what the relation allows; ``None`` where neither is known.
+        What the text can mean, and what the relation allows; ``None`` where neither is known.
     rounding
         The convention under which they were compared.
     verdict, reason
-        One of the four verdicts, and on what it rests.
+        One of the four verdicts, and its basis.
     """
 
     quantity: str
@@ -88,7 +88,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """The conventions of rounding, and whether what is uncommon and not said may be supposed."""
+    """The conventions of rounding, and whether uncommon, unstated procedures may be assumed."""
 
     conventions: tuple[str, ...] = ()
     exceptions: bool = False
@@ -98,7 +98,7 @@ USUAL = Rules()
 
 
 def applicable(row: PrintedRow, target: str, rules: Rules = USUAL) -> Iterator[Relation]:
-    """Yield the relations that yield a number of a row from what else is printed in it."""
+    """Yield the relations that give a number of a row from the row's other printed numbers."""
     possible = row.boxes["nearest"]
     fitting = [
         relation
@@ -115,7 +115,7 @@ def applicable(row: PrintedRow, target: str, rules: Rules = USUAL) -> Iterator[R
 
 
 def _about_the_interval(row: PrintedRow, relation: Relation) -> bool:
-    """Say whether a relation with an interval in it speaks of the interval's owner."""
+    """Return whether a relation with an interval concerns the interval's own quantity."""
     names = {relation.target, *relation.inputs}
     if not names & LIMITS:
         return True
@@ -232,7 +232,7 @@ def _adjusted(
 
 
 def _has_two_figures(p: Interval) -> bool:
-    """Say whether a p is printed so closely that a multiple of another p is no chance agreement."""
+    """Say whether a p is printed so closely that a multiple of another p is no coincidence."""
     return p.high == 1.0 or p.high - p.low <= _TWO_FIGURES * p.high
 
 
@@ -288,7 +288,7 @@ def _hint(row: PrintedRow, target: str, alternatives: Sequence[Relation], roundi
 
 
 def unchecked(row: PrintedRow, target: str, reason: str) -> Verdict:
-    """Return the verdict on a number that no relation speaks of, for a reason in words."""
+    """Return the verdict on a number that no relation concerns, with a reason in words."""
     return Verdict(
         quantity=row.shown[target],
         printed=row.texts[target],

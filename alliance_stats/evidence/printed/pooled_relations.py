@@ -1,4 +1,4 @@
-"""Meta-analyses: pooled correlations, Q and what it says of heterogeneity, mean sizes."""
+"""Meta-analyses: pooled correlations, Q and its implications for heterogeneity, mean sizes."""
 
 from collections.abc import Callable
 
@@ -106,7 +106,7 @@ def _pooled_tests() -> tuple[Relation, ...]:
 
 
 def _q_df(box: Box) -> list[Interval]:
-    """Return what the df of Q can be: printed, studies - 1, effects - 1."""
+    """Return the possible df of Q: printed, studies - 1, effects - 1."""
     if "df" in box:
         return [box["df"]]
     named = ("k_studies", "n_effects")

@@ -1,7 +1,7 @@
 """From a row of a table to the printed numbers in it, in every way the row can be read.
 
-What is printed can leave open how it is meant: one tail or two, which legend the stars follow,
-whether a share stands under a heading in per cent, which of two means was subtracted. Each choice
+Printed numbers can leave their meaning open: one tail or two, which legend the stars follow,
+whether a share appears under a heading in per cent, which of two means was subtracted. Each choice
 gives a reading of the row; :func:`readings` yields them, the usual one first.
 """
 
@@ -43,16 +43,16 @@ _ON_DF = ("t", "estimate", "d", "g")
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """How rows are read that do not say otherwise.
+    """How to read rows that do not say otherwise.
 
     Attributes
     ----------
     conf_level
         Coverage of intervals.
     tails
-        ``"two"``, ``"one"`` or ``"either"``: not said.
+        ``"two"``, ``"one"`` or ``"either"``: not stated.
     interval_from
-        ``"se"`` where intervals are Wald intervals; empty where that is not said.
+        ``"se"`` where intervals are Wald intervals; empty where that is not stated.
     legends
         The legends of stars that are admissible, the usual first.
     decimal
@@ -68,7 +68,7 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One way to read what a row leaves open; as it stands, the usual one."""
+    """One way to read what a row leaves open; by default the usual one."""
 
     tails: str = "two"
     legend: Mapping[str, float] = field(default_factory=lambda: LEGENDS[0])
@@ -89,14 +89,14 @@ class PrintedRow:
     texts
         Quantity -> the text as printed. `statistic` goes by the name it was resolved to.
     shown
-        Quantity -> the column it stood in.
+        Quantity -> the column it came from.
     numbers
         Quantity -> the number that was read; `stars` are not here.
     boxes
-        Convention of rounding -> quantity -> what each possible printed number stands for (for
+        Convention of rounding -> quantity -> the meaning of each possible printed number (for
         `stars`: the p-values they mean).
     impossible
-        Quantity -> why its printed number cannot be what it is called.
+        Quantity -> why its printed number is impossible.
     setting
         Coverage of the row's interval and tails of its p.
     interval_of, interval_from
@@ -105,9 +105,9 @@ class PrintedRow:
     relations
         Names of the relations to check; empty for all.
     tests
-        For how many tests the row's p is said to be adjusted; 0 where nothing is said.
+        Number of tests for which the row's p is reported to be adjusted; 0 if not reported.
     reading
-        What of the reading is not the usual one, in words.
+        How the reading differs from the usual one, in words.
     """
 
     texts: Mapping[str, str]
@@ -148,7 +148,7 @@ def readings(cells: Mapping[str, str], *, where: str, rules: Rules) -> Iterator[
 
 @contextmanager
 def _in_field(name: str, where: str) -> Iterator[None]:
-    """Open the message of a complaint about a cell with its row and column."""
+    """Begin an error message about a cell with its row and column."""
     try:
         yield
     except DataError as error:
@@ -158,7 +158,7 @@ def _in_field(name: str, where: str) -> Iterator[None]:
 def _printed(
     cells: Mapping[str, str], where: str, rules: Rules
 ) -> tuple[dict[str, tuple[str, str]], dict[str, str]]:
-    """Return quantity -> (column, text), and what stood in parentheses beside an estimate."""
+    """Return quantity -> (column, text), and what was in parentheses after an estimate."""
     found: dict[str, tuple[str, str]] = {}
     beside: dict[str, tuple[str, str]] = {}
     for column, text in cells.items():
@@ -179,7 +179,7 @@ def _printed(
 
 
 def _stated(cells: Mapping[str, str], rules: Rules, where: str) -> Rules:
-    """Return the rules with what the row itself says."""
+    """Return the rules, updated by what the row itself states."""
 
     def said(name: str, usual: str, known: Sequence[str]) -> str:
         text = cells.get(name, "").strip() or usual
@@ -338,7 +338,7 @@ def _named(
     companions: Mapping[str, str],
     how: tuple[str, Rules, Reading],
 ) -> str:
-    """Return the quantity that a printed name stands for under a reading."""
+    """Return the quantity that a printed name denotes under a reading."""
     where, _, reading = how
     if reading.swapped:
         for pair in _SWAPPED:

@@ -1,9 +1,9 @@
 """The registry of published comparisons: plain files, validated on load.
 
 Every ``*.toml`` file of the folder holds sources (papers, tables) and their records (comparisons).
-A record holds printed numbers as text; what follows from what is for :func:`reproduce` to find,
-so there is no field for a verdict. A source with many like records can keep them in a CSV file
-that it names as its ``table``: one row per record, columns named as the fields.
+A record holds printed numbers as text; :func:`reproduce` finds what follows from what, so there is
+no field for a verdict. A source with many similar records can keep them in a CSV file that it names
+as its ``table``: one row per record, columns named as the fields.
 """
 
 import csv
@@ -36,18 +36,18 @@ _COLUMNS = ("record", "about", "sample", "effect", "note", *SETTINGS, *QUANTITIE
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where printed numbers stood.
+    """The source of printed numbers.
 
     Attributes
     ----------
     key
-        Its short name; unique in the registry.
+        Short name, unique in the registry.
     citation, doi
-        The paper; `doi` is ``"not printed"`` where the page that was read gave none.
+        The paper; `doi` is ``"not printed"`` where the source page gave none.
     edition, where
         Which printing, and the page or table in it.
     design
-        What kind of study.
+        Type of study.
     file
         The registry file.
     """
@@ -68,7 +68,7 @@ class PublishedRecord:
     Attributes
     ----------
     source
-        Where it stood.
+        Where it was published.
     name
         Unique within its source.
     about, sample
@@ -78,7 +78,7 @@ class PublishedRecord:
     texts
         Quantity -> text as printed, and the fields of `SETTINGS`.
     assumed
-        Quantities that were not printed and are supposed, for the reason in `because`.
+        Quantities that were not printed and are assumed, for the reason in `because`.
     because, note
         Text.
     row
@@ -110,7 +110,7 @@ class PublishedRecord:
 
     @property
     def names(self) -> tuple[str, str, str]:
-        """What it can be asked for by: its key, its source, its file."""
+        """The names it can be requested by: its key, its source, its file."""
         return self.key, self.source.key, Path(self.source.file).stem
 
     def printed_as(self) -> str:
@@ -123,7 +123,7 @@ class PublishedRecord:
 
 
 def registry_folder() -> Path:
-    """Return where the records lie: in the installed package, or beside it in a checkout."""
+    """Return the folder of records: in the installed package, or next to it in a checkout."""
     package = Path(__file__).parents[2]
     for folder in (package / "data" / "published", package.parent / "data" / "published"):
         if any(folder.glob("*.toml")):
@@ -135,7 +135,7 @@ def registry_folder() -> Path:
 
 
 def load_registry(folder: str | Path | None = None) -> tuple[PublishedRecord, ...]:
-    """Read and validate every record of a folder (the package's own where none is given).
+    """Read and validate every record of a folder (by default the package's own).
 
     Raises
     ------
@@ -161,7 +161,7 @@ def load_registry(folder: str | Path | None = None) -> tuple[PublishedRecord, ..
 
 
 def _text_of(file: Path) -> str:
-    """Return a file's text; a byte-order mark, as spreadsheets write it, is no part of it."""
+    """Return a file's text; without the byte-order mark that spreadsheets write."""
     try:
         return file.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
@@ -237,7 +237,7 @@ def _table_records(
 
 
 def _beside(file: Path, table: object, where: str) -> Path:
-    """Return the file that a source names, which must lie beside the registry file."""
+    """Return the file that a source names, which must be next to the registry file."""
     name = str(table)
     path = file.parent / name
     if Path(name).name != name or "\\" in name or path.resolve().parent != file.parent.resolve():

@@ -1,14 +1,14 @@
-"""Sets of numbers that a printed one can stand for, and what a relation between them is.
+"""Sets of numbers that a printed one can represent, and relations between them.
 
-A printed number stands for an interval, so a formula of printed numbers has a *feasible set*: every
+A printed number represents an interval, so a formula of printed numbers has a *feasible set*: every
 value it takes while each input runs through its interval. Where the formula is monotone in each
-input while the others are held (at any values), its least and greatest value lie at corners of the
-box of inputs, and :func:`corners` is exact. Elsewhere :func:`enclose` gives a set that is never too
-narrow, by interval arithmetic: each operation of a formula is done on whole spans at once (Moore
-1966), so the result holds every value the formula takes. It is too wide where an input appears more
-than once; cutting the box of inputs into small cells and joining the cells' results makes the
-excess shrink with the cell size. It is too wide by about a hundredth of its width where
-correlations are printed with two decimals, by a fifth where they hardly fit together.
+input while the others are held constant (at any values), its least and greatest value lie at
+corners of the box of inputs, and :func:`corners` is exact. Elsewhere :func:`enclose` gives a set
+that is never too narrow, by interval arithmetic: each operation of a formula is done on whole spans
+at once (Moore 1966), so the result holds every value the formula takes. It is too wide where an
+input appears more than once; cutting the box of inputs into small cells and joining the cells'
+results makes the excess shrink with the cell size. It is too wide by about a hundredth of its width
+where correlations are printed with two decimals, by a fifth where they hardly fit together.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -93,8 +93,8 @@ def corners(
     Parameters
     ----------
     formula
-        Takes as many numbers as there are inputs; continuous, and monotone in each while the
-        others are held.
+        Takes as many numbers as there are inputs; continuous, and monotone in each while the others
+        are held constant.
     inputs
         The intervals.
     turns
@@ -139,7 +139,7 @@ def tail_probability(statistic: Interval, df: Interval | None, tails: str) -> In
     """Return the feasible p of a t statistic (normal where `df` is ``None``).
 
     ``tails="two"`` is ``2 P(T > |t|)``; ``"one"`` is ``P(T > |t|)``, the tail on the side of the
-    estimate; ``"other"`` is one minus that. All change one way as |t| grows and as df grows, so
+    estimate; ``"other"`` is one minus that. All are monotone in |t| and in df, so
     corners are exact.
     """
     factor = 2.0 if tails == "two" else 1.0
@@ -256,7 +256,7 @@ Image = Callable[[Box, Setting], Interval]
 
 @dataclass(frozen=True, slots=True)
 class Relation:
-    """A formula that yields one printed number from others printed beside it.
+    """A formula that yields one printed number from others printed with it.
 
     Attributes
     ----------
@@ -267,7 +267,7 @@ class Relation:
     inputs
         The quantities it needs.
     image
-        Inputs' intervals -> the feasible set of the target. Never narrower than the truth.
+        Inputs' intervals -> the feasible set of the target. Never narrower than the true set.
     formula
         In words and symbols.
     source
@@ -287,8 +287,8 @@ class Relation:
     about_interval
         Whether what is left open is how the interval was made.
     is_exception
-        Whether the printed number holds under it only if something uncommon was done that is not
-        said (corrected degrees of freedom, an exact p beside chi-squared): the reader is told.
+        Whether the printed number holds under it only if something uncommon and unstated was done
+        (corrected degrees of freedom, an exact p beside chi-squared): the reader is told.
     """
 
     name: str
@@ -322,7 +322,7 @@ def loosened(
     about_interval: bool = False,
     is_exception: bool = False,
 ) -> Relation:
-    """Return a relation in which something is left open, said in words.
+    """Return a relation in which something is left open, described in words.
 
     Parameters
     ----------
@@ -331,7 +331,7 @@ def loosened(
     image
         What it allows.
     said
-        What would have to be so for the printed number to follow.
+        What would have to hold for the printed number to follow.
     name
         Of the new relation.
     also, unless
@@ -365,7 +365,7 @@ def row_df(box: Box) -> Interval | None:
 
 
 def no_df(_: Box) -> None:
-    """Return ``None``: the statistic is read against the normal distribution."""
+    """Return ``None``: the statistic is referred to the normal distribution."""
 
 
 def any_df(_: Box) -> Interval:

@@ -1,4 +1,4 @@
-"""Recompute the registry: a verdict a printed number."""
+"""Recompute the registry: one verdict per printed number."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,12 +29,12 @@ __all__ = ["Reproduction", "published", "reproduce"]
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Reproduction:
-    """Which printed numbers of the registry follow from those printed beside them.
+    """Which printed numbers of the registry follow from those printed with them.
 
     Attributes
     ----------
     records
-        The records that were looked at.
+        The records examined.
     verdicts
         For each record, a verdict for each of its printed numbers.
     rows
@@ -155,13 +155,13 @@ def _listed(record: PublishedRecord) -> dict[str, str]:
 def reproduce(
     name: str | None = None, *, folder: str | Path | None = None, rounding: str = "either"
 ) -> Reproduction:
-    """Recompute the printed numbers of the registry from the numbers printed beside them.
+    """Recompute the printed numbers of the registry from the numbers printed with them.
 
     Parameters
     ----------
     name
         A record (``"welmers2018/level"``), a source (``"welmers2018"``) or a file
-        (``"welmers2018_overall"``); all where none is given.
+        (``"welmers2018_overall"``); by default all.
     folder
         Folder of the records; by default the package's own.
     rounding
@@ -174,7 +174,7 @@ def reproduce(
     Raises
     ------
     DataError
-        If a record is not valid, or nothing goes by `name`.
+        If a record is not valid, or nothing is called `name`.
 
     Examples
     --------

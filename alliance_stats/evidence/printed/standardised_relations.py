@@ -91,7 +91,7 @@ _SD_RATIO = 4.0
 
 
 def _d_from_welch_t(box: Box, setting: Setting) -> Interval:
-    """Return d for a Welch t; it changes one way with the ratio of the SDs."""
+    """Return d for a Welch t; it is monotone in the ratio of the SDs."""
     n1, n2 = size(box, "n1"), size(box, "n2")
     if n1 == n2:
         raise NotIdentifiedError("Welch's t is the pooled one")

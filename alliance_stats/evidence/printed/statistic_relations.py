@@ -138,7 +138,7 @@ def _any_df(box: Box, setting: Setting) -> Interval:
 def agreeing_df(box: Box, setting: Setting) -> str:
     """Say for which whole df the printed t and p agree.
 
-    Both ends of p's feasible set change one way as df grows, so the df that agree are a run of
+    Both ends of p's feasible set are monotone in df, so the df that agree are a run of
     numbers.
     """
     grid = np.arange(1, _MOST_DF + 1, dtype=np.float64)

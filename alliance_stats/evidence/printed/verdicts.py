@@ -49,7 +49,7 @@ _MOST_NAMES = 3
 
 @dataclass(frozen=True, slots=True)
 class _Constraint:
-    """What the relations of one path say of a number, and the numbers that it rests on."""
+    """What one path's relations imply for a number, and the numbers used."""
 
     target: str
     verdict: Verdict
@@ -77,8 +77,9 @@ def judge_row(
 ) -> list[Verdict]:
     """Return a verdict for each printed number of a row that is not `assumed`.
 
-    Where something fails in every reading, exceptions are tried: what is uncommon and not said
-    (corrected df, an adjusted or an exact p). They stand where they leave less to accuse.
+    Where something fails in every reading, exceptions are tried: uncommon, unstated procedures
+    (corrected df, an adjusted or an exact p). They are kept where they leave fewer numbers to
+    blame.
 
     Parameters
     ----------
@@ -220,7 +221,7 @@ def _settled(judged: _Judged, name: str) -> Verdict:
 
 
 def _representatives(judged: _Judged) -> dict[str, _Constraint]:
-    """Return the failed constraint that stands for each of the names that explain all of them."""
+    """Return the failed constraint that represents each of the names that explain all of them."""
     chosen: dict[str, _Constraint] = {}
     for name in judged.blamed:
         speaking = [c for c in judged.failed if name in c.names and c.target not in chosen]
@@ -255,7 +256,7 @@ def _read(verdict: Verdict, row: PrintedRow) -> Verdict:
 
 
 def _constraints(row: PrintedRow, target: str, rules: Rules) -> Iterator[_Constraint]:
-    """Yield what each path says of a number; within a path relations are alternatives."""
+    """Yield what each path implies for a number; within a path relations are alternatives."""
     if target in row.impossible:
         return
     paths: dict[str, list[Relation]] = {}

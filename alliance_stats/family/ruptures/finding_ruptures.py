@@ -231,9 +231,9 @@ class Ruptures:
 
         Rows ``sessions`` (flagged, of those that could be judged), ``persons`` (with a flag, of
         those with a session that could be judged) and ``repaired`` (of episodes whose person was
-        still seen when the criterion's time was over, repaired early or not: of one who left before
-        only a repair can be known, never that there was none); columns ``term, n, of, estimate,
-        std_error, conf_low, conf_high``.
+        still seen when the criterion's time was over, repaired early or not: for someone who
+        dropped out before, only a repair can be known, never its absence); columns ``term, n, of,
+        estimate, std_error, conf_low, conf_high``.
         """
         flags = self.flags.assign(flag=self.table["rupture"])
         ever = flags.groupby("unit", sort=False, observed=True).agg(

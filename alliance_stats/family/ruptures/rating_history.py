@@ -137,8 +137,8 @@ def own_sd_before(scores: Array) -> Array:
 def shared_sd_before(scores: Array, kind: Literal["within", "between"]) -> Array:
     """Return an SD of all series' ratings before each session; one value per column.
 
-    ``"within"``: of ratings around the person's own mean of their series, pooled (n - 1 a series).
-    ``"between"``: of the series' means.
+    ``"within"``: of ratings around the person's own mean of their series, pooled (n - 1 per
+    series). ``"between"``: of the series' means.
     """
     n, total, squares = _sums_before(scores)
     if kind == "within":
@@ -203,6 +203,6 @@ def _ratio(top: Array, bottom: Array) -> Array:
 
 
 def _positive(value: Array, scores: Array) -> Array:
-    """Put NaN where a spread is zero up to rounding: nothing can be held against it."""
+    """Put NaN where a spread is zero up to rounding: nothing can be compared with it."""
     size = np.nanmax(np.abs(scores), initial=0.0)
     return np.asarray(np.where(value > 1e-9 * max(size, 1e-300), value, np.nan))

@@ -1,4 +1,4 @@
-"""What a rule that finds ruptures is; rules that flag falls: running means, V shapes, charts.
+"""The interface of rupture rules; rules that flag falls: running means, V shapes, charts.
 
 A rule is a small frozen object given to :func:`~alliance_stats.family.ruptures`. Constants that
 published rules leave open or differ in are required arguments, and no rule carries an author's
@@ -41,12 +41,12 @@ ROUNDING = 1e-9
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scan:
-    """What a rule says of every session; arrays series x sessions.
+    """A rule's verdict on every session; arrays series x sessions.
 
     Attributes
     ----------
     flag
-        1 where the rule fires with what is known at the session, 0 where not, NaN where it cannot
+        1 where the rule fires given what is known at the session, 0 where not, NaN where it cannot
         be applied (no rating, or too few before).
     onset
         Column of the session at which the shift happened (the session itself, or an earlier one
@@ -58,7 +58,7 @@ class Scan:
         Score that had to be reached; NaN for rules without one.
     happened
         Looking back: 1 where a shift happened at the session, whenever it was recognised, 0 where
-        not, NaN where that cannot be said. It describes and predicts nothing.
+        not, NaN where unknown. It is descriptive, not predictive.
     """
 
     flag: Array
@@ -69,7 +69,7 @@ class Scan:
 
 
 class RuptureRule(Protocol):
-    """What :func:`~alliance_stats.family.ruptures` needs of a rule."""
+    """What :func:`~alliance_stats.family.ruptures` requires of a rule."""
 
     @property
     def words(self) -> str:
@@ -88,12 +88,12 @@ class RuptureRule(Protocol):
 
     @property
     def looks_ahead(self) -> int:
-        """How many sessions after the shift the rule may wait before it says so."""
+        """How many sessions after the shift the rule may wait before flagging it."""
         ...
 
     @property
     def lowest(self) -> float:
-        """Lowest score that the rule has a meaning for."""
+        """Lowest score for which the rule is meaningful."""
         ...
 
     def scan(self, scores: Array, shared: Array) -> Scan:
@@ -101,7 +101,7 @@ class RuptureRule(Protocol):
         ...
 
     def false_alarms(self, scores: Array, shared: Array, error: float) -> Array | None:
-        """Return the chance of a flag at each session if only measurement error moves the score.
+        """Return the probability of a flag at each session from measurement error alone.
 
         None where there is no closed form.
         """
@@ -118,9 +118,9 @@ def check_positive(value: float, name: str) -> None:
 class DropBelowRunningMean:
     """A score at least `k` SDs below the mean of the person's earlier ratings.
 
-    With n ratings before, errors of SD s and a constant true score, the chance of a false alarm is
-    ``Phi(-k SD / (s sqrt(1 + 1/n)))`` for an SD in points, and ``P(t(n - 1) < -k / sqrt(1 + 1/n))``
-    for the person's own SD.
+    With n ratings before, errors of SD s and a constant true score, the probability of a false
+    alarm is ``Phi(-k SD / (s sqrt(1 + 1/n)))`` for an SD in points, and ``P(t(n - 1) < -k / sqrt(1
+    + 1/n))`` for the person's own SD.
 
     Attributes
     ----------
@@ -281,7 +281,7 @@ class ControlChart:
     ``mean - multiplier MR / sqrt(1 - phi)`` with MR the mean absolute step between successive
     ratings: 2.66 is 3 / 1.128, three SDs as steps of independent ratings estimate them (Shewhart's
     individuals chart, see Montgomery 2012, Introduction to Statistical Quality Control, 7th ed.).
-    Autocorrelation makes steps smaller by ``sqrt(1 - phi)``, which the limit makes good.
+    Autocorrelation makes steps smaller by ``sqrt(1 - phi)``, for which the limit corrects.
 
     Attributes
     ----------

@@ -18,7 +18,7 @@ _SUDDEN_CRITICAL = {6: 2.776, 5: 3.182, 4: 4.303}
 
 @dataclass(frozen=True, slots=True)
 class _SuddenChange:
-    """What sudden gains and losses share; a subclass says which way it looks."""
+    """What sudden gains and losses share; a subclass sets the direction."""
 
     cut_off: float
     better: Literal["lower", "higher"]
@@ -27,7 +27,7 @@ class _SuddenChange:
     _kind: ClassVar[Literal["gain", "loss"]]
 
     def __post_init__(self) -> None:
-        """Refuse constants that no change could be held against."""
+        """Refuse constants with which no change could be compared."""
         check_positive(self.cut_off, "cut_off")
         check_choice(self.better, ("lower", "higher"), name="better")
         if not 0.0 <= self.share < 1.0:
@@ -91,7 +91,7 @@ class SuddenGain(_SuddenChange):
     better
         ``"lower"`` scores (symptoms) or ``"higher"`` ones (alliance).
     share
-        Of the score before; it means something on scales with a zero alone.
+        Of the score before; it is meaningful only on scales with a zero.
     """
 
     _kind: ClassVar[Literal["gain", "loss"]] = "gain"
@@ -101,7 +101,7 @@ class SuddenGain(_SuddenChange):
 class SuddenLoss(_SuddenChange):
     """A large, lasting worsening from one session to the next: :class:`SuddenGain` reversed.
 
-    The second criterion asks for a worsening of at least `share` of the score before.
+    The second criterion requires a worsening of at least `share` of the score before.
 
     Attributes
     ----------

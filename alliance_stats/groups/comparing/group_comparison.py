@@ -94,7 +94,7 @@ class GroupComparison:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a reader must know before the numbers."""
+        """What a reader must know before using the numbers."""
         return tuple(
             f"Warning: {comparison.outcome.name}: {comparison.finding.note}."
             for comparison in self.comparisons
@@ -151,9 +151,9 @@ class GroupComparison:
         """Return one row per outcome and pair of groups, for more than two groups.
 
         Games-Howell after Welch's analysis of variance, Tukey-Kramer after analysis of variance
-        and covariance: ``p_value`` and interval hold for all pairs together. Else Mann-Whitney,
+        and covariance: ``p_value`` and interval hold for all pairs jointly. Otherwise Mann-Whitney,
         Fisher or the mixed model: those of one pair, with ``p_holm`` for all. No p-value here is
-        corrected for several outcomes. Outcomes that were described and not tested have no row.
+        corrected for several outcomes. Outcomes that were described but not tested have no row.
         """
         tested = [c for c in self.comparisons if c.finding.test != "none"]
         chosen = tested or self.comparisons  # with none tested, the first says why

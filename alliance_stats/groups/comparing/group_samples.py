@@ -1,4 +1,4 @@
-"""From a frame to what a test sees: one outcome's complete cases, its groups, its design."""
+"""From a frame to the input of a test: one outcome's complete cases, its groups, its design."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -43,7 +43,7 @@ Design = Literal["independent", "covariate", "paired", "clustered"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Samples:
-    """The rows whose group is known, and how they hang together.
+    """The rows whose group is known, and their structure.
 
     Attributes
     ----------
@@ -81,10 +81,10 @@ class Samples:
 
 
 def tied(values: Array, *, dust: float) -> Array:
-    """Return `values`, neighbours no further apart than `dust` made one.
+    """Return `values`, with neighbours no further apart than `dust` merged.
 
-    0.1 + 0.2 and 0.3, or 4.1 - 4.0 and 1.1 - 1.0, are one value: they have to tie where ranks are
-    given, and do not vary where nothing else does.
+    0.1 + 0.2 and 0.3, or 4.1 - 4.0 and 1.1 - 1.0, are one value: they must tie in ranks, and do not
+    vary where nothing else does.
     """
     known = ~np.isnan(values)
     distinct = np.unique(values[known])
@@ -170,7 +170,7 @@ class Outcome:
 
     @property
     def dust(self) -> float:
-        """What floating-point arithmetic alone can make of values of this size."""
+        """The size of floating-point errors for values of this size."""
         return DUST * float(np.abs(self.values).max(initial=0.0))
 
     @property
@@ -294,7 +294,7 @@ def _read_values(data: pd.DataFrame, name: str) -> tuple[Array, Kind, tuple[str,
 
 
 def _holds_numbers(column: pd.Series) -> bool:
-    """Tell numbers (true and false among them) from text, categories and dates."""
+    """Distinguish numbers (including true and false) from text, categories and dates."""
     if column.dtype != object:
         return bool(pd.api.types.is_numeric_dtype(column.dtype))
     kinds = ("boolean", "integer", "floating", "mixed-integer-float", "decimal", "empty")
@@ -358,7 +358,7 @@ def _within(data: pd.DataFrame, columns: list[str]) -> Codes:
 def _in_whole_pairs(
     data: pd.DataFrame, paired: str, group: Codes, labels: tuple[str, ...]
 ) -> npt.NDArray[np.bool_]:
-    """Return which rows have their match in the other group; refuse what are no pairs."""
+    """Return which rows have their match in the other group; refuse anything that is not a pair."""
     if len(labels) != 2:
         raise DataError(
             f"paired='{paired}' needs exactly two groups to match; got {len(labels)}: "

@@ -325,7 +325,7 @@ def _cliff_limits(x: Array, y: Array, conf_level: float) -> tuple[float, float]:
 
 
 def _exact_rank_sum(ranks: Array, n_1: int) -> tuple[float, float]:
-    """Return the two-sided p of the first `n_1` ranks' sum and the smallest p there is.
+    """Return the two-sided p of the first `n_1` ranks' sum and the smallest possible p.
 
     ``ways[k, s]`` counts the subsets of k ranks with doubled sum s, built up rank by rank.
     """
@@ -340,7 +340,7 @@ def _exact_rank_sum(ranks: Array, n_1: int) -> tuple[float, float]:
 
 
 def _exact_signed_rank(ranks: Array, v: float) -> tuple[float, float]:
-    """Return the two-sided p of the sum of positive ranks and the smallest p there is."""
+    """Return the two-sided p of the sum of positive ranks and the smallest possible p."""
     doubled = np.rint(2.0 * ranks).astype(np.int64)
     ways = np.zeros(int(doubled.sum()) + 1)
     ways[0] = 1.0

@@ -1,4 +1,4 @@
-"""What finding no difference means: what a design can show, equivalence tests, Bayes factors."""
+"""The meaning of no difference: what a design can show, equivalence tests, Bayes factors."""
 
 import math
 
@@ -102,7 +102,7 @@ def equivalence_row(
     """Return two one-sided tests of a difference against ``-+ margin`` (Schuirmann 1987).
 
     doi:10.1007/BF01068419. With the finding's own estimate, standard error and df; equivalent if
-    the ``1 - 2 alpha`` interval lies inside the margins, which is if the larger p is below alpha.
+    the ``1 - 2 alpha`` interval lies inside the margins, that is, if the larger p is below alpha.
     """
     check_choice(scale, ("raw", "sd"), name="scale")
     if not (math.isfinite(margin) and margin > 0):

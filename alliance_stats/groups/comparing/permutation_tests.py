@@ -2,7 +2,7 @@
 
 All arrangements are enumerated where they are at most ``ENUMERATED``; otherwise a seeded sample of
 them is drawn and ``p = (b + 1) / (m + 1)`` (Phipson & Smyth 2010, doi:10.2202/1544-6115.1585).
-Draws belong to units in the order of their values: the rows' order and the ids do not matter.
+Draws are assigned to units in order of their values: row order and ids do not matter.
 """
 
 import itertools
@@ -147,7 +147,7 @@ _PERMUTE: dict[str, Callable[[Outcome, TestOptions], Finding]] = {
 def _two_sample_p(
     distances: Statistics, first: npt.NDArray[np.bool_], options: TestOptions
 ) -> tuple[float, float, str]:
-    """Return p, the smallest p there is, and how it was found, for units in two groups."""
+    """Return p, the smallest possible p, and how it was found, for units in two groups."""
     n, n_1 = first.size, int(first.sum())
     if special.comb(n, n_1) <= ENUMERATED:
         p_value, smallest = _exact_p(distances, first, _all_choices(n, n_1))
@@ -242,7 +242,7 @@ def _difference_finding(outcome: Outcome, method: str, p_value: float, smallest:
 
 
 def _as_cliffs_delta(outcome: Outcome, finding: Finding) -> Finding:
-    """Return a permutation test of mean ranks with its effect on a scale that ranks have."""
+    """Return a permutation test of mean ranks with its effect on a rank-based scale."""
     if len(outcome.labels) > 2:
         return replace(finding, estimand="differences among mean ranks")
     delta = cliffs_delta(outcome.of(0), outcome.of(1)).estimate
