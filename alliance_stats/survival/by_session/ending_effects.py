@@ -298,7 +298,7 @@ class EndingEffects:
         ).assign(state=None)
 
     def _z_error(self, i: int, j: int) -> float:
-        """Return the standard error of a correlation's z; on the boundary it has none."""
+        """Return the standard error of a correlation's z; none on the boundary."""
         if self.fit.minimum.singular:
             return float("nan")
         theta = self.fit.minimum.template.theta([self.fit.Lambda])

@@ -181,7 +181,7 @@ def row_scores(rows: EndingRows, at: EndingsAt) -> Array:
 
 
 def _off(rows: EndingRows, at: EndingsAt) -> Array:
-    """Return what came less its probability (n, endings), times what the row stands for."""
+    """Return what came less its probability (n, endings), times the row's weight."""
     off = (rows.came - at.P)[:, 1:]
     return off if rows.weight is None else off * rows.weight[:, None]
 

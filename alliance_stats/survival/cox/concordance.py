@@ -151,7 +151,7 @@ def concordance(model: CoxModel) -> Concordance:
 def _pairs(spells: Spells, score: Array) -> tuple[Array, Array, Array]:
     """Return each row's concordant, tied and comparable pairs (n,), in either place of the pair.
 
-    Whoever is censored at t outlives an event at t. At risk at t are those with a later end, less
+    A row censored at t outlives an event at t. At risk at t are those with a later end, less
     those who enter at t or later.
     """
     event = spells.event > 0
@@ -176,7 +176,7 @@ def _pairs(spells: Spells, score: Array) -> tuple[Array, Array, Array]:
 
 
 def _ranks(score: Array) -> IntArray:
-    """Return each score's rank among the distinct ones; rounding alone tells none apart."""
+    """Return each score's rank among the distinct ones; differences from rounding are ignored."""
     distinct, position = np.unique(score, return_inverse=True)
     apart = np.diff(distinct) > _SAME_SCORE * np.abs(distinct).max(initial=0.0)
     return np.concatenate(([0], np.cumsum(apart)))[position]

@@ -194,7 +194,7 @@ def new_strata(intervals: Intervals, newdata: pd.DataFrame) -> IntArray:
 
 
 def _covariates(formula: str, *, offset: bool = False) -> Terms:
-    """Read the covariates of a hazard; its baseline stands for the constant, asked for or not."""
+    """Read the covariates of a hazard; its baseline replaces the constant, requested or not."""
     parsed = parse_formula(formula, needs_response=False)
     if parsed.outcome is not None:
         raise FormulaError(
@@ -215,7 +215,7 @@ def _covariates(formula: str, *, offset: bool = False) -> Terms:
 
 
 def _columns_beside_the_baseline(coding: Coding, matrix: Array) -> list[int]:
-    """Return the columns without the constant, and without what it makes redundant of a spline."""
+    """Return the columns without the constant and any spline column it makes redundant."""
     spline = {
         k
         for term in coding.terms
@@ -227,7 +227,7 @@ def _columns_beside_the_baseline(coding: Coding, matrix: Array) -> list[int]:
 
 
 def _keep_complete(intervals: Intervals, variables: Sequence[Hashable]) -> Intervals:
-    """Keep the rows that have every variable, saying of each how many rows and events it cost."""
+    """Keep the rows that have every variable, recording how many rows and events each cost."""
     frame, rows, kept = rows_with_all(
         intervals.frame,
         variables,

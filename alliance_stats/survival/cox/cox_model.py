@@ -410,7 +410,7 @@ class CoxModel:
         )
 
     def _test(self, log_lik: float, n_parameters: float) -> tuple[str, float, float]:
-        """Return how all covariates are tested together, the statistic and its df."""
+        """Return the joint test of all covariates, its statistic and df."""
         if self.n_clusters is None:
             return "likelihood ratio", 2.0 * (log_lik - self.fit.log_lik_null), n_parameters
         scaled = self.beta * self.design.scale

@@ -192,7 +192,7 @@ def fit_frailty(
     Returns
     -------
     fit, covariance, result
-        The covariates' fit, their covariance (p, p) with the frailties allowed for, the spread.
+        The covariates' fit, their covariance (p, p) allowing for the frailties, and the variance.
     """
     group, distribution = frailty
     plain = fit_cox(X, sets, terms)

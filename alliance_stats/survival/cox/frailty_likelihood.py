@@ -101,7 +101,7 @@ class Arrow:
     inverse_border
         (q, p) the group block's inverse times the border.
     schur
-        (p, p) information on the covariates, frailties allowed for.
+        (p, p) information on the covariates, allowing for frailties.
     trace
         Trace of the group block of the whole inverse.
     log_det_groups
@@ -387,7 +387,7 @@ def _gamma_correction(d: Array, nu: float) -> float:
 
 
 def _before(d: Array) -> Array:
-    """Return 0, 1, ..., the largest of the counts d minus one."""
+    """Return 0, 1, ..., max(d) - 1 for the counts d."""
     return np.arange(d.max(), dtype=np.float64)
 
 

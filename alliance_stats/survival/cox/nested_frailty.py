@@ -293,7 +293,7 @@ def fit_nested_frailty(
     Returns
     -------
     fit, covariance, result
-        The covariates' fit, their covariance (p, p) with the frailties allowed for, the spreads.
+        The covariates' fit, their covariance (p, p) allowing for the frailties, and the variances.
     """
     inner, outer = levels
     codes, labels = group_codes(intervals.frame[inner])
@@ -343,7 +343,7 @@ def fit_nested_frailty(
 def _outer_of(
     codes: IntArray, upper: IntArray, labels: pd.Index, levels: tuple[str, str]
 ) -> IntArray:
-    """Return each inner group's outer one, refusing an id that stands under two."""
+    """Return each inner group's outer one, refusing an id that occurs under two."""
     above = np.zeros(len(labels), dtype=np.int64)
     above[codes] = upper
     astray = above[codes] != upper
@@ -357,7 +357,7 @@ def _outer_of(
 
 
 def _highest(problem: NestedProblem) -> tuple[tuple[float, float], float]:
-    """Return the variances at which the restricted likelihood is highest, and its height."""
+    """Return the variances that maximise the restricted likelihood, and its maximum."""
 
     def fall(logs: Array) -> float:
         return -problem.restricted(*np.exp(logs).tolist())

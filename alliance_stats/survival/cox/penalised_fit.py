@@ -74,7 +74,7 @@ class PenalisedFit:
         return float(np.sqrt(max(2.0 * (self.at.value - at.value), 0.0)))
 
     def _moved(self, place: int, value: float, start: Array, at: Penalised) -> _Place:
-        """Climb with one coefficient at a value, from where the others would go along with it."""
+        """Climb with one coefficient held, starting the others where they would follow it."""
         free = np.arange(len(start)) != place
         along = np.linalg.solve(at.information[np.ix_(free, free)], at.information[free, place])
         held = start.copy()
@@ -91,7 +91,7 @@ class PenalisedFit:
         return value, self._root(at), found, at
 
     def limits(self, place: int, height: float) -> tuple[float, float]:
-        """Return between which values twice the fall stays under `height`, on the own scale."""
+        """Return limits within which twice the fall is under `height`, on the original scale."""
         error = float(np.sqrt(np.linalg.inv(self.at.information)[place, place]))
         target, ends = float(np.sqrt(height)), []
         for sign in (-1.0, 1.0):

@@ -193,7 +193,7 @@ def likelihood_terms(
 
 
 def _score(found: Score, n_others: int) -> float:
-    """Return the statistic of the coefficients that stand behind the others."""
+    """Return the statistic of the coefficients that follow the others."""
     other, tested = slice(0, n_others), slice(n_others, None)
     curvature = found.information
     taken = curvature[tested, other] @ np.linalg.pinv(curvature[other, other])

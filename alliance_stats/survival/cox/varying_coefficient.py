@@ -326,7 +326,7 @@ def varying_in_fine_gray(
 def _errors(
     model: CoxModel, fit: CoxFit, arrays: tuple[Array, RiskSets, Intervals], q: int
 ) -> tuple[Array, str, float]:
-    """Return the covariance at SD 1, and how and how strongly no change is refused."""
+    """Return the covariance at SD 1, and the test of no change with its statistic."""
     X, sets, cut = arrays
     if cut.cluster is None:
         rise = 2.0 * (fit.at.log_lik - model.fit.at.log_lik)
@@ -390,7 +390,7 @@ def _straight(time: Array, *, log: bool) -> Array:
 def _natural_spline(time: Array, *, knots: Array) -> Array:
     """Return 1, t and the cubic columns (t, knots) that are straight beyond the knots.
 
-    Of times brought to 0 at the first knot and 1 at the last (Hastie, Tibshirani & Friedman 2009,
+    Times are scaled to 0 at the first knot and 1 at the last (Hastie, Tibshirani & Friedman 2009,
     equations 5.4 and 5.5).
     """
     low, high = knots[0], knots[-1]

@@ -35,7 +35,7 @@ class VaryingSubdistribution:
 
     @property
     def _seen(self) -> Array:
-        """(k, n) what each row counts at each time: how many it stands for, and the chance."""
+        """(k, n) weight of each row at each time: its own times the probability of being seen."""
         sets, time = self.sets, self.sets.time[:, None]
         there = (sets.entry < time) & (time <= sets.exit)
         gone = sets.other & (sets.exit < time)
@@ -49,7 +49,7 @@ class VaryingSubdistribution:
         return np.asarray(eta + (self.G @ beta[p:])[:, None] * self.x)
 
     def _own(self) -> tuple[IntArray, IntArray]:
-        """Return the rows that ended so, and the number of their time."""
+        """Return the rows with the ending, and the number of their time."""
         own = np.flatnonzero(self.sets.own)
         return own, np.searchsorted(self.sets.time, self.sets.exit[own]).astype(np.int64)
 

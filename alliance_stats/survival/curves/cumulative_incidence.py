@@ -416,8 +416,8 @@ def incidence_influence(
     Yields
     ------
     clusters, copies, lost, influence
-        (c,) numbers, and how many alike each stands for (1 with clusters); (c, k) derivatives of S;
-        (states, c, k) of the incidences.
+        (c,) numbers, and how many identical units each represents (1 with clusters); (c, k)
+        derivatives of S; (states, c, k) of the incidences.
     """
     units, copies = _units(spells)
     before = np.concatenate(([1.0], survival[:-1]))
@@ -430,7 +430,7 @@ def incidence_influence(
 
 
 def _units(spells: Spells) -> tuple[Spells, Array]:
-    """Return the independent units and how many times each stands for one alike.
+    """Return the independent units and how many identical units each represents.
 
     Without clusters every row is a unit, and rows with the same interval and ending (many, where
     time counts sessions) have the same influence.

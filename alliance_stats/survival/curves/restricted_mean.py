@@ -323,7 +323,7 @@ def _lost(
 
 
 def _widths(time: Array, until: float) -> tuple[Array, float]:
-    """Return how long each step lasts before `until`, and the time before the first step."""
+    """Return the length of each step before `until`, and the time before the first step."""
     edges = np.minimum(np.concatenate((time, [until])), until)
     return np.maximum(np.diff(edges), 0.0), float(edges[0])
 

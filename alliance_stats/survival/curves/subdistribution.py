@@ -165,7 +165,7 @@ class Subdistribution:
         return sums[0], (sums[1:] / sums[0]).T
 
     def _gone(self, rows: Array, times: Array, *, inclusive: bool = False) -> Array:
-        """Sum (p, n) values of who ended otherwise before (or at) `times`, over W then."""
+        """Sum (p, n) values of rows with another ending before (or at) `times`, over W then."""
         own, when = rows[:, self.other] / self.observed_at_exit[self.other], self.exit[self.other]
         order = np.argsort(when, kind="stable")
         sums = _running(own[:, order].T)
@@ -285,7 +285,7 @@ def subdistribution(X: Array, intervals: Intervals, number: int) -> Subdistribut
 def _share(
     when: Array, moved: Mask, rows: tuple[Array, Array, Array], grid: Array, sign: float
 ) -> Array:
-    """Return which share of those who could be moved at each time of `grid` was: 1 where all."""
+    """Return the share moved at each time of `grid` among those who could be: 1 where all were."""
     entry, exit_, case = rows
     place = np.searchsorted(grid, when[moved])
     weight = np.bincount(place, weights=case[moved], minlength=len(grid))

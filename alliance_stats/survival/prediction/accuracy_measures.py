@@ -109,7 +109,7 @@ def measures(predicted: Predicted) -> dict[str, float]:
 
 
 def _area(risk: Array, weight: Array, case: Mask) -> float:
-    """Return the weighted share of pairs that are in order; NaN without cases or controls."""
+    """Return the weighted share of concordant pairs; NaN without cases or controls."""
     levels, place = np.unique(risk, return_inverse=True)
     cases = np.bincount(place, weights=weight * case, minlength=len(levels))
     controls = np.bincount(place, weights=weight * ~case, minlength=len(levels))

@@ -197,7 +197,7 @@ def accuracy_of_risks(
 
 
 def _part(risk: Array, null: Array, time: Array, state: IntArray, horizon: float) -> Predicted:
-    """Return what was predicted for a horizon; refuse one that nothing can be said about."""
+    """Return what was predicted for a horizon; refuse one that cannot be assessed."""
     if horizon > time.max():
         raise DataError(
             f"{horizon:g} lies beyond the last time at which anybody was seen ({time.max():g})."
@@ -219,7 +219,7 @@ def _cause(model: CoxModel | FineGrayModel) -> str | None:
 
 
 def _ended(intervals: Intervals, cause: str | None) -> IntArray:
-    """Return 0 for censored, 1 for ended as asked, 2 for otherwise."""
+    """Return 0 for censored, 1 for the ending of interest, 2 for another."""
     if cause is None:
         return intervals.event
     number = intervals.states.index(cause) + 1
@@ -308,7 +308,7 @@ def _fine_gray_chance(model: FineGrayModel, seen: Intervals, new: Intervals, tim
 
 
 def _clusters(intervals: Intervals, leave_out: Hashable | None) -> IntArray:
-    """Return which rows the standard errors take as one."""
+    """Return which rows the standard errors treat as one cluster."""
     if leave_out is not None:
         return group_codes(intervals.frame[leave_out])[0]
     return units_of_error(intervals.cluster, len(intervals.exit))

@@ -191,7 +191,7 @@ def _landmark_rows(
     needed: Sequence[str],
     asked: tuple[int, object, Sequence[int] | None],
 ) -> tuple[LandmarkRows, RowLedger]:
-    """Return units at landmarks with what came of them, and what happened to the rows."""
+    """Return units at landmarks with their outcomes, and what happened to the rows."""
     session, event, unit = columns
     within, cause, landmarks = asked
     codes = data[event]
@@ -232,7 +232,7 @@ def _chosen(
     landmarks: Sequence[int] | None,
     within: int,
 ) -> list[int]:
-    """Return the landmarks, refusing those at which nothing can be learnt."""
+    """Return the landmarks, refusing those without information."""
     both = [
         int(s)
         for s in np.unique(seen)

@@ -106,7 +106,7 @@ def _day_of(
     *,
     latest: bool,
 ) -> Array:
-    """Return the time of each unit's first or last session, of several rows the outermost."""
+    """Return the time of each unit's first or last session, the outermost of several rows."""
     column, session, time = columns
     wanted = units.set_index(column)[which]
     own = went[went[session].to_numpy() == went[column].map(wanted).to_numpy(dtype=np.float64)]

@@ -189,14 +189,14 @@ def refuse_copies(periods: Periods, groups: Sequence[tuple[str, ...]]) -> None:
 
 
 def _last_rows(frame: pd.DataFrame, unit: str, session: str) -> npt.NDArray[np.int64]:
-    """Return where each unit's last session stands."""
+    """Return the position of each unit's last session."""
     codes = pd.factorize(frame[unit])[0]
     order = np.lexsort((frame[session].to_numpy(), codes))
     return np.asarray(order[np.append(codes[order][1:] != codes[order][:-1], True)])
 
 
 def _happened(data: pd.DataFrame, event: str, *, causes: bool) -> Array:
-    """Return 1 where an ending came, 0 where none did, NaN where that is not known."""
+    """Return 1 where an ending occurred, 0 where none did, NaN where that is not known."""
     if causes:
         values = data[event]
         came = ~values.astype(object).isin([0, 0.0, "0", False]).to_numpy()
@@ -214,7 +214,7 @@ def _happened(data: pd.DataFrame, event: str, *, causes: bool) -> Array:
 def _check_course(
     data: pd.DataFrame, number: Array, happened: Array, names: tuple[str, str, str]
 ) -> None:
-    """Refuse courses of a unit that cannot be."""
+    """Refuse impossible courses of a unit."""
     unit, session, event = names
     codes = pd.factorize(data[unit])[0]
     order = np.lexsort((number, codes))

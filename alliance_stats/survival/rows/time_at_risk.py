@@ -96,7 +96,7 @@ def read_times(data: pd.DataFrame, time: Hashable, entry: Hashable | None) -> tu
 
 
 def _merge_near_ties(start: Array, stop: Array) -> tuple[Array, Array]:
-    """Give times that differ by floating-point dust the earlier one's value."""
+    """Give times that differ only by rounding the value of the earlier one."""
     distinct = np.sort(np.union1d(pd.unique(start), pd.unique(stop)))
     if (distinct == np.floor(distinct)).all():  # whole numbers hold no dust, however large
         return start, stop
@@ -450,7 +450,7 @@ def rows_with_all(
 
 
 def _warn_of_late_entry(data: pd.DataFrame, time: Hashable) -> None:
-    """Warn where `endings` knows that units were seen from later on, and nobody asked."""
+    """Warn where `endings` knows of late entry but no `entry` is given."""
     if time != "time" or not {"first_session", "entry"} <= set(data.columns):
         return
     late = int((finite_or_missing(data, "entry") > 0.0).sum())

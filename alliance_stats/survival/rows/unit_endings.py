@@ -353,7 +353,7 @@ def _attendance(
 def _last_sessions(
     study: Study, data: pd.DataFrame, unit: str, attended: str | None
 ) -> pd.DataFrame:
-    """Return :func:`last_session` of the units, refusing columns that know when they left."""
+    """Return :func:`last_session` of the units, refusing columns that reveal when they left."""
     roles = study.roles
     units = last_session(
         data,
@@ -370,7 +370,7 @@ def _last_sessions(
 
 
 def _late_entry(units: pd.DataFrame, unit: str, clock: str) -> str:
-    """Return what to say of units that were first seen later than others, if any."""
+    """Return the warning about units first seen later than others, if any."""
     first = units["first_session"]
     late = int((first > first.min()).sum())
     if clock != "sessions":

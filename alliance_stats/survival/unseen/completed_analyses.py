@@ -213,7 +213,7 @@ def _imputed(
 def _completed_fit(
     model: LinearMixedModel, unseen: pd.DataFrame, y: Array, before: LinearMixedModel | None
 ) -> LinearMixedModel:
-    """Fit the model to seen and imputed outcomes, by a refit where there was a fit before."""
+    """Fit the model to seen and imputed outcomes, refitting an earlier fit where there is one."""
     if before is not None:
         return before.refit(y)
     response = model.design.formula.response
@@ -277,7 +277,7 @@ def _weights(X: Array, ZL: sparse.csr_matrix) -> Array:
 
 
 def _check_unseen(model: LinearMixedModel, unseen: pd.DataFrame) -> None:
-    """Refuse rows whose outcome is there, and outcomes that have no column to be shifted in."""
+    """Refuse rows with an observed outcome, and outcomes that have no column to shift."""
     if unseen.empty:
         raise DataError("unseen has no rows: nothing was missed, and there is nothing to impute.")
     groups = [c for grouping in model.design.groupings for c in grouping.columns]
@@ -300,7 +300,7 @@ def _check_unseen(model: LinearMixedModel, unseen: pd.DataFrame) -> None:
 
 
 def _refuse_seen(model: LinearMixedModel, unseen: pd.DataFrame, response: str) -> None:
-    """Refuse rows that equal one whose outcome was seen, where rows can be told apart."""
+    """Refuse rows that equal one whose outcome was seen, where rows can be distinguished."""
     columns = [column for column in model.design.frame.columns if column != response]
     require_columns(unseen, columns, what="unseen")
     seen = pd.MultiIndex.from_frame(model.design.frame[columns].astype(object))

@@ -278,7 +278,7 @@ def shifted(by: Array, scale: Scale, sd: float, times: Array) -> Assumption:
 
 
 def told_shift(scale: Scale, sd: float) -> str:
-    """Return what the numbers of a shift stand on."""
+    """Return what the numbers of a shift are based on."""
     off = {
         "points": "lie that many points higher than",
         "sd": f"lie that many SDs (of the outcomes seen: {format_alone(sd)}) higher than",
@@ -306,7 +306,7 @@ def finding_margins(table: pd.DataFrame, at_none: int) -> Array:
 
 
 def crossings(deltas: Array, margins: Array, at_none: int) -> pd.DataFrame:
-    """Return where a margin (limits, k) is first used up on either side of no shift."""
+    """Return where a margin (limits, k) first reaches 0 on either side of no shift."""
     none = deltas[at_none]
     rows = []
     for direction, order in (
@@ -320,7 +320,7 @@ def crossings(deltas: Array, margins: Array, at_none: int) -> pd.DataFrame:
 
 
 def _times_shifted(unseen: pd.DataFrame, shift: str | None) -> Array:
-    """Return by what the shift is multiplied in each unseen row."""
+    """Return the multiplier of the shift in each unseen row."""
     if shift is None:
         return np.ones(len(unseen))
     require_columns(unseen, [shift], what="unseen")

@@ -138,7 +138,7 @@ class OutcomeImputer:
     def _solved(
         self, Lambda: Sequence[Array], prior: list[Array], noise: Array
     ) -> tuple[Array, list[Array]]:
-        """Solve the mixed-model equations for what prior effects and noise leave of the outcomes.
+        """Solve the mixed-model equations for outcomes less prior effects and noise.
 
         With draws of both it is a draw of coefficients and working effects given the variances;
         with zeros, their estimates and predictions.
@@ -168,7 +168,7 @@ class OutcomeImputer:
         return scale, C
 
     def _effects(self, b: Sequence[Array], fresh: Sequence[Array]) -> Array:
-        """Return what effects, of known units and of new ones, add to the unseen rows."""
+        """Return what the effects of known and new units add to the unseen rows."""
         y = np.zeros(len(self.rows.X))
         for f, grouping in enumerate(self.model.design.groupings):
             known = self.units[f] >= 0
@@ -222,7 +222,7 @@ def _indicator(Z: Array, codes: npt.NDArray[np.int64], n_units: int) -> sparse.c
 def _number_new(
     unseen: pd.DataFrame, columns: list[str], units: npt.NDArray[np.int64]
 ) -> tuple[npt.NDArray[np.int64], int]:
-    """Give numbers to the units that the fit has not seen, over the rows that belong to them."""
+    """Assign numbers to the units that are not in the fit, over their rows."""
     fresh = unseen[units < 0]
     if len(fresh) == 0:
         return np.empty(0, dtype=np.int64), 0

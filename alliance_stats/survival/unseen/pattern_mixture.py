@@ -265,7 +265,7 @@ def pattern_mixture(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Average:
-    """Coefficients averaged by shares: units by group and pattern, of which groups, and notes."""
+    """Coefficients averaged by shares; units by group and pattern, the groups, and notes."""
 
     estimate: Array
     covariance: Array
@@ -282,7 +282,7 @@ def _average(
     columns: tuple[str, str],
     arms: tuple[Hashable, ...] | None,
 ) -> _Average:
-    """Average by each group's shares, or by pooled ones where the formula does not part groups.
+    """Average by each group's shares, or by pooled ones where the formula does not separate groups.
 
     `frame` has the patterns' labels; `columns` are those of pattern and unit.
     """
@@ -315,7 +315,7 @@ def _average(
 
 
 def _check_units(data: pd.DataFrame, *, pattern: str, unit: str, arms: Sequence[Hashable]) -> None:
-    """Refuse patterns and arms that a unit has none of, or several."""
+    """Refuse patterns and arms that are missing or vary within a unit."""
     require_columns(data, [pattern, unit, *arms])
     require_present(data, pattern, why="to know when the unit left")
     require_present(data, unit, why="to count the units of each pattern")
@@ -351,7 +351,7 @@ def _codes(frame: pd.DataFrame, arms: tuple[Hashable, ...]) -> npt.NDArray[np.in
 
 
 def _keys(units: pd.DataFrame, arms: tuple[Hashable, ...]) -> pd.DataFrame:
-    """Return the values that make each group, a row per group."""
+    """Return the values that define each group, one row per group."""
     if not arms:
         return pd.DataFrame(index=[0])
     return units.groupby(list(arms), observed=True).size().index.to_frame(index=False)
@@ -365,7 +365,7 @@ def _counts(patterns: pd.Series, cells: npt.NDArray[np.int64], names: Sequence[s
 
 
 def _shares(counts: Array, names: Sequence[str], keys: pd.DataFrame) -> pd.DataFrame:
-    """Return each group's units and shares by pattern, a row per group and pattern."""
+    """Return each group's units and shares by pattern, one row per group and pattern."""
     table = keys.loc[np.repeat(keys.index, len(names))].reset_index(drop=True)
     return table.assign(
         pattern=np.tile(names, len(keys)),

@@ -253,7 +253,7 @@ def _assumptions(
     time: str,
     unit: str,
 ) -> list[Assumption]:
-    """Return what each method takes the unseen outcomes for."""
+    """Return what each method assumes about the unseen outcomes."""
     arm, reference = arms
     seen = model.design.frame
     levels: list[Hashable] = seen[arm].unique().tolist()

@@ -212,7 +212,7 @@ _DENSITIES: dict[str, Density] = {"cloglog": _cloglog, "logit": _logit}
 
 
 class _Units:
-    """What does not change while the cluster's effects take one value after another."""
+    """What stays fixed while the cluster's effects vary."""
 
     def __init__(self, parts: Parts, data: SharedData, rule: Rule) -> None:
         self.parts, self.data, self.rule = parts, data, rule
@@ -277,7 +277,7 @@ class _Units:
         return log_lik, scores, in_v, in_w
 
     def _modes(self, centre: Array, base: Array) -> tuple[Array, Array]:
-        """Return where each unit's integrand is largest, and the root of its curvature there."""
+        """Return the mode of each unit's integrand, and the root of its curvature there."""
         u = centre.copy()
         for _ in range(_MOST_STEPS):
             _, slope, weight = self.density(
@@ -298,7 +298,7 @@ class _Units:
     ) -> tuple[Array, Array, Array]:
         """Average the slopes of the log-density of everything over the effects.
 
-        Means of u and uu' a unit; of the hazard's slope s and of s u a row at risk.
+        Means of u and uu' per unit; of the hazard's slope s and of s u per row at risk.
         """
         data, parts, over_y, over_risk = self.data, self.parts, self.over_y, self.over_risk
         r, r2, v = rows

@@ -266,7 +266,7 @@ def _rows_at_risk(leaving: DiscreteHazard) -> pd.DataFrame:
 def _clusters(
     units: pd.Index, data: pd.DataFrame, periods: pd.DataFrame, unit: str, cluster: str | None
 ) -> IntArray | None:
-    """Return each unit's cluster; refuse a unit of several, or of none."""
+    """Return each unit's cluster; refuse a unit with several or none."""
     if cluster is None:
         return None
     require_columns(periods, [cluster], what="periods")
@@ -306,7 +306,7 @@ def _channels(
     unit: str,
     time: str | None,
 ) -> tuple[Channel, ...]:
-    """Return what of the outcome bears on the hazard, in the rows at risk."""
+    """Return which parts of the outcome affect the hazard, in the rows at risk."""
     rows = _rows_at_risk(leaving)
     if "effects" in association:
         return _effects_shared(growth, len(rows), unit, whole=association == "effects")
@@ -373,7 +373,7 @@ def _slopes(
 
 
 def _check_known(growth: LinearMixedModel, rows: pd.DataFrame, unit: str) -> None:
-    """Refuse a current value where what the outcome's formula needs is not known."""
+    """Refuse a current value where variables of the outcome's formula are not known."""
     codings = [
         growth.design.fixed.coding, *(basis.coding for basis in of_units(growth, unit).terms)
     ]  # fmt: skip
@@ -385,7 +385,7 @@ def _check_known(growth: LinearMixedModel, rows: pd.DataFrame, unit: str) -> Non
 def _start(
     growth: LinearMixedModel, leaving: DiscreteHazard, data: SharedData, unit: str
 ) -> tuple[Array, Array]:
-    """Return the separate fits' parameters, associations 0, and about a standard error of each."""
+    """Return the separate fits' parameters, associations 0, and approximate standard errors."""
     spread = growth.covariances()
     D = spread.pop(of_units(growth, unit).name).to_numpy()
     if np.linalg.eigvalsh(D / growth.sigma**2).min() <= _NO_EFFECT:

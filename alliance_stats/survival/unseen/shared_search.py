@@ -61,7 +61,7 @@ class Maximum:
 
     @property
     def stands(self) -> bool:
-        """Whether the integral has settled."""
+        """Whether the integral is stable."""
         return self.log_lik_moved < LOG_LIK_MOVED and self.estimates_moved < ESTIMATES_MOVED
 
 
@@ -119,7 +119,7 @@ def maximise(start: Array, scale: Array, data: SharedData, nodes: int) -> Maximu
 
 
 def _compared(found: Maximum, data: SharedData, more: int) -> Maximum:
-    """Tell how far a finer integral would move the maximum and the information on associations."""
+    """Return how far a finer integral would move the maximum and associations' information."""
     finer = _Surface.of(found.parameters, data, more)
     errors = np.sqrt(np.diag(found.covariance))
     value, slope = finer.at(found.parameters)
@@ -137,7 +137,7 @@ def _compared(found: Maximum, data: SharedData, more: int) -> Maximum:
 
 
 def _climbed(start: Array, scale: Array, data: SharedData, nodes: int) -> Maximum:
-    """Climb, placing the nodes of clusters anew until the log-likelihood stays."""
+    """Climb, re-placing the nodes of clusters until the log-likelihood is stable."""
     at, before = start, np.inf
     for _ in range(_MOST_PLACINGS):
         surface = _Surface.of(at, data, nodes)
@@ -170,7 +170,7 @@ def _climbed(start: Array, scale: Array, data: SharedData, nodes: int) -> Maximu
 
 
 def _turn(surface: _Surface, at: Array, scale: Array) -> Array:
-    """Return coordinates in which the surface is about round."""
+    """Return coordinates in which the surface is roughly round."""
     data = surface.data
     n = data.n_units if data.cluster is None else int(data.cluster.max()) + 1
     ways = (_Surface.information, _outer_products)  # the second is cheaper, and needs many units
@@ -189,7 +189,7 @@ def _outer_products(surface: _Surface, at: Array, scale: Array) -> Array:
 
 
 def _bounded(surface: _Surface, at: Array, turn: Array) -> Callable[[Array], tuple[float, Array]]:
-    """Return the surface in turned coordinates; steps far beyond what data can tell are not taken.
+    """Return the surface in turned coordinates; steps far beyond the data are not taken.
 
     A search that tries one is sent back by a value that rises from there on.
     """
