@@ -32,7 +32,7 @@ class Effect:
     Attributes
     ----------
     between, within
-        The factors whose (inter)action it is.
+        The factors in the effect or interaction.
     ss, df
         Sum of squares and degrees of freedom of the effect.
     ss_error, df_error
@@ -40,7 +40,7 @@ class Effect:
     gg, hf
         Greenhouse-Geisser's and Huynh-Feldt's epsilon; 1 where the effect has one contrast within.
     mauchly_w, mauchly_p
-        Mauchly's test of sphericity; NaN where there is nothing to test.
+        Mauchly's test of sphericity; NaN if there is nothing to test.
     """
 
     between: Term
@@ -97,24 +97,24 @@ def variance_analysis(
     *,
     kind: Kind,
 ) -> list[Effect]:
-    """Analyse the variance of persons' cells.
+    """Compute the analysis of variance of persons' cells.
 
     Parameters
     ----------
     Y
         (persons, cells), cells in the order of the product of the within factors' levels.
     between
-        Columns of the terms between persons (see :func:`between_columns`); without the constant.
+        Columns of the terms between persons (see :func:`between_columns`), without the constant.
     within
-        Name and number of levels of the factors within.
+        Name and number of levels of the within factors.
     kind
-        Sums of squares: I (each term after those before it), II (after all terms that do not hold
-        it), III (after all others).
+        Type of sums of squares: I (each term after those before it), II (after all terms that do
+        not contain it), III (after all others).
 
     Returns
     -------
     list
-        An effect each term between, then within effects and their interactions with those.
+        One effect per term between, then within effects and their interactions with those.
     """
     effects: list[Effect] = []
     names = [name for name, _ in within]
@@ -213,8 +213,8 @@ def _sphericity(E: Array, df_error: int, k: int) -> tuple[float, float, float, f
 
     Huynh-Feldt's epsilon is that of Lecoutre (1991, doi:10.3102/10769986016004371), which allows
     for groups. Mauchly's chi-squared has a term of second order (Anderson 2003, An Introduction to
-    Multivariate Statistical Analysis, section 10.7.4) in which R and car put the
-    number of cells for the number of contrasts.
+    Multivariate Statistical Analysis, section 10.7.4) in which R and car use the number of cells
+    instead of the number of contrasts.
     """
     if k < 2:
         return 1.0, 1.0, np.nan, np.nan

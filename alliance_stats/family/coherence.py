@@ -26,7 +26,7 @@ class WithinFamilyICC:
         One row per session: ``session, n_families, n_members, size`` (n0), ``between, within``
         (mean squares) and ``df1, df2``.
     balanced
-        Whether all families had one size in every session and role means were not removed: the
+        Whether all families had the same size in every session and role means were not removed: the
         interval is exact then.
     rows
         The row ledger.
@@ -79,7 +79,7 @@ class WithinFamilyICC:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """None: nothing needs saying before the correlations."""
+        """None: the correlations need no cautions."""
         return ()
 
     def account(self, *, conf_level: float = 0.95) -> Account:

@@ -139,7 +139,7 @@ class RuleAgreement:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """None: nothing needs saying before the kappas."""
+        """None: the kappas need no cautions."""
         return ()
 
     def account(self, *, conf_level: float = 0.95) -> Account:

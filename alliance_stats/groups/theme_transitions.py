@@ -124,7 +124,7 @@ class ThemeTransitions:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """None: nothing needs saying before the counts."""
+        """None: the counts need no cautions."""
         return ()
 
     def account(self, *, conf_level: float = 0.95) -> Account:

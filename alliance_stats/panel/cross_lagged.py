@@ -346,7 +346,7 @@ def cross_lagged(
         ``"session"``: a mean for each session. ``"linear"``: an intercept at the first session and
         a slope.
     trends
-        ``"linear"`` gives each person a slope of their own, correlated with the intercepts.
+        ``"linear"`` gives each person an individual slope, correlated with the intercepts.
     start
         Covariance of the first session's deviations: ``"free"``; ``"stationary"``, the one that
         later sessions converge to; ``"correlated"``, free and correlated with the random intercepts

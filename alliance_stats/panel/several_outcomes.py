@@ -207,7 +207,7 @@ def several_outcomes(
     means
         ``"session"``: a mean for each session and outcome. ``"linear"``: intercept and slope.
     growth
-        ``"linear"`` gives each person slopes of their own, correlated with one another and with
+        ``"linear"`` gives each person individual slopes, correlated with one another and with
         the intercepts (correlated growth); the intercepts are at the first session.
     covariates
         Fixed effects on the level of every outcome, as a formula's right-hand side.

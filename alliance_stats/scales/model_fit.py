@@ -132,7 +132,7 @@ def _trace(fit: MomentFit) -> float:
 
 
 def _rmsea(chi2: float, df: int, unit: float) -> tuple[float, float, float]:
-    """Return RMSEA and its limits; `unit` is what a noncentrality over df is multiplied by."""
+    """Return RMSEA and its limits; `unit` multiplies a noncentrality over df."""
     if df == 0:
         return 0.0, np.nan, np.nan
 

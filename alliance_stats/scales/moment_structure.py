@@ -90,7 +90,7 @@ class Block:
     centre
         The component that the mean belongs to.
     scale
-        What the component's mean is multiplied by.
+        Multiplier of the component's mean.
     seen
         (q,) which variables were seen.
     rows, units

@@ -163,12 +163,12 @@ def score_study(study: Study, scale: Scale, *, role: str | None = None) -> Study
         The key.
     role
         ``"alliance"`` or ``"outcome"``: the role of the total in the study. Without it the total is
-        one of its further scores, as the subscales always are.
+        an additional score, as the subscales always are.
 
     Returns
     -------
     Study
-        Checked again, the scores with the ranges that follow from the key.
+        Rechecked, with score ranges that follow from the key.
 
     Raises
     ------
@@ -211,7 +211,7 @@ def score_study(study: Study, scale: Scale, *, role: str | None = None) -> Study
 
 
 def keyed_answers(frame: pd.DataFrame, scale: Scale) -> Array:
-    """Return the answers, (forms, items), reversed items turned, NaN where there is none."""
+    """Return the answers, (forms, items), reversed items recoded, NaN where missing."""
     return _keyed(_answers(frame, scale), scale)
 
 
@@ -223,7 +223,7 @@ def _keyed(answers: Array, scale: Scale) -> Array:
 
 
 def _answers(frame: pd.DataFrame, scale: Scale) -> Array:
-    """Return the answers, (forms, items), NaN where there is none."""
+    """Return the answers, (forms, items), NaN where missing."""
     low, high = scale.limits
     answers = np.column_stack([_numbers(frame, item, scale) for item in scale.items])
     for place, item in enumerate(scale.items):
@@ -239,7 +239,7 @@ def _answers(frame: pd.DataFrame, scale: Scale) -> Array:
 
 
 def _numbers(frame: pd.DataFrame, item: str, scale: Scale) -> Array:
-    """Return the answers to an item, words and codes replaced by what they stand for."""
+    """Return the answers to an item, words and codes replaced by their values."""
     values = frame[item]
     if is_numeric_dtype(values.dtype):
         return finite_or_missing(frame, item)
@@ -328,8 +328,8 @@ def instrument(
     Parameters
     ----------
     name
-        One of :data:`INSTRUMENTS`. Every part of their keys was read at the address that the file
-        states; of others, write a :class:`Scale` from your form.
+        One of :data:`INSTRUMENTS`. Their keys were taken in full from the address stated in the
+        file; for others, write a :class:`Scale` from your form.
     items
         Columns of the items 1, 2, ... of the form.
     answers
@@ -338,7 +338,7 @@ def instrument(
     Raises
     ------
     DataError
-        If the name is not there, or the number of items is another.
+        If the name does not exist, or the number of items differs.
 
     Examples
     --------

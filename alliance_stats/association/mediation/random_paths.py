@@ -124,7 +124,7 @@ class _Stack:
     z, strata, units
         The stacked outcomes, 0 for the mediator's rows and 1 for the outcome's, and the units.
     scales
-        Name of a path's column -> what its coefficient is multiplied by.
+        Name of a path's column -> multiplier of its coefficient.
     shift
         Mean and SD of the moderator, which is standardised.
     """

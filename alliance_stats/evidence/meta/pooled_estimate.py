@@ -52,7 +52,7 @@ class MetaAnalysis:
     fit
         The generalised least-squares fit at these variances.
     factor
-        What the covariance of the coefficients is multiplied by (Knapp-Hartung; else 1).
+        Multiplier of the coefficients' covariance (Knapp-Hartung; else 1).
     converged
         Whether the variances' criterion was flat at the end of the search.
     """

@@ -6,8 +6,8 @@ Rounding
 and half-down printing send one end or the other to ``.03``.
 ``"truncated"``: digits were cut off, so ``.03`` stands for [.03, .04], ``-.03`` for [-.04, -.03]
 and ``.00`` for [-.01, .01].
-``"<.001"`` stands for [0, .001] and a range ``".23 to .31"`` for all from the least to the
-greatest it can mean. Counts (n, k, events) are exact.
+``"<.001"`` stands for [0, .001] and a range ``".23 to .31"`` for all values from the least to the
+greatest possible. Counts (n, k, events) are exact.
 """
 
 import re

@@ -421,7 +421,7 @@ def _why_impossible(name: str, text: str) -> str:
 def _disordered(
     numbers: Mapping[str, Printed], impossible: Mapping[str, str], owners: Sequence[str]
 ) -> dict[str, str]:
-    """Name the limit that lies on the wrong side: of its estimate, else the lower one."""
+    """Name the limit on the wrong side: of its estimate, else the lower one."""
     limits = ("conf_low", "conf_high")
     if not all(name in numbers and name not in impossible for name in limits):
         return {}

@@ -146,7 +146,7 @@ def _mirror(owner: str, other: str, times: Interval = _ONCE) -> Image:
 def midpoint_relations(owner: str, *, skew: float = WIDER**2) -> tuple[Relation, ...]:
     """Return the relations of an estimate to an interval that is symmetric about it.
 
-    An interval of another make may reach `skew` times as far on one side as on the other.
+    An interval of another kind may reach `skew` times as far on one side as on the other.
     """
     times = Interval(1.0 / skew, skew)
     said = f"({owner} in the middle of its interval)"
@@ -188,7 +188,7 @@ _EVERY_P = Interval(0.0, 1.0)
 
 
 def _limits(owner: str) -> tuple[Relation, ...]:
-    """Return how far an interval made from the standard error reaches."""
+    """Return the reach of an interval computed from the standard error."""
     end = _suffix(owner)
     found: list[Relation] = []
     for limit, side in (("conf_low", -1), ("conf_high", 1)):
@@ -304,12 +304,12 @@ def _suffix(owner: str) -> str:
 
 
 def _not_of(owner: str) -> tuple[str, ...]:
-    """Return what must not be printed, because the standard error would be its own."""
+    """Return what must not be printed, because the standard error would then belong to it."""
     return () if owner == "estimate" else ("estimate",)
 
 
 def exponentiated(relation: Relation) -> Relation:
-    """Return a relation for limits that are those of exp(estimate), a ratio not printed itself."""
+    """Return a relation for limits of exp(estimate), a ratio that is not printed."""
 
     def image(box: Box, setting: Setting) -> Interval:
         logs = {name: _log_limit(box[name]) for name in _INTERVAL if name in relation.inputs}

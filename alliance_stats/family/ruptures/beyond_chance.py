@@ -95,7 +95,7 @@ class FalseAlarms:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """None: nothing needs saying before the counts."""
+        """None: the counts need no cautions."""
         return ()
 
     def account(self, *, conf_level: float = 0.95) -> Account:
@@ -303,7 +303,7 @@ class FamilyRuptures:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """None: nothing needs saying before the counts."""
+        """None: the counts need no cautions."""
         return ()
 
     def account(self, *, conf_level: float = 0.95) -> Account:

@@ -288,7 +288,7 @@ class Ruptures:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """None: nothing needs saying before the counts."""
+        """None: the counts need no cautions."""
         return ()
 
     def account(self, *, conf_level: float = 0.95) -> Account:

@@ -1,7 +1,7 @@
 """Series of ratings: one per person, a column per session, and what was known before each session.
 
-Arrays are series x sessions, a column per session number, NaN where there is no rating. Of the
-history, nothing in a column of a result depends on that column or a later one.
+Arrays are series x sessions, one column per session number, NaN where there is no rating. For
+histories, nothing in a column of a result depends on that column or a later one.
 """
 
 from typing import Literal

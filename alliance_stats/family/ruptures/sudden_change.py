@@ -76,12 +76,12 @@ class SuddenGain(_SuddenChange):
     """A large, lasting improvement from one session to the next, by three criteria.
 
     Between sessions n and n + 1: (1) the improvement is at least `cut_off`; (2) at least `share` of
-    the score at n; (3) the mean of sessions n - 2 to n lies apart from the mean of n + 1 to n + 3
-    by more than ``t sqrt(((n1 - 1) s1^2 + (n2 - 1) s2^2) / (n1 + n2 - 2))``, with at least two
-    values on each side and t = 2.776, 3.182 or 4.303 for 6, 5 or 4 values. It is known, and
-    flagged, at session n + 3; its onset is n + 1. (Tang & DeRubeis 1999,
-    doi:10.1037/0022-006X.67.6.894; critical values for missing sessions after Lutz et al. 2013, and
-    the third criterion's formula, as the R package suddengains has them.)
+    the score at n; (3) the mean of sessions n - 2 to n differs from the mean of n + 1 to n + 3 by
+    more than ``t sqrt(((n1 - 1) s1^2 + (n2 - 1) s2^2) / (n1 + n2 - 2))``, with at least two values
+    on each side and t = 2.776, 3.182 or 4.303 for 6, 5 or 4 values. It is known, and flagged, at
+    session n + 3; its onset is n + 1. (Tang & DeRubeis 1999, doi:10.1037/0022-006X.67.6.894;
+    critical values for missing sessions after Lutz et al. 2013, and the third criterion's formula,
+    as the R package suddengains has them.)
 
     Attributes
     ----------
