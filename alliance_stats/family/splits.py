@@ -41,7 +41,7 @@ class SplitAlliance:
     family, session
         The caller's columns.
     known_at_session
-        Whether a session's flag uses nothing after it: it may then predict dropout.
+        Whether each flag uses nothing after its session: it may then predict dropout.
     rows
         The row ledger.
     """

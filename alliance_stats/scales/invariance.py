@@ -148,8 +148,8 @@ def measurement_invariance(
         Factor -> its items. Without `group` the factors are one factor at several times, or in
         several members of a family, all in one row: their k-th items are the same item.
     group
-        Column of groups of independent rows. Of rows that belong together (members of a family)
-        name the family as `cluster`; where each family has each member, one row per family and one
+        Column of groups of independent rows. If rows belong together (members of a family), give
+        the family as `cluster`; where every family has all members, one row per family and one
         factor per member is more informative.
     free
         Partial invariance: ``{"intercepts": ["i3"]}`` are never held equal.
