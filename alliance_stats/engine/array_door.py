@@ -1,7 +1,7 @@
-"""The engine's door for arrays: outcome, fixed columns and groupings in, a fitted model out.
+"""The engine's interface for arrays: from outcome, fixed columns and groupings to a fit.
 
-No frame, formula or name is needed: whoever has a design of their own (a simulation, another
-package's model matrix) gives arrays and gets arrays.
+No frame, formula or name is needed: anyone with an existing design (a simulation, another package's
+model matrix) passes arrays and gets arrays.
 """
 
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ Columns = tuple[npt.NDArray[np.int64], Array, Sequence[int]]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Grouped:
-    """One grouping: the unit of each row, and what varies over units.
+    """One grouping: the unit of each row, and the columns with effects that vary over units.
 
     Attributes
     ----------
@@ -36,8 +36,8 @@ class Grouped:
     Z
         Columns whose effects vary over units, (n, q).
     sizes
-        How many neighbouring columns have a covariance of their own: ``(2,)`` for an intercept and
-        a slope that are correlated, ``(1, 1)`` for two that are not; all together if not given.
+        Sizes of the blocks of adjacent columns with correlated effects: ``(2,)`` for a correlated
+        intercept and slope, ``(1, 1)`` for uncorrelated ones; by default one block.
     """
 
     codes: npt.NDArray[np.int64]
@@ -47,7 +47,7 @@ class Grouped:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ArrayFit:
-    """A linear mixed model fitted to arrays, in the units that were given.
+    """A linear mixed model fitted to arrays, in the original units.
 
     Attributes
     ----------
@@ -60,7 +60,7 @@ class ArrayFit:
     log_lik
         (Restricted) log-likelihood.
     eta
-        Parameters of the residual shape; empty where residuals are alike.
+        Parameters of the residual shape; empty for independent residuals of equal variance.
     minimum
         Where the search ended, and how.
     """
@@ -153,7 +153,7 @@ def fit_arrays(
     DataError
         Arrays whose rows do not match, or that are not finite.
     NotIdentifiedError
-        Dependent fixed columns, or no more rows than these.
+        Linearly dependent fixed columns, or no more rows than columns.
 
     Examples
     --------
@@ -210,7 +210,7 @@ def _sizes(group: Grouped) -> tuple[int, ...]:
 
 
 def _basis(group: Grouped) -> tuple[Array, Array]:
-    """Return an orthonormal basis of each term's columns, and the triangles that take it back."""
+    """Return an orthonormal basis of each term's columns, and the triangular factors."""
     edges = np.cumsum(_sizes(group))[:-1]
     found = [linalg.qr(part, mode="economic") for part in np.split(group.Z, edges, axis=1)]
     return np.hstack([Q for Q, _ in found]), linalg.block_diag(*(R for _, R in found))

@@ -1,7 +1,7 @@
-"""Yes or no, and successes among trials: the binomial families.
+"""The binomial families: binary outcomes, and successes among trials.
 
 For the canonical logit observed and expected information are the same; for cloglog and probit they
-are not. All three log-densities are concave in ``eta``. Written so that no digit is lost where a
+are not. All three log-densities are concave in ``eta``. The code loses no precision where a
 probability is near 0 or 1: ``log(1 - p)`` never passes through ``p``, and differences of nearly
 equal terms are replaced by their series.
 """
@@ -21,7 +21,7 @@ LARGEST_PREDICTOR = 100.0
 
 
 def log_choices(y: Array, trials: Array) -> Array:
-    """Return the logarithm of the ways to have y successes among trials."""
+    """Return the log of the number of ways to have y successes among trials."""
     return np.asarray(
         special.gammaln(trials + 1.0) - special.gammaln(y + 1.0) - special.gammaln(trials - y + 1.0)
     )

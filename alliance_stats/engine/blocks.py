@@ -1,20 +1,21 @@
-"""Cross-products of the rows, unit by unit: all that the criterion ever sees of the data.
+"""Cross-products of the rows by unit, the only form in which the criterion uses the data.
 
-The grouping factors form a *chain* (session rows < person < family < therapist), every unit lying
-within one unit of the next level, and possibly some *crossed* factors, whose random effects are
+The grouping factors form a *chain* (session rows < person < family < therapist), with every unit
+nested in one unit of the next level, and possibly some *crossed* factors, whose random effects are
 kept together in one dense block. For level ``k`` of the chain and each of its units ``u``
 
     A_k[u] = Z_k' W Z_k               (q_k x q_k)
     C_k[u] = Z_k' W [Z_above X y]     (q_k x m_k)
 
 where ``W`` holds the row weights and ``Z_above`` the columns of the unit's ancestors, nearest
-first. Once these are summed, evaluating the criterion costs nothing per row. Arrays have the unit
-index last, so that small matrices are worked on for all units at once.
+first. Once these are summed, the cost of evaluating the criterion does not depend on the number of
+rows. Arrays have the unit index last, so that operations on small matrices run for all units at
+once.
 
-How the leaf meets the crossed random effects is kept sparse: a person is rated by a few of a
-thousand raters: the products ``Z_leaf' W Z_crossed`` are nearly all zero, and so are the products
-of two crossed columns within a unit. Both patterns are fixed, so what every evaluation of the
-criterion needs from them is a few sparse sums.
+Products of the leaf with the crossed random effects are stored as sparse matrices. As a person is
+rated by only a few of a thousand raters, the products ``Z_leaf' W Z_crossed`` are nearly all zero,
+and so are the products of two crossed columns within a unit. Both patterns are fixed, so what every
+evaluation of the criterion needs from them is a few sparse sums.
 """
 
 from collections.abc import Sequence
@@ -193,7 +194,7 @@ class Level:
     factor
         Position of the grouping factor in the design.
     q
-        Random effects a unit.
+        Random effects per unit.
     units
         Old unit number of each unit, in the chain's order.
     row_starts
@@ -219,13 +220,13 @@ class Layout:
     Attributes
     ----------
     order
-        Permutation that puts the rows of one unit beside one another, at every level.
+        Permutation that makes the rows of each unit adjacent, at every level.
     levels
         The chain, leaf first.
     crossed
         Positions of the crossed factors in the design.
     crossed_q, crossed_n
-        Their random effects a unit, and their numbers of units.
+        Their random effects per unit, and their numbers of units.
     """
 
     order: Index
@@ -283,14 +284,14 @@ def lay_out(codes: Sequence[Index], q: Sequence[int], n_rows: int) -> Layout:
     """Find the chain of nested factors and the order of rows that keeps its units together.
 
     The factor with the most units is the leaf; the chain is then the longest run of factors that
-    each contain the one before; what is left over is crossed.
+    each contain the one before; the remaining factors are crossed.
 
     Parameters
     ----------
     codes
         For each grouping factor, the unit (0, 1, ...) of each row.
     q
-        For each grouping factor, its random effects a unit.
+        For each grouping factor, its number of random effects per unit.
     n_rows
         Number of rows (there may be no grouping factor).
     """
@@ -366,7 +367,7 @@ def by_label(layout: Layout, values: Sequence[Array]) -> list[Array]:
 
 
 def with_outcome(layout: Layout, products: CrossProducts, rows: RowArrays) -> CrossProducts:
-    """Put another outcome (the last of ``rows.Xy``) into the cross-products."""
+    """Replace the outcome (the last of ``rows.Xy``) in the cross-products."""
     y = rows.Xy[-1]
     C = []
     for k, level in enumerate(layout.levels):

@@ -1,14 +1,14 @@
-"""Counts: Poisson, the two negative binomials, and each of them where 0 is not seen.
+"""Counts: Poisson, the two negative binomials, and their zero-truncated forms.
 
 With ``mu = exp(eta)`` the negative binomial has the variance ``mu + mu^2 / theta`` (quadratic), or
 ``mu (1 + phi)`` (linear: Hardin & Hilbe 2007, ISBN 978-1-59718-014-6; a Poisson rate that is gamma
-with shape theta, or with shape ``mu / phi``). In both the log-density is written by
-``log Gamma(x + y) - log Gamma(x) - y log x`` with its derivatives in ``log x``, which keep their
-digits at the Poisson limit, where x is infinite.
+with shape theta, or with shape ``mu / phi``). In both the log-density is written by ``log Gamma(x +
+y) - log Gamma(x) - y log x`` with its derivatives in ``log x``, which remain precise at the Poisson
+limit, where x is infinite.
 
-Where 0 is not seen the density is that of the family over ``1 - exp(-c)``, c minus the logarithm of
-its probability of 0: mu, ``theta log(1 + mu / theta)`` or ``mu log(1 + phi) / phi`` (Grogger &
-Carson 1991, doi:10.1002/jae.3950060302).
+With zero truncation the density is that of the family divided by ``1 - exp(-c)``, with c minus the
+logarithm of its probability of 0: mu, ``theta log(1 + mu / theta)`` or ``mu log(1 + phi) / phi``
+(Grogger & Carson 1991, doi:10.1002/jae.3950060302).
 """
 
 from collections.abc import Callable
@@ -308,7 +308,7 @@ def _linear_unseen(mu: Array, phi: Array) -> _Unseen:
 
 
 class _Whole(NamedTuple):
-    """A family of counts, zeros included, and how its probability of 0 comes about."""
+    """A family of counts, zeros included, with its probability of 0."""
 
     family: Family
     unseen: Callable[..., _Unseen]
@@ -363,7 +363,7 @@ class _Whole(NamedTuple):
         return self.mean(eta, dispersion) * (1.0 - event_parts(at.c)[0] * at.once)
 
     def predictor(self, mean: Array, dispersion: Array) -> Array:
-        """Solve by Newton's steps in the logarithm of what the mean is above 1."""
+        """Solve by Newton steps in the logarithm of the mean's excess over 1."""
         above = np.asarray(mean, dtype=np.float64) - 1.0
         with np.errstate(divide="ignore", invalid="ignore"):
             eta = np.log(above)
@@ -400,7 +400,7 @@ class _Whole(NamedTuple):
         return found
 
     def truncated(self, dispersion: Dispersion | None) -> Family:
-        """Return the family of the counts that are seen, its mean at a dispersion to be given."""
+        """Return the family of the observed counts; its mean needs a dispersion."""
 
         def at(value: float) -> Family:
             own = np.array(value)

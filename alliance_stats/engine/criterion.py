@@ -46,7 +46,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Problem:
-    """All that the deviance needs besides theta.
+    """Everything the deviance needs besides theta.
 
     Attributes
     ----------
@@ -61,11 +61,11 @@ class Problem:
     known
         Whether the residual variance is known (1 on the scale of the weighted rows).
     constant
-        Added to the deviance: minus the log weights, what the change of basis of X costs, and the
-        log-determinant of the residual shape.
+        Added to the deviance: minus the log weights, the effect of the change of basis of X, and
+        the log-determinant of the residual shape.
     shape, rows
         A residual covariance to be estimated and the unwhitened rows it acts on, in the layout's
-        order; None for residuals that are alike.
+        order; None for independent residuals of equal variance.
     eta, white
         Parameters of the shape at which the rows were whitened and `products` summed, and these
         rows.
@@ -184,7 +184,7 @@ def _units_of_rows(problem: Problem) -> list[np.ndarray]:
 
 
 def has_slopes(problem: Problem) -> bool:
-    """Tell whether :func:`shape_slopes` knows the derivatives by the residual shape."""
+    """Return whether :func:`shape_slopes` has the derivatives by the residual shape."""
     return problem.shape is not None and problem.shape.has_slopes and not problem.layout.crossed
 
 
@@ -214,7 +214,7 @@ def posteriors(problem: Problem, down: Descent) -> list[LevelPosterior]:
 def covariance_slopes(problem: Problem, solution: Solution, down: Descent) -> list[Array]:
     """Return ``d deviance / d D`` of each grouping factor, a symmetric (q, q) matrix.
 
-    The entry for a pair counts once, as if ``D_ab`` and ``D_ba`` were free of one another.
+    The entry for a pair counts once, as if ``D_ab`` and ``D_ba`` were separate.
     """
     p = problem.p
     weight = 1.0 if problem.known else problem.N / solution.rss
@@ -342,10 +342,10 @@ def minimise(
 
 
 def moment_start(problem: Problem) -> list[Array]:
-    """Diagonal relative factors from how far each effect's unit sums spread.
+    """Diagonal relative factors from the spread of each effect's unit sums.
 
-    With one effect alone, ``E (z'y)^2 / (z'z s^2)`` is about ``1 + theta^2 z'z``. The start only
-    has to be of the right order: it is kept between 0.05 and 2.
+    With a single effect, ``E (z'y)^2 / (z'z s^2)`` is about ``1 + theta^2 z'z``. The start only has
+    to be of the right order of magnitude: it is kept between 0.05 and 2.
     """
     layout, products = problem.layout, problem.products
     s2 = products.R[-1, -1] / problem.n

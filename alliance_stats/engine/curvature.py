@@ -1,18 +1,18 @@
 """First and second derivatives of the likelihood's parts, in parameters that enter V linearly.
 
-The covariance of the outcome is ``V = s I + Z D Z'``. Every term's ``D`` is written as
-``L M L'`` with ``L`` a factor of the fitted ``D`` and ``M = I`` at the fit, so the parameters are
-the entries of ``M`` and the residual variance ``s``, in units in which the fitted residual variance
-is 1. Where a fitted covariance is singular, ``L`` has as many columns as its rank: the random
-effects are reduced to the directions that vary, taken as known, and inference is that of the
-reduced model. Kenward and Roger's method can instead be asked to go on counting what was estimated
-at its boundary: the parameters of such a term are then weights of rank-one matrices ``u u'`` that
-span its covariances, and differences run forward only, since ``D`` cannot go below zero.
+The covariance of the outcome is ``V = s I + Z D Z'``. Every term's ``D`` is written as ``L M L'``
+with ``L`` a factor of the fitted ``D`` and ``M = I`` at the fit, so the parameters are the entries
+of ``M`` and the residual variance ``s``, in units in which the fitted residual variance is 1. Where
+a fitted covariance is singular, ``L`` has as many columns as its rank: the random effects are
+reduced to the directions that vary, taken as known, and inference is that of the reduced model.
+Kenward and Roger's method can instead still count parameters estimated at their boundary: the
+parameters of such a term are then weights of rank-one matrices ``u u'`` that span its covariances,
+and differences run forward only, since ``D`` cannot go below zero.
 
-Parameters of a residual shape (relative SDs, a correlation) stand behind those of ``D``; they do
-not enter linearly.
+Parameters of a residual shape (relative SDs, a correlation) come after those of ``D``; they do not
+enter linearly.
 
-All that Satterthwaite's and Kenward and Roger's methods need are ``log|V|`` and
+All Satterthwaite's and Kenward and Roger's methods need are ``log|V|`` and
 ``G = [X y]'V^-1[X y]`` with their derivatives. The first are analytic (one pass up and one down the
 levels), the second central differences of the first.
 """
@@ -114,8 +114,8 @@ def curvature(
     sigma
         Residual SD at the fit (1 where it is known).
     boundary
-        Whether variances estimated as zero (and correlations of -1 or 1) still count as
-        estimated; if not, the random effects are reduced to what varies.
+        Whether variances estimated as zero (and correlations of -1 or 1) still count as estimated;
+        if not, the random effects are reduced to those that vary.
     """
     terms = _terms(problem, Lambda, boundary=boundary)
     k = sum(len(term.directions) for term in terms)
@@ -160,7 +160,7 @@ def curvature(
 
 
 def entries_of_terms(problem: Problem, Lambda: Sequence[Array]) -> list[list[Array]]:
-    """Return, for each term, what each of its parameters at the boundary adds to D, (q, q)."""
+    """Return, for each term, the contribution of each parameter at the boundary to D, (q, q)."""
     return [
         [
             np.outer(d.u, d.u) if d.alike else np.outer(d.u, d.v) + np.outer(d.v, d.u)
@@ -183,7 +183,7 @@ def covariance_curvature(problem: Problem, sigma: float) -> Curvature | None:
     Returns
     -------
     Curvature or None
-        None where V is not linear in the parameters of the residuals, or has random terms besides.
+        None where V is not linear in the parameters of the residuals, or also has random terms.
     """
     shape, rows, eta = problem.shape, problem.rows, problem.eta
     entries = None if shape is None or problem.layout.levels else shape.linear_entries()
@@ -214,7 +214,7 @@ def covariance_curvature(problem: Problem, sigma: float) -> Curvature | None:
 
 
 def _moved(problem: Problem, step: Array) -> Problem:
-    """Move the residual shape's parameters; nothing is summed anew where they stay."""
+    """Move the residual shape's parameters; sums are recomputed only if these change."""
     if problem.eta is None or not step.any():
         return problem
     return at_eta(problem, problem.eta + step)

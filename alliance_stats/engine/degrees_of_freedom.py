@@ -53,7 +53,7 @@ class ConstantDf:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Satterthwaite:
-    """What Satterthwaite's method keeps of a fit.
+    """The quantities of a fit needed by Satterthwaite's method.
 
     Attributes
     ----------
@@ -96,7 +96,7 @@ class Satterthwaite:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class KenwardRoger:
-    """What Kenward and Roger's method keeps of a fit.
+    """The quantities of a fit needed by Kenward and Roger's method.
 
     Attributes
     ----------
@@ -179,7 +179,7 @@ def kenward_roger(curve: Curvature) -> KenwardRoger:
     """Prepare Kenward and Roger's method (1997, doi:10.2307/2533558).
 
     The parameters enter V linearly, so ``X'V^-1 V_i V^-1 V_j V^-1 X``, made symmetric, is half of
-    ``F_ij``, and ``tr(V^-1 V_i V^-1 V_j)`` is ``-log|V|_ij``: nothing of the size of the data is
+    ``F_ij``, and ``tr(V^-1 V_i V^-1 V_j)`` is ``-log|V|_ij``: no array of the size of the data is
     formed. (Halekoh & Hojsgaard 2014, doi:10.18637/jss.v059.i09, give the formulas.)
     """
     p = len(curve.G) - 1
@@ -207,7 +207,8 @@ def variance_of_variances(curve: Curvature, *, reml: bool) -> Array:
 def _inverse_where_curved(hessian: Array) -> Array:
     """Inverse over the directions in which the deviance curves upward.
 
-    A flat direction (a correlation at its boundary) says nothing, and a downward one is rounding.
+    A flat direction (a correlation at its boundary) carries no information, and a downward one is
+    rounding error.
     """
     if not len(hessian):
         return hessian
@@ -219,7 +220,7 @@ def _inverse_where_curved(hessian: Array) -> Array:
 
 
 def _finite_df(numerator: Array, spread: Array) -> Array:
-    """Quotient, infinite where nothing of the variance had to be estimated."""
+    """Quotient, infinite where no part of the variance was estimated."""
     known = spread <= numerator / LARGE_DF
     return np.where(known, np.inf, numerator / np.where(known, 1.0, spread))
 

@@ -50,7 +50,7 @@ class LevelPosterior:
     P
         Their posterior covariance given the effects of the unit's ancestors: (q, q, n).
     spread
-        Covariance that the ancestors' effects lend to that residual: (q, q, n).
+        Covariance that the ancestors' effects add to that residual: (q, q, n).
     H
         ``Z_u' V^-1 [X y]``: (q, p + 1, n).
     S
@@ -83,7 +83,7 @@ class Descent:
 
 
 class _Above(NamedTuple):
-    """What a unit needs of its ancestors (a effects, nearest first): predictors and covariances.
+    """The ancestors of a unit (a effects, nearest first): predictors and covariances.
 
     ``B`` is (a, p + 1, n), ``K`` (a, a, n), ``K_cross`` (a, crossed columns, n).
     """
@@ -101,11 +101,10 @@ class _Dense(NamedTuple):
 
 
 class _Pull(NamedTuple):
-    """What ancestors and crossed effects do to a level's units.
+    """Contributions of ancestors and crossed effects to a level's units.
 
-    ``residual`` (q, p + 1, n) is what they leave of the columns, ``spread`` (q, q, n) the
-    covariance they lend to it, ``T_above`` and ``T_dense`` the level's products with their
-    covariance.
+    ``residual`` (q, p + 1, n) is the residual of the columns, ``spread`` (q, q, n) the covariance
+    they add to it, ``T_above`` and ``T_dense`` the level's products with their covariance.
     """
 
     residual: Array
@@ -266,7 +265,7 @@ def _dense_posterior(layout: Layout, up: Elimination) -> tuple[_Dense, tuple[Lev
 def predictors(layout: Layout, up: Elimination) -> list[Array]:
     """``Z_u' V^-1 [X y]`` of every unit, (q, p + 1, units), chain first, then crossed.
 
-    The downward pass without its covariances: what a step towards the mode needs.
+    The downward pass without its covariances, as needed for a step towards the mode.
     """
     c = layout.n_crossed
     dense_B = np.empty((0, up.R.shape[0]))

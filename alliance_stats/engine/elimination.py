@@ -3,9 +3,9 @@
 With ``V = I + Z D Z'`` (everything relative to the residual variance), :func:`eliminate` gives
 ``log|V|`` and ``R = [X y]' V^-1 [X y]``. At each level the units' own effects are integrated out:
 with ``P = (A + D^-1)^-1 = G'G`` the Schur complement ``C'PC`` leaves the ancestors' blocks. Written
-through ``D = Lambda Lambda'``, nothing is inverted that a zero variance makes singular. The scheme
-is the block form of Bates, Maechler, Bolker & Walker 2015 (doi:10.18637/jss.v067.i01). Arrays have
-the unit index last.
+through ``D = Lambda Lambda'``, no matrix is inverted that a zero variance makes singular. The
+scheme is the block form of Bates, Maechler, Bolker & Walker 2015 (doi:10.18637/jss.v067.i01).
+Arrays have the unit index last.
 """
 
 import functools
@@ -29,7 +29,7 @@ _NOTHING_CROSSED = sparse.csr_array((0, 0))
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Elimination:
-    """What the upward pass leaves.
+    """The result of the upward pass.
 
     Attributes
     ----------
@@ -50,7 +50,7 @@ class Elimination:
     crossing
         The leaf's products with the crossed block, if they are kept sparse.
     Lambda, crossed_Lambda
-        The relative covariance factors it was done with.
+        The relative covariance factors used.
     """
 
     log_det: float
@@ -136,7 +136,7 @@ class _Chain(NamedTuple):
 
 
 def _eliminate_chain(layout: Layout, products: CrossProducts, Lambda: Sequence[Array]) -> _Chain:
-    """Go up the chain: what every level's descendants explain is taken out of it first."""
+    """Go up the chain, first removing what each level's descendants explain."""
     done = _Chain(0.0, [], [], [], [])
     for k, factor in enumerate(Lambda):
         A, C = products.A[k].copy(), products.C[k].copy()
@@ -159,7 +159,7 @@ def _eliminate_chain(layout: Layout, products: CrossProducts, Lambda: Sequence[A
 
 
 def _root_after_chain(layout: Layout, products: CrossProducts, chain: _Chain) -> Array:
-    """Take what the chain explains out of the products of the crossed columns and ``[X y]``."""
+    """Remove what the chain explains from the products of the crossed columns and ``[X y]``."""
     R, c = products.R.copy(), layout.n_crossed
     for k, W in enumerate(chain.W):
         root = W[:, layout.above(k) :]
@@ -180,9 +180,9 @@ def multiply(left: Array, right: Array) -> Array:
 
 
 def _subtract_schur(A: Array, C: Array, W: Array, starts: Index, columns: Index) -> None:
-    """Take a descendant's ``W'W`` out of an ancestor's ``A`` and ``C``, in place.
+    """Subtract a descendant's ``W'W`` from an ancestor's ``A`` and ``C``, in place.
 
-    `columns` are the places in ``C`` of W's columns beyond the ancestor's own.
+    `columns` are the positions in ``C`` of W's columns beyond the ancestor's own.
     """
     q = len(A)
     for a in range(q):
@@ -193,7 +193,7 @@ def _subtract_schur(A: Array, C: Array, W: Array, starts: Index, columns: Index)
 
 
 def _subtract_crossing(C_dense: Array, crossing: Crossing, Y: Array, starts: Index) -> None:
-    """Take the leaf's part out of an ancestor's products with the crossed columns, in place.
+    """Subtract the leaf's part from an ancestor's products with the crossed columns, in place.
 
     `Y` is ``P C_a`` of the leaf for the ancestor's effects a: (q, ancestor's q, leaf units).
     """
@@ -204,7 +204,7 @@ def _subtract_crossing(C_dense: Array, crossing: Crossing, Y: Array, starts: Ind
 
 
 def _subtract_sparse_leaf(R: Array, crossing: Crossing, G: Array, root: Array) -> None:
-    """Take the leaf's part out of the crossed block and its products with ``[X y]``, in place."""
+    """Subtract the leaf's part from the crossed block and its products with ``[X y]``, in place."""
     c = crossing.C[0].shape[1]
     R[:c, :c] -= crossing.gram(multiply(np.swapaxes(G, 0, 1), G))
     R[:c, c:] -= crossing.back(multiply(np.swapaxes(G, 0, 1), root))

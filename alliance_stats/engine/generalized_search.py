@@ -67,7 +67,7 @@ PLAIN_DONE = 1e-20
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GeneralizedCriterion:
-    """The deviance in (theta, gamma, psi); the memory is where the modes were.
+    """The deviance in (theta, gamma, psi); the memory holds the previous modes.
 
     Psi are the density's further parameters.
 
@@ -96,7 +96,7 @@ class GeneralizedCriterion:
         return self.problem.n
 
     def evaluate(self, Lambda: Sequence[Array], other: Array, memory: Any) -> Slopes:
-        """Evaluate; far out, where the numbers break down, say that there is no fit there."""
+        """Evaluate, raising an error at extreme points where the computation breaks down."""
         p = self.problem.p
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             try:
@@ -139,7 +139,7 @@ class GeneralizedCriterion:
 
 
 def minimise_jointly(problem: GeneralizedProblem, deviance: Deviance, other: Array) -> Minimum:
-    """Minimise the deviance over positive semi-definite covariances and all else.
+    """Minimise the deviance over positive semi-definite covariances and all other parameters.
 
     Parameters
     ----------
@@ -172,7 +172,7 @@ class Start:
     XX
         ``X'V^-1X`` in the working basis.
     S
-        ``Z'V^-1Z`` summed over units, one a grouping factor.
+        ``Z'V^-1Z`` summed over units, one per grouping factor.
     units
         Units of each grouping factor.
     """
@@ -190,8 +190,8 @@ def glm_coefficients(problem: GeneralizedProblem) -> tuple[Array, Array]:
     Returns
     -------
     gamma, eta
-        Working coefficients and linear predictors. Where outcomes are separated they have run far
-        out, not to infinity.
+        Working coefficients and linear predictors. With separated outcomes they are large but
+        finite.
     """
     family, outcome = problem.family, problem.outcome
     first = family.first_guess(outcome.y, outcome.trials)
@@ -284,13 +284,13 @@ def joint_mode(
     Parameters
     ----------
     problem, Lambda
-        Data and covariance factors (one a grouping factor).
+        Data and covariance factors (one per grouping factor).
     gamma
         Working coefficients to begin with.
     u
         Random effects to begin with.
     steps
-        How many steps; with none, only the information at the start is computed.
+        Number of steps; with 0, only the information at the start is computed.
     """
     factors = problem.arranged(Lambda)
     depth, p = len(problem.layout.levels), problem.p

@@ -39,7 +39,7 @@ LANES = 6000
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LagProblem:
-    """Ratings and how persons are nested.
+    """Ratings and the nesting of persons.
 
     Attributes
     ----------
@@ -51,9 +51,9 @@ class LagProblem:
         Whether coefficients are integrated out (restricted likelihood); for one group, where
         nothing carries over.
     tying
-        Which of B coefficients each stands for, as 1 in its row: (G (P + M) K, B), in the order
-        group, effect, outcome. A row of zeros is a coefficient that is held where it is. If not
-        given, each is one of its own.
+        Which of B coefficients each one equals, as 1 in its row: (G (P + M) K, B), in the order
+        group, effect, outcome. A row of zeros is a coefficient held fixed. By default all are
+        distinct.
     """
 
     groups: tuple[Ratings, ...]
@@ -63,7 +63,7 @@ class LagProblem:
 
     @property
     def n_seen(self) -> int:
-        """How many ratings there are."""
+        """Number of ratings."""
         return int(sum(ratings.seen.sum() for ratings in self.groups))
 
     def fold(self, values: Array) -> Array:
@@ -71,7 +71,7 @@ class LagProblem:
         return values if self.tying is None else np.asarray(values @ self.tying)
 
     def unfold(self, values: Array) -> Array:
-        """Return for each coefficient the value (..., B) of what it stands for."""
+        """Return for each coefficient the value (..., B) of the one it is tied to."""
         return values if self.tying is None else np.asarray(values @ self.tying.T)
 
     def columns(self, g: int) -> Array:
@@ -113,7 +113,7 @@ def evaluate(
         (R, P).
     coefficients
         Fixed effects of each group and outcome: (R, G, M, K). Under the restricted likelihood they
-        only say from where deviations are counted, and have no derivative.
+        only set the origin of deviations, and have no derivative.
     """
     n = sum(ratings.n_persons for ratings in problem.groups)
     step = max(1, LANES // n)
@@ -203,7 +203,7 @@ def _climb(
 
 
 def _padded(factor: Array, kept: LagPass) -> Array:
-    """Put a factor's columns (R, m, m) where its effects stand among all columns: (R, C, m)."""
+    """Place a factor's columns (R, m, m) at its effects' positions among all columns: (R, C, m)."""
     R, C = kept.products.shape[:2]
     m = factor.shape[1]
     columns = np.zeros((R, C, m))
@@ -227,8 +227,8 @@ def information_on_means(
 ) -> tuple[Array, Array]:
     """Return ``X'V^-1X`` and ``X'V^-1 r`` of all groups' coefficients at one point.
 
-    Both are in the order group, effect, outcome (or of what these are tied to). With levels above
-    persons, groups share units, so columns of every group stand beside one another there.
+    Both are in the order group, effect, outcome (or that of the tied coefficients). With levels
+    above persons, groups share units, so the columns of all groups are placed side by side.
     """
     q = parameters.person.shape[1]
     size, tying = coefficients[0, 0].size, problem.tying
@@ -281,7 +281,7 @@ def _means_of_group(
 
 
 def subset(problem: LagProblem, persons: npt.NDArray[np.bool_]) -> LagProblem:
-    """Return the problem of some persons, who fill units of every level above them.
+    """Return the problem of some persons, who make up complete units of every level above.
 
     Parameters
     ----------

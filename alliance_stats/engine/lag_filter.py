@@ -1,15 +1,15 @@
-"""Ratings that carry over from session to session: one pass forward, one pass back, all at once.
+"""Ratings with lagged effects between sessions: one forward pass, one backward pass.
 
-Within a person the deviations of K outcomes follow ``w_s = Phi_s w_(s-1) + e_s`` with
-``e_s ~ N(0, Q_s)`` and ``w_1 ~ N(0, first)``; a rating is ``w + error``. The forward pass is the
-Kalman filter that takes a session's ratings one by one (Koopman and Durbin 2000,
-doi:10.1111/1467-9892.00186), so any of them may be missing. It runs on columns, the ratings' own
-deviations and whatever multiplies a random effect, and so gives ``[r Z]' R^-1 [r Z]`` of each
-person. The pass back gives the derivatives (Koopman and Shephard 1992,
-doi:10.1093/biomet/79.4.823). The cost is linear in sessions and in persons.
+Within a person the deviations of K outcomes follow ``w_s = Phi_s w_(s-1) + e_s`` with ``e_s ~ N(0,
+Q_s)`` and ``w_1 ~ N(0, first)``; a rating is ``w + error``. The forward pass is the Kalman filter
+that takes a session's ratings one by one (Koopman and Durbin 2000, doi:10.1111/1467-9892.00186), so
+any of them may be missing. It runs on columns (the ratings' own deviations and the multipliers of
+random effects) and so gives ``[r Z]' R^-1 [r Z]`` of each person. The backward pass gives the
+derivatives (Koopman and Shephard 1992, doi:10.1093/biomet/79.4.823). The cost is linear in sessions
+and in persons.
 
-Arrays have the person last; in front stands the number of parameter points that are looked at in
-one call (R), so that a whole set of differences costs little more than one.
+Arrays have the person last and, first, the number of parameter points evaluated in one call (R), so
+that a whole set of differences costs little more than one.
 """
 
 from collections.abc import Sequence
@@ -37,11 +37,11 @@ class Ratings:
     seen
         1 where rated, 0 where missing: (T, K, N).
     loadings
-        What multiplies the q random effects, the same for everybody: (T, K, q).
+        Multipliers of the q random effects, the same for everyone: (T, K, q).
     basis
-        Fixed effects that are the same for everybody (sessions): (T, P).
+        Fixed-effects columns that are the same for everyone (sessions): (T, P).
     covariates
-        Fixed effects that differ between persons: (T, M, N).
+        Fixed-effects columns that differ between persons: (T, M, N).
     """
 
     y: Array
@@ -52,7 +52,7 @@ class Ratings:
 
     @property
     def n_persons(self) -> int:
-        """How many persons there are."""
+        """Number of persons."""
         return int(self.y.shape[2])
 
     def residuals(self, coefficients: Array) -> Array:
@@ -66,17 +66,17 @@ class Ratings:
 
 
 class Residual(NamedTuple):
-    """What governs the deviations within persons, at R parameter points.
+    """Parameters of the deviations within persons, at R parameter points.
 
     Attributes
     ----------
     phi, innovation
-        Lagged effects and covariances of what is new at each later session: (R, T - 1, K, K).
+        Lagged effects and innovation covariances at each later session: (R, T - 1, K, K).
     first
         Covariance of the first session's deviations: (R, K, K).
     pull
-        Expected first deviations per unit of the K random intercepts (0 unless people start off
-        their own equilibrium): (R, K, K).
+        Expected first deviations per unit of the K random intercepts (0 unless persons start away
+        from their own equilibrium): (R, K, K).
     error
         Variances of the ratings' errors: (R, K).
     """
@@ -89,12 +89,12 @@ class Residual(NamedTuple):
 
 
 class LagPass(NamedTuple):
-    """What the forward pass leaves behind.
+    """The result of the forward pass.
 
     ``products`` (R, C, C, N) are each person's ``[r Z]' R^-1 [r Z]`` and ``log_det`` (R,) the sum
-    over persons of ``log|R|``; the others serve the pass back: innovations (T, K, R, C, N), gains
-    (T, K, R, K, N), precisions of innovations (T, K, R, N), filtered states (T, R, K, C, N) and
-    their covariances (T, R, K, K, N).
+    over persons of ``log|R|``; the others are for the backward pass: innovations (T, K, R, C, N),
+    gains (T, K, R, K, N), precisions of innovations (T, K, R, N), filtered states (T, R, K, C, N)
+    and their covariances (T, R, K, K, N).
     """
 
     products: Array
@@ -137,8 +137,8 @@ def forward(
     extra
         Further columns, (T, K, X, N), as for coefficients that are eliminated.
     begun
-        For each session how many of the further columns are anything but zero up to it; all if not
-        given. Products are then left to the caller.
+        For each session, how many of the further columns are nonzero up to it; all by default.
+        Products are then left to the caller.
     """
     T, R, K, N = r.shape
     q = ratings.loadings.shape[2]
@@ -204,12 +204,12 @@ def _cross_products(kept: LagPass) -> None:
 
 
 def backward(ratings: Ratings, residual: Residual, kept: LagPass, W: Array) -> LagGradient:
-    """Return derivatives of the log-likelihood by what governs the residual and by the means.
+    """Return derivatives of the log-likelihood by the residual's parameters and by the means.
 
     Parameters
     ----------
     W
-        Second moments, given the ratings, of what the columns are multiplied with: 1 for ``r``,
+        Second moments, given the ratings, of the columns' multipliers: 1 for ``r``,
         minus the person's whole random effects for ``Z``. Shape (R, C, C, N).
     """
     T, K, R, C, N = kept.innovations.shape

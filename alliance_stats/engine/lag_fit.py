@@ -2,7 +2,7 @@
 
 The search goes over the parameters and the coefficients together, the latter in coordinates in
 which their information is 1 at the start. It ends in Newton steps on the observed information,
-which is made of differences of exact derivatives, all points of difference in one call.
+which is computed from differences of exact derivatives, with all points in one call.
 """
 
 from collections.abc import Callable
@@ -47,7 +47,7 @@ MOST_STEPS = 400
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class LagFit:
-    """The best parameters, and what the likelihood says around them.
+    """The estimated parameters, and the likelihood around them.
 
     Attributes
     ----------
@@ -58,13 +58,13 @@ class LagFit:
     free
         Which parameters were estimated: not held, nor at a boundary: (P,).
     at_zero
-        Which parameters stand in a column of a factor that is zero: (P,).
+        Which parameters are in a column of a factor that is zero: (P,).
     information
         Observed information of the free parameters and the coefficients.
     slope
         Largest derivative, in standard errors of its parameter.
     n_evaluations
-        How often the likelihood was looked at.
+        Number of evaluations of the likelihood.
     lowest
         Smallest eigenvalue of the information, where each parameter's own is 1.
     """
@@ -88,7 +88,7 @@ class LagFit:
 
     @property
     def identified(self) -> bool:
-        """Whether the information tells all parameters apart."""
+        """Whether the information identifies all parameters."""
         return self.lowest > IDENTIFIED
 
     def vcov(self) -> Array:
@@ -104,7 +104,7 @@ class LagFit:
     def covariance_holding(self, position: int, at_zero: float) -> Array | None:
         """Return the covariance of all but one parameter, and of the coefficients; None if unknown.
 
-        What stands at zero takes part by itself, with an SD of `at_zero`.
+        Parameters at zero enter separately, with an SD of `at_zero`.
         """
         n, size = int(self.free.sum()), len(self.information)
         whole = np.r_[np.flatnonzero(self.free), len(self.free) + np.arange(size - n)]
@@ -142,9 +142,9 @@ def fit_lags(
     Parameters
     ----------
     theta, coefficients
-        Where to start; parameters that are not `free` stay there.
+        Starting values; parameters that are not `free` keep theirs.
     free
-        Which parameters to estimate; all if not given.
+        Which parameters to estimate; all by default.
     """
     at_zero = np.zeros(parameters.size, bool)
     wanted = np.ones(parameters.size, bool) if free is None else free
@@ -177,8 +177,8 @@ def held_rise(
 ) -> Callable[[float], float]:
     """Return the rise in deviance over a fit's by the value at which one parameter is held.
 
-    What stands at zero in the fit is let go again: elsewhere it need not stay there. Searches start
-    where the last one ended, and know the curvature from the fit.
+    Parameters at zero in the fit are freed again, as they need not be zero elsewhere. Searches
+    start where the last one ended, with the curvature from the fit.
     """
     free = fit.free | fit.at_zero
     free[position] = False
@@ -199,7 +199,7 @@ def held_rise(
 def _zero_columns(parameters: LagParameters, theta: Array, free: Bools) -> Bools:
     """Mark parameters in columns of factors that have gone to zero.
 
-    What moves within persons may lose a dimension only where ratings have errors of their own:
+    The within-person process may lose a dimension only where ratings have measurement errors:
     without, a session's ratings would determine one another (at the first session: unless they
     follow the random intercepts).
     """
@@ -280,7 +280,7 @@ class _Search:
         Parameters
         ----------
         covariance
-            What is known of the curvature: covariance of free parameters and coefficients.
+            Known curvature: covariance of free parameters and coefficients.
         """
         x = np.zeros(self.n + self.size)
         value, g = self.value(x)
@@ -394,7 +394,7 @@ def observed_information(
 ) -> tuple[Array, Array, float]:
     """Return minus the second derivatives, the first ones, and the log-likelihood at a point.
 
-    Free parameters stand first, coefficients last (none under the restricted likelihood).
+    Free parameters come first, coefficients last (none under the restricted likelihood).
     """
     where = np.flatnonzero(free)
     n = len(where)

@@ -1,7 +1,7 @@
-"""A model of several outcomes, from session to session or not: fitted, in the ratings' own units.
+"""A fitted model of several outcomes, with or without lags, in the ratings' own units.
 
-The door for rooms that have arrays: ratings by session, outcome and person (or dyad, or family),
-NaN where missing; fixed effects that each outcome has of its own; levels above.
+The interface for arrays: ratings by session, outcome and person (or dyad, or family), NaN where
+missing; separate fixed effects for each outcome; higher levels.
 """
 
 from collections.abc import Callable
@@ -54,11 +54,11 @@ class FittedLags(Generic[Table]):
     Attributes
     ----------
     table, options
-        The ratings and what was asked for.
+        The ratings and the options requested.
     parameters, theta, vcov
-        Where each parameter stands, the estimates (P,) and their covariance (P, P).
+        Positions of the parameters, the estimates (P,) and their covariance (P, P).
     scaled
-        Where each parameter of ratings in SDs stands.
+        Positions of the parameters for ratings in SDs.
     coefficients, coefficient_vcov
         Fixed effects (G, M, K) and their covariance, in the order group, effect, outcome.
     log_lik
@@ -66,9 +66,9 @@ class FittedLags(Generic[Table]):
     fit
         The fit on ratings in SDs.
     problem
-        What was fitted, in SDs.
+        The problem that was fitted, in SDs.
     unit
-        What a parameter of ratings in SDs is multiplied with: (P,).
+        Factors that convert parameters for ratings in SDs: (P,).
     sd
         The SDs: (K,).
     """
@@ -91,14 +91,14 @@ class FittedLags(Generic[Table]):
 
     @property
     def n_parameters(self) -> int:
-        """How many parameters were estimated, means among them; boundaries count."""
+        """Number of parameters estimated, including means and those at boundaries."""
         held = int(_held(self.parameters, self.options).sum())
         rated = ~_never_rated(self.problem)
         means = int((self.problem.fold(rated.astype(np.float64)) > 0.0).sum())
         return self.parameters.size - held + means
 
     def residual(self, theta: Array, g: int) -> Residual:
-        """Return what governs the residual of group `g` at (R, P) parameter points."""
+        """Return the residual's parameters in group `g` at (R, P) parameter points."""
         return self.parameters.residual(theta, g)
 
     def delta(
@@ -121,7 +121,7 @@ class FittedLags(Generic[Table]):
         return value, np.asarray(J.T @ V @ J)
 
     def small_sample(self) -> tuple[Array, Array, Array]:
-        """Return what Satterthwaite's method needs, for ratings in SDs.
+        """Return the quantities Satterthwaite's method needs, for ratings in SDs.
 
         The covariance of the coefficients (of what they are tied to), its derivatives by the free
         parameters, and the covariance of these.
@@ -164,7 +164,7 @@ class FittedLags(Generic[Table]):
 def fit_model(
     table: Table, options: LagOptions, *, near: FittedLags[Table] | None = None
 ) -> FittedLags[Table]:
-    """Fit by maximum likelihood, from a start of its own or near another fit."""
+    """Fit by maximum likelihood, from a default start or near another fit."""
     sd, centre = outcome_scales(table.y, options)
     to_given, standard = standardised(table, options)
     problem = _problem(table, options, (table.y - centre[:, None]) / sd[:, None], standard)
@@ -209,7 +209,7 @@ def _held(parameters: LagParameters, options: LagOptions) -> npt.NDArray[np.bool
 
 
 def refit(model: FittedLags[Table], options: LagOptions) -> FittedLags[Table]:
-    """Fit the same ratings under other options, starting from what was found."""
+    """Fit the same ratings under other options, starting from this fit."""
     return fit_model(model.table, options, near=model)
 
 
@@ -307,7 +307,7 @@ def _in_units(
 
 
 def _never_rated(problem: LagProblem) -> npt.NDArray[np.bool_]:
-    """Mark coefficients, in the order group, effect, outcome, that no rating speaks of."""
+    """Mark coefficients, in the order group, effect, outcome, to which no rating refers."""
     found = []
     for ratings in problem.groups:
         common = (np.abs(ratings.basis).T @ ratings.seen.sum(axis=2)) == 0

@@ -1,8 +1,9 @@
-"""From a vector of parameters to the matrices of the model, and derivatives the way back.
+"""From a vector of parameters to the matrices of the model, and derivatives back to it.
 
-Covariances are held as Cholesky factors with elements that may take any sign, so that a variance at
-zero is reached and not fallen over. Which parameter stands where is an array of positions (-1: not
-a parameter, 0), so that lags equal over sessions, equal in groups, or apart are the same code.
+Covariances are held as Cholesky factors with elements that may take any sign, so that the search
+can pass through a variance of zero. Positions of parameters are stored in arrays (-1: not a
+parameter, 0), so that the same code serves lags equal over sessions, equal across groups, or
+unrestricted.
 """
 
 from collections.abc import Sequence
@@ -25,14 +26,14 @@ LEAST = 1e-6
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LagParameters:
-    """Positions of the parameters: where in theta each element of each matrix stands.
+    """Positions in theta of each element of each matrix.
 
     Attributes
     ----------
     phi
         Lagged effects by group and later session: (G, T - 1, K, K).
     innovation
-        Factor of the covariance of what is new: (G, T - 1, K, K).
+        Factor of the covariance of the innovations: (G, T - 1, K, K).
     first
         Factor of the covariance at the first session (all -1: stationary): (G, K, K).
     pull
@@ -46,13 +47,13 @@ class LagParameters:
     stationary
         Whether the first session has the covariance that later ones tend to.
     size
-        How many parameters there are.
+        Number of parameters.
     fixed_error
         Error variances that are known: (G, K), 0 where there is none or it is a parameter.
     unlagged
-        Whether nothing carries over, and the first session is as the later ones.
+        Whether there are no lagged effects and the first session is like the later ones.
     least
-        Variances that first deviations keep beside their factor's: (K,).
+        Variances of the first deviations in addition to their factor's: (K,).
     """
 
     phi: Index
@@ -70,11 +71,11 @@ class LagParameters:
 
     @property
     def n_groups(self) -> int:
-        """How many groups have parameters of their own."""
+        """Number of groups with separate parameters."""
         return int(self.phi.shape[0])
 
     def residual(self, theta: Array, g: int) -> Residual:
-        """Return what governs group `g`'s residual at (R, size) parameter points."""
+        """Return the parameters of group `g`'s residual at (R, size) parameter points."""
         R = theta.shape[0]
         phi = take(theta, self.phi[g])
         innovation = squares(take(theta, self.innovation[g]))
@@ -91,7 +92,7 @@ class LagParameters:
 
     @property
     def with_error(self) -> bool:
-        """Whether the ratings of every outcome have an error of their own."""
+        """Whether the ratings of every outcome have measurement error."""
         return bool(((self.error >= 0) | (self.fixed_error > 0.0)).all())
 
     def pull_back(
@@ -106,9 +107,9 @@ class LagParameters:
         Parameters
         ----------
         gradients, person
-            A group each; the derivatives by persons' covariance (R, q, q).
+            One per group; the derivatives by persons' covariance (R, q, q).
         above
-            A level each: derivatives by the covariance (R, m, m).
+            One per level: derivatives by the covariance (R, m, m).
         """
         out = np.zeros((self.size + 1, theta.shape[0]))
         for g, gradient in enumerate(gradients):
@@ -205,13 +206,13 @@ def lag_parameters(
     start
         ``"free"``, ``"stationary"`` or ``"correlated"`` (with the random intercepts).
     lags_equal, residuals_equal
-        Whether the lagged effects, and the covariance of what is new, are the same at each session.
+        Whether the lagged effects, and the innovation covariances, are the same at each session.
     groups_equal
         Whether the lagged effects are the same in each group.
     lagged
-        Whether anything carries over; if not, all sessions have one covariance.
+        Whether there are lagged effects; if not, all sessions have one covariance.
     alike
-        Whether outcomes cannot be told apart: what is new has one variance and one covariance.
+        Whether outcomes are indistinguishable: innovations have one variance and one covariance.
     shared
         Whether effects of the levels above are the same for every outcome.
     errors

@@ -1,11 +1,11 @@
-"""What the restricted likelihood adds: ``log|X'V^-1X|`` where nothing carries over.
+"""The term ``log|X'V^-1X|`` of the restricted likelihood without lagged effects.
 
-Sessions are then independent within a person but for the random effects, so that a column that
-belongs to one session meets that session's ratings alone. ``X'V^-1X`` is summed up over sessions,
+Sessions are then independent within a person given the random effects, so that a column that
+belongs to one session affects only that session's ratings. ``X'V^-1X`` is summed up over sessions,
 persons' effects and those of the levels above are taken out of it (as in stacked_levels, with only
-the products with the effects' own columns kept by person), and its derivatives are carried back
-the same way. The cost is linear in persons; in sessions it is linear but for one product of
-matrices a random effect, which grows with the square of the number of coefficients.
+the products with the effects' own columns kept by person), and its derivatives are carried back the
+same way. The cost is linear in persons; in sessions it is linear but for one product of matrices a
+random effect, which grows with the square of the number of coefficients.
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ __all__ = ["RestrictedPart", "restricted_part"]
 class RestrictedPart(NamedTuple):
     """What the restricted likelihood needs at R points.
 
-    ``log|X'V^-1X|`` (R,), its derivatives by theta (R, P), how many coefficients ratings speak of,
+    ``log|X'V^-1X|`` (R,), its derivatives by theta (R, P), the number of coefficients with ratings,
     and ``(X'V^-1X)^-1 X'V^-1 r`` (R, B).
     """
 
@@ -59,7 +59,7 @@ def restricted_part(
     columns
         The coefficients' columns: (T, K, B, N).
     r
-        What the coefficients are to be fitted to, 0 where missing: (T, K, N).
+        The values to which the coefficients are fitted, 0 where missing: (T, K, N).
     levels
         Levels above persons, innermost first.
     theta

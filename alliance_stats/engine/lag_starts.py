@@ -1,4 +1,4 @@
-"""Where a search of a model of several outcomes starts."""
+"""Starting values for models of several outcomes."""
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,7 @@ STEADY = 0.9
 
 
 def start_of(parameters: LagParameters, stable: float, carry: float) -> Array:
-    """Return a start: shares of stable differences and of what carries over, nothing else."""
+    """Return a start: shares of stable differences and of lagged effects, nothing else."""
     theta = np.zeros(parameters.size)
     K = parameters.error.shape[1]
     moving = 0.9 - stable
@@ -35,7 +35,7 @@ def start_of(parameters: LagParameters, stable: float, carry: float) -> Array:
 
 
 def put(theta: Array, index: Index, value: float | Array) -> None:
-    """Set parameters; what is none (-1) is passed over."""
+    """Set parameters; positions of -1 are skipped."""
     index = np.atleast_1d(index)
     values = np.broadcast_to(value, index.shape)
     theta[index[index >= 0]] = values[index >= 0]

@@ -1,7 +1,7 @@
-"""What a model of several outcomes is fitted to, what is asked for, and the units of the search.
+"""The data and options of a model of several outcomes, and the units of the search.
 
 The search works on ratings in SDs and standardised covariates, so that no start, step or limit
-depends on anybody's units.
+depends on the original units.
 """
 
 from dataclasses import dataclass, field
@@ -52,7 +52,7 @@ class LagTable(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class LagArrays:
-    """Ratings and all that belongs to them, as arrays.
+    """Ratings and the data that belong to them, as arrays.
 
     Attributes
     ----------
@@ -76,14 +76,14 @@ class LagArrays:
 
 @dataclass(frozen=True, slots=True)
 class LagOptions:
-    """What is asked for.
+    """The options of a model.
 
     Attributes
     ----------
     means
         ``"session"`` (a mean for each), ``"linear"``, or ``"none"`` (covariates alone).
     trends
-        ``None`` or ``"linear"``: whether persons have slopes of their own.
+        ``None`` or ``"linear"``: whether slopes vary between persons.
     start
         ``"free"``, ``"stationary"`` or ``"correlated"``.
     lags
@@ -91,20 +91,20 @@ class LagOptions:
     groups_equal
         Whether lagged effects are the same in each group.
     lagged
-        Whether anything carries over.
+        Whether there are lagged effects.
     persons
-        Whether persons have random effects, beside what they have at one session.
+        Whether persons have random effects, in addition to session-specific ones.
     errors
         For each outcome the error's variance, or None to estimate it.
     zero
         Lagged effects (outcome, predictor) that are held at 0.
     reml
-        Restricted likelihood; only where nothing carries over.
+        Restricted likelihood; only without lagged effects.
     tied
-        For each coefficient, in the order effect, outcome, which number it is, or -1 if it is held
-        at 0; each is one of its own if not given. Outcomes then share one unit.
+        For each coefficient, in the order effect, outcome, its number, or -1 if it is held at 0; by
+        default all are distinct. Outcomes then share one unit.
     alike, shared
-        Whether outcomes cannot be told apart within persons, and whether effects of levels above
+        Whether outcomes are indistinguishable within persons, and whether effects of levels above
         are the same for all outcomes (which then share one unit).
     uncorrelated
         Where outcomes are uncorrelated: 0 within persons, 1 at the first level above, ...
@@ -132,12 +132,12 @@ class LagOptions:
 
 
 def n_groups(table: LagTable) -> int:
-    """Return how many groups have parameters of their own."""
+    """Return the number of groups with separate parameters."""
     return int(table.group_of.max()) + 1
 
 
 def outcome_scales(y: Array, options: LagOptions) -> tuple[Array, Array]:
-    """Return each outcome's SD around session means, and its mean; of all alike if so asked."""
+    """Return each outcome's SD around session means, and its mean; or common ones if requested."""
     seen = np.isfinite(y)
     n = np.maximum(seen.sum(axis=2), 1)
     filled = np.where(seen, y, 0.0)
@@ -171,12 +171,12 @@ def standardised(table: LagTable, options: LagOptions) -> tuple[Array, Array]:
 
 
 def n_common(table: LagTable, options: LagOptions) -> int:
-    """Return how many fixed effects each outcome has beside those of covariates."""
+    """Return the number of fixed effects of each outcome other than those of covariates."""
     return {"session": len(table.y), "linear": 2, "none": 0}[options.means]
 
 
 def scaled_errors(errors: tuple[float | None, ...], sd: Array) -> tuple[float | None, ...]:
-    """Return error variances of ratings in SDs; what is to be estimated stays None."""
+    """Return error variances of ratings in SDs; those to be estimated stay None."""
     return tuple(
         None if error is None else error / float(s) ** 2
         for error, s in zip(errors, sd, strict=bool(errors))
@@ -184,7 +184,7 @@ def scaled_errors(errors: tuple[float | None, ...], sd: Array) -> tuple[float | 
 
 
 def parameter_units(parameters: LagParameters, sd: Array) -> Array:
-    """Return what each parameter of ratings in SDs is multiplied with."""
+    """Return the factor that converts each parameter for ratings in SDs."""
     unit = np.ones(parameters.size)
     ratio = sd[:, None] / sd[None, :]
     for index in (parameters.phi, parameters.pull):

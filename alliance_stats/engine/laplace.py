@@ -18,12 +18,12 @@ slope of the log-determinant in ``eta_i``, and ``c = Z'V^-1 W^-1 a``. Then, unit
     d/d beta = X'(-2 g + a - W Z D c)       d/d D = Z'V^-1 Z - h h' + (c h' + h c') / 2
 
 A further parameter of a row's density (its dispersion, a threshold) moves its log-density, its
-score and its information: minus twice the first, plus the second times what goes through the mode,
-plus the third times the row's posterior variance.
+score and its information: minus twice the first, plus the second times the part that acts through
+the mode, plus the third times the row's posterior variance.
 
-The binomial, Poisson, quadratic negative binomial and gamma densities and those of ratings in steps
-are concave in eta. In the others a row far out has negative information: where the weights then
-give no minimum to step to, a step is taken with the positive ones alone.
+The binomial, Poisson, quadratic negative binomial and gamma densities and those of ordinal ratings
+are concave in eta. In the others an outlying row has negative information: where the weights then
+give no minimum to step to, a step uses only the positive ones.
 """
 
 from collections.abc import Sequence
@@ -57,7 +57,7 @@ RAN_AWAY = (
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GeneralizedProblem:
-    """All that the deviance needs besides theta and beta; rows are in the layout's order.
+    """Everything the deviance needs besides theta and beta; rows are in the layout's order.
 
     Attributes
     ----------
@@ -70,7 +70,7 @@ class GeneralizedProblem:
     offset
         Known part of the linear predictor, (n,).
     family, outcome
-        The distribution and what was observed.
+        The distribution and the observed outcome.
     shape
         Parameters of the density besides the predictor.
     """
@@ -106,7 +106,7 @@ class GeneralizedProblem:
         return (*(level.factor for level in self.layout.levels), *self.layout.crossed)
 
     def arranged(self, by_factor: Sequence[Array]) -> list[Array]:
-        """Put one array a grouping factor into the order of the layout."""
+        """Put one array per grouping factor into the order of the layout."""
         return [by_factor[f] for f in self.factor_order]
 
     def by_factor(self, arranged: Sequence[Array]) -> list[Array]:
@@ -167,10 +167,10 @@ class LaplaceSlopes:
     gamma
         Derivative in the working coefficients, (p,).
     D
-        Derivative in each grouping factor's relative covariance, symmetric, entries of a pair free
-        of one another.
+        Derivative in each grouping factor's relative covariance, symmetric, with entries of a pair
+        treated as separate.
     mode
-        Where the random effects were.
+        The mode of the random effects.
     shape
         Derivative in the further parameters of each row's density, (k, n).
     """
@@ -192,11 +192,11 @@ def laplace(
     problem
         The data.
     Lambda
-        Covariance factors, one a grouping factor.
+        Covariance factors, one per grouping factor.
     gamma
         Working coefficients: ``X beta = gamma @ Q``.
     start
-        Where to look for the mode from.
+        Where to start the search for the mode.
     """
     factors = problem.arranged(Lambda)
     mode = find_mode(problem, factors, gamma, start)
@@ -227,12 +227,12 @@ def find_mode(
     """Climb to the mode of u at given coefficients by Newton steps, halved where they overshoot.
 
     Where the density is concave the objective is strictly convex in u: there is one mode, and the
-    climb cannot miss it.
+    climb always finds it.
 
     Raises
     ------
     NotIdentifiedError
-        If the climb does not end, which only predictors beyond all bounds bring about.
+        If the climb does not end, which happens only with unbounded predictors.
     """
     fixed = problem.offset + gamma @ problem.Q
     u = [x.copy() for x in start]
@@ -281,7 +281,7 @@ def _eliminated(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _State:
-    """Where the climb is."""
+    """The current point of the climb."""
 
     u: list[Array]
     random: Array

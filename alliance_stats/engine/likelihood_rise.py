@@ -1,12 +1,12 @@
-"""How far a likelihood rises: profiles, and the exact null distribution of a ratio.
+"""Profile likelihoods, and the exact null distribution of a likelihood ratio.
 
-The interval of a parameter holds the values at which the deviance, minimised over everything else,
-exceeds its minimum by less than a chi-squared quantile on one degree of freedom (Venzon &
+The interval of a parameter contains the values at which the deviance, minimised over everything
+else, exceeds its minimum by less than a chi-squared quantile on one degree of freedom (Venzon &
 Moolgavkar 1988, doi:10.2307/2347496). With few units this is a better interval than one from the
 curvature, and it exists where an SD is estimated as zero.
 
-Of the likelihood-ratio test of the only variance of a model the null distribution is known. For ``y
-= X beta + Z b + e`` with independent b of one variance ``lambda sigma^2``, the (restricted)
+For a model with a single variance, the null distribution of its likelihood-ratio test is known. For
+``y = X beta + Z b + e`` with independent b of one variance ``lambda sigma^2``, the (restricted)
 likelihood ratio against ``lambda = 0`` is distributed, in samples of any size, as
 
     RLR = sup_l [ (n - p) log(1 + N(l) / D(l)) - sum_s log(1 + l mu_s) ]
@@ -64,13 +64,13 @@ def reach(
     limit
         The last value that the parameter can take on this side (may be infinite).
     bound
-        The rise that is looked for.
+        The rise to find.
     unit
-        The parameter's own scale: the end is right to a millionth of it.
+        The parameter's own scale: the end is accurate to a millionth of it.
     stride
         First step outwards; a tenth of `unit` if not given.
     furthest
-        Distance from zero beyond which there is no end to speak of.
+        Distance from zero beyond which the end counts as infinite.
 
     Returns
     -------
@@ -104,7 +104,7 @@ def reach(
 
 @dataclass(slots=True)
 class HeldProfile:
-    """The deviance minimised where linear functions have values, warm from its last minimum.
+    """The deviance minimised with linear functions held fixed, starting from its last minimum.
 
     Attributes
     ----------
@@ -172,7 +172,7 @@ def null_likelihood_ratios(
     reml
         Whether the likelihoods are restricted.
     n_fixed
-        How many of the fixed effects the smaller model lacks (of ordinary likelihoods).
+        Number of fixed effects the smaller model lacks (for ordinary likelihoods).
     n
         Number of draws.
     rng

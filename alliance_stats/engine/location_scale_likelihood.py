@@ -3,8 +3,8 @@
 Row j of unit i is ``y = x'beta + b_i + e``, ``e`` normal with SD ``exp(z'tau + omega_i)``; ``(b,
 omega)`` is bivariate normal over units (Hedeker, Mermelstein & Demirtas 2008,
 doi:10.1111/j.1541-0420.2007.00924.x). Given omega the unit's outcomes are jointly normal, so b is
-integrated in closed form from three sums over its rows; what remains is one integral over omega, by
-the trapezoidal rule on the line (Trefethen & Weideman 2014, doi:10.1137/130932132).
+integrated in closed form from three sums over its rows; the remaining integral over omega is
+computed by the trapezoidal rule on the line (Trefethen & Weideman 2014, doi:10.1137/130932132).
 """
 
 from dataclasses import dataclass
@@ -42,7 +42,7 @@ class ScaleProblem:
     units
         Unit of each row.
     varying
-        Whether units differ in their spread.
+        Whether the spread varies between units.
     """
 
     y: Array
@@ -119,11 +119,11 @@ class LocationScaleMinimum:
     Attributes
     ----------
     theta
-        As :meth:`ScaleProblem.value_and_gradient` has it.
+        Parameters, as in :meth:`ScaleProblem.value_and_gradient`.
     deviance
         -2 log-likelihood.
     covariance
-        Of theta, twice the inverse Hessian; NaN for what lies at its boundary.
+        Covariance of theta, twice the inverse Hessian; NaN for parameters at their boundary.
     boundary
         Whether a variance is zero.
     converged
@@ -140,7 +140,7 @@ class LocationScaleMinimum:
 def fit_location_scale(problem: ScaleProblem) -> LocationScaleMinimum:
     """Minimise the deviance from least squares and the units' own means and spreads.
 
-    The outcome is expected with a residual SD of the order of 1, the columns independent.
+    The outcome should have a residual SD of the order of 1, and the columns be independent.
     """
     start, limits = _start(problem)
     found = optimize.minimize(

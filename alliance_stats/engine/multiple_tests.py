@@ -1,15 +1,15 @@
-"""Several tests at once: p-values by number, Tukey's range, and the multivariate t exactly.
+"""Multiple tests: adjusted p-values, Tukey's range, and the exact multivariate t.
 
 For statistics ``T = A Z / s`` with unit rows of ``A`` (m, r), Z standard normal in r dimensions and
-``s^2`` an independent mean square on ``df`` degrees of freedom, Z has a direction u and a length of
-its own, and ``|Z|^2 / (r s^2)`` is F(r, df). So
+``s^2`` an independent mean square on ``df`` degrees of freedom, Z has a direction u independent of
+its length, and ``|Z|^2 / (r s^2)`` is F(r, df). So
 
     P(max|T| > c) = E_u[ P( F(r, df) > c^2 / (r h(u)^2) ) ],   h(u) = max_i |a_i'u|,
 
 which needs an average over directions only, holds for linearly dependent statistics (all pairwise
 differences have r = k - 1), and keeps its relative accuracy far in the tail. The directions are a
-fixed point set, so the same question has the same answer: exact for two means or three, and good to
-a few parts in ten thousand of the p-value for more.
+fixed point set, so results are reproducible: exact for two or three means, and accurate to a few
+parts in ten thousand of the p-value for more.
 """
 
 from dataclasses import dataclass
@@ -105,7 +105,7 @@ class JointT:
 
 
 def holm(p_values: Array) -> Array:
-    """Holm's step-down adjusted p-values (1979, doi:10.2307/4615733); NaN entries do not count."""
+    """Holm's step-down adjusted p-values (1979, doi:10.2307/4615733); NaN entries are ignored."""
     adjusted = np.full(len(p_values), np.nan)
     present = np.flatnonzero(~np.isnan(p_values))
     order = present[np.argsort(p_values[present], kind="stable")]
@@ -115,7 +115,7 @@ def holm(p_values: Array) -> Array:
 
 
 def adjusted_p(p_values: Array, how: str) -> Array:
-    """Adjust p-values by one of :data:`SIMPLE`; NaN entries do not count."""
+    """Adjust p-values by one of :data:`SIMPLE`; NaN entries are ignored."""
     if how == "holm":
         return holm(p_values)
     present = np.flatnonzero(~np.isnan(p_values))
@@ -135,7 +135,7 @@ def adjusted_p(p_values: Array, how: str) -> Array:
 def simple_critical(how: str, df: Array, n: int, conf_level: float) -> Array:
     """Two-sided critical values that go with one of :data:`SIMPLE`: Bonferroni's for Holm's steps.
 
-    The false discovery rate has no intervals of its own: they are each contrast's.
+    The false discovery rate has no adjusted intervals: each contrast keeps its own.
     """
     if how == "sidak":
         return bonferroni_critical(df, 1, conf_level ** (1.0 / max(n, 1)))
@@ -204,7 +204,7 @@ def range_sf(q: float, n_means: int, df: float) -> float:
     ``E_s[1 - k int phi(z) (Phi(z) - Phi(z - q s))^(k-1) dz]`` with ``df s^2`` chi-squared, by the
     trapezoidal rule in z and in log s; both integrands are analytic and die out, so it converges
     geometrically (Trefethen & Weideman 2014, doi:10.1137/130932132). scipy's ``studentized_range``
-    gives the same numbers a hundred times slower.
+    gives the same numbers but is a hundred times slower.
     """
     scales, weights = np.ones(1), np.ones(1)
     if np.isfinite(df):

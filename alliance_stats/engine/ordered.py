@@ -1,4 +1,4 @@
-"""Ratings in steps: the log-density of a category between two thresholds, and its derivatives.
+"""Ordinal ratings: the log-density of a category between two thresholds, and its derivatives.
 
 With thresholds ``t_1 < t_2 < ...`` a rating is in step j where a latent value lies between
 ``t_j`` and ``t_j+1``: ``P(y <= j) = F(t_j+1 - eta)`` (McCullagh 1980,
@@ -45,7 +45,7 @@ class Steps(Outcome):
     thresholds
         (J - 1,), rising.
     moved
-        By how much each row's own lie higher, (J - 1, n); no columns where none does.
+        Upward shift of each row's thresholds, (J - 1, n); no columns if there is none.
     """
 
     thresholds: Array
@@ -151,7 +151,7 @@ def density(link: str, x: Array) -> Array:
 
 
 def quantile(link: str, share: Array) -> Array:
-    """Return the x at which ``F(x)`` is a share."""
+    """Return the x at which ``F(x)`` equals a probability."""
     if link == "cloglog":
         return np.asarray(np.log(-np.log1p(-share)))
     return np.asarray(special.logit(share) if link == "logit" else special.ndtri(share))

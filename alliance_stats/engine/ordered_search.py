@@ -1,7 +1,7 @@
-"""The search for a mixed model of ratings in steps: thresholds beside coefficients and covariances.
+"""The search for an ordinal mixed model: thresholds, coefficients and covariances.
 
 A threshold changes the log-density, the score and the information of the rows that it bounds. The
-deviance follows by the rule that serves every further parameter of a density
+deviance follows the same rule as for every further parameter of a density
 (:mod:`alliance_stats.engine.laplace`).
 """
 
@@ -69,7 +69,7 @@ class Thresholds:
     def scale(self, family: Family, eta: Array, outcome: Outcome, between: float) -> Array:
         """Scale by the information given the effects.
 
-        All thresholds move together as an intercept does, by as much more as units differ.
+        All thresholds move together as an intercept does, and more the more units differ.
         """
         assert isinstance(outcome, Steps)
         slope = threshold_slopes(family.link, eta, outcome)
@@ -130,7 +130,7 @@ def ordered_coefficients(problem: GeneralizedProblem) -> tuple[Array, Array]:
     Raises
     ------
     NotIdentifiedError
-        If the predictors tell steps without error, and coefficients run away.
+        If the predictors predict steps without error, and coefficients diverge.
     """
     J = _thresholds(problem).J
     link, p = problem.family.link, problem.p

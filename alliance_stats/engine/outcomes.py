@@ -1,10 +1,10 @@
-"""What a family of outcomes is: a log-density with its derivatives, a mean, a variance, draws.
+"""Families of outcomes: a log-density with its derivatives, a mean, a variance, draws.
 
 For an observation with linear predictor ``eta`` and log-density ``l(eta)`` the fit needs the score
 ``l'``, the observed information ``-l''`` and its slope ``-l'''``; for a family with a dispersion
 parameter also the derivatives of ``l``, ``l'`` and ``-l''`` in its logarithm. The Laplace
 approximation is built on the observed information (Tierney & Kadane 1986,
-doi:10.1080/01621459.1986.10478240; so does glmmTMB).
+doi:10.1080/01621459.1986.10478240; as in glmmTMB).
 """
 
 from collections.abc import Callable
@@ -29,12 +29,12 @@ LEAST_INFORMATION = 1e-3
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Outcome:
-    """What was observed.
+    """The observed outcome.
 
     Attributes
     ----------
     y
-        Successes, counts, times or shares.
+        Successes, counts, times or proportions.
     trials
         Trials of each row (1 where there are none).
     hit
@@ -131,12 +131,12 @@ class Family:
     settled: Callable[[float], "Family"] | None = None
 
     def outcome(self, y: Array, trials: Array, dispersion: Array | None = None) -> Outcome:
-        """Prepare what was observed."""
+        """Prepare the observed outcome."""
         own = np.empty(0) if dispersion is None else dispersion
         return Outcome(y, trials, np.flatnonzero(y > 0), self.constant(y, trials, own), own)
 
     def first_guess(self, y: Array, trials: Array) -> Array:
-        """Return a predictor of each row that is finite whatever was observed."""
+        """Return a predictor of each row that is finite for any outcome."""
         if self.support == "trials":
             return self.predictor((y + 0.5) / (trials + 1.0))
         if self.support == "shares":
@@ -161,12 +161,12 @@ class Shape(Protocol):
         ...
 
     def outcome(self, family: Family, observed: Outcome, values: Array) -> Outcome:
-        """Return what was observed, at given values.
+        """Return the observed outcome, at given values.
 
         Raises
         ------
         NotIdentifiedError
-            At values that give no density.
+            At values that do not give a density.
         """
         ...
 
@@ -177,7 +177,7 @@ class Shape(Protocol):
     def scale(self, family: Family, eta: Array, outcome: Outcome, between: float) -> Array:
         """Return coordinates in which the deviance curves alike: (size, size).
 
-        `between` is the variance of the predictor's level that the units' effects bring in.
+        `between` is the variance of the predictor's level due to the units' effects.
         """
         ...
 
@@ -188,7 +188,7 @@ class Shape(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class NoShape:
-    """The predictor says all."""
+    """No parameters besides the predictor."""
 
     @property
     def size(self) -> int:
@@ -237,7 +237,7 @@ class DispersionColumns:
         return np.asarray(np.exp(np.clip(values @ self.D, -FURTHEST, FURTHEST)))
 
     def outcome(self, family: Family, observed: Outcome, values: Array) -> Outcome:
-        """Return what was observed, at given values."""
+        """Return the observed outcome, at given values."""
         dispersion = self.of_rows(values)
         constant = family.constant(observed.y, observed.trials, dispersion)
         return replace(observed, dispersion=dispersion, constant=constant)

@@ -55,7 +55,7 @@ def criterion_of(
 def adaptive_quadrature(
     nodes: int,
 ) -> Callable[[GeneralizedProblem, Sequence[Array], Array, Sequence[Array]], LaplaceSlopes]:
-    """Return a criterion with so many nodes, to stand in for the Laplace approximation."""
+    """Return a criterion with this many nodes, to replace the Laplace approximation."""
     x, w = special.roots_hermite(nodes)
 
     def criterion(
@@ -72,7 +72,7 @@ def adaptive_quadrature(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Integral:
-    """Sums over nodes, a value per unit.
+    """Sums over nodes, one value per unit.
 
     Attributes
     ----------
@@ -81,7 +81,7 @@ class _Integral:
     share
         Each node's share in it, (nodes, units).
     u
-        Where the nodes lie, (nodes, units).
+        Positions of the nodes, (nodes, units).
     pull
         ``h'`` at the nodes, (nodes, units).
     score

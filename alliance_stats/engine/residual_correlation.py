@@ -1,12 +1,12 @@
-"""Correlation of residuals within a unit: fading with distance, or by the visits of a trial.
+"""Correlation of residuals within a unit: decaying with distance, or by visits of a trial.
 
-Both bring rows to independent ones. Serial correlation ``phi^|t - t'|`` subtracts what the row
-before predicts. By visits every unit's rows have the correlation ``C[v, v']`` of their visits: it
-is factored once for each pattern of visits that occurs, however many units share it. Parameters are
-free numbers whatever ``C`` must fulfil: an unstructured C is ``M M'`` scaled to a unit diagonal,
-with M unit lower triangular; Toeplitz correlations are those of partial autocorrelations
-``tanh(eta)`` (Barndorff-Nielsen & Schou 1973, doi:10.1016/0047-259X(73)90030-4); one common
-correlation lies above ``-1 / (T - 1)`` for T rows in the largest unit.
+Both transform rows to independence. For serial correlation ``phi^|t - t'|`` the prediction from the
+preceding row is subtracted. By visits every unit's rows have the correlation ``C[v, v']`` of their
+visits: it is factored once for each pattern of visits that occurs, however many units share it.
+Parameters are unconstrained whatever the constraints on ``C``: an unstructured C is ``M M'`` scaled
+to a unit diagonal, with M unit lower triangular; Toeplitz correlations are those of partial
+autocorrelations ``tanh(eta)`` (Barndorff-Nielsen & Schou 1973, doi:10.1016/0047-259X(73)90030-4);
+one common correlation lies above ``-1 / (T - 1)`` for T rows in the largest unit.
 """
 
 from dataclasses import dataclass, replace
@@ -38,7 +38,7 @@ class Serial:
     Attributes
     ----------
     name
-        What it is called, ``"AR1(session)"``.
+        Its name, ``"AR1(session)"``.
     signed
         Whether it can be negative.
     units, times
@@ -81,7 +81,7 @@ class Serial:
         return float(np.log1p(-(self._predicted(eta) ** 2)).sum())
 
     def whiten(self, columns: Array, eta: Array) -> Array:
-        """Bring columns (m, n) to independent rows."""
+        """Transform columns (m, n) to independent rows."""
         predicted = self._predicted(eta)
         # the first row of a unit has nothing before it: predicted is 0 there
         return np.asarray(
@@ -125,7 +125,7 @@ class Serial:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pattern:
-    """Units that have the same visits.
+    """Units with the same visits.
 
     Attributes
     ----------
@@ -146,15 +146,15 @@ class Visits:
     Attributes
     ----------
     name
-        What it is called, ``"Unstructured(session)"``.
+        Its name, ``"Unstructured(session)"``.
     kind
         ``"unstructured"``, ``"toeplitz"`` (by the distance of visits) or ``"common"``.
     labels
-        What the visits are called; for ``"common"`` their numbers.
+        Names of the visits; for ``"common"`` their numbers.
     units, visits
         Unit and visit of each row.
     patterns
-        The units by the visits that they have.
+        The units grouped by their visits.
     """
 
     name: str
@@ -244,7 +244,7 @@ class Visits:
         )
 
     def whiten(self, columns: Array, eta: Array) -> Array:
-        """Bring columns (m, n) to independent rows."""
+        """Transform columns (m, n) to independent rows."""
         return self._times(columns, [linalg.inv(L) for L in self.factors(eta)])
 
     def colour(self, white: Array, eta: Array) -> Array:
@@ -276,7 +276,7 @@ Correlation = Serial | Visits
 
 
 def patterns_of(units: Index, visits: Index) -> tuple[Pattern, ...]:
-    """Sort the units by the visits that they have."""
+    """Group the units by their visits."""
     order = np.lexsort([visits, units])
     starts = np.flatnonzero(np.r_[True, units[order][1:] != units[order][:-1]])
     found: dict[bytes, list[Index]] = {}

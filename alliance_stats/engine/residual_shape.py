@@ -1,9 +1,9 @@
-"""The residual covariance of the rows as the engine sees it.
+"""The residual covariance of the rows, as used by the engine.
 
 The residual covariance is ``sigma^2 S C S`` with ``S`` the diagonal of relative SDs and ``C`` a
-correlation within units (Pinheiro & Bates 2000, doi:10.1007/b98882, chapter 5). Rows are brought to
-independent unit variance, so that the engine sees an ordinary model at every value of the
-parameters ``eta``: those of the log relative SDs, then those of the correlation.
+correlation within units (Pinheiro & Bates 2000, doi:10.1007/b98882, chapter 5). Rows are
+transformed to independence with unit variance, so that the engine fits an ordinary model at every
+value of the parameters ``eta``: those of the log relative SDs, then those of the correlation.
 """
 
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ Index = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Strata:
-    """A residual SD a stratum, relative to the first's.
+    """One residual SD per stratum, relative to the first.
 
     Attributes
     ----------
@@ -77,7 +77,7 @@ class Covariate:
     Attributes
     ----------
     name, column
-        What it is called, ``"VariancePower(dose)"``, and its column.
+        Its name, ``"VariancePower(dose)"``, and its column.
     power
         Whether z is ``log|x|``; it is x itself otherwise.
     centre
@@ -135,7 +135,7 @@ class ResidualShape:
     n
         Number of rows.
     spreads
-        What the SDs depend on; their product where there are several.
+        The components on which the SDs depend; the SD is their product if there are several.
     correlation
         Correlation within units, or None.
     """
@@ -165,14 +165,14 @@ class ResidualShape:
 
     @property
     def patterns(self) -> tuple[Pattern, ...]:
-        """The units by the visits that they have; none without a correlation by visits."""
+        """The units grouped by their visits; none without a correlation by visits."""
         return self.correlation.patterns if isinstance(self.correlation, Visits) else ()
 
     def linear_entries(self) -> Array | None:
         """Return matrices (k, T, T) of which the visits' covariance is any combination.
 
-        None where it is not linear: serial correlation, or SDs of their own beside a correlation
-        that is not free.
+        None where it is not linear: serial correlation, or separate SDs with a restricted
+        correlation.
         """
         correlation = self.correlation
         if not isinstance(correlation, Visits):
@@ -219,7 +219,7 @@ class ResidualShape:
         return value + self.correlation.log_det(self.parts(eta)[-1])
 
     def whiten(self, columns: Array, eta: Array) -> Array:
-        """Bring columns (m, n) to independent residuals of unit variance."""
+        """Transform columns (m, n) to independent residuals of unit variance."""
         scaled = columns / self.row_sd(eta)
         if self.correlation is None:
             return np.asarray(scaled)

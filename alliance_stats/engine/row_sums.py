@@ -1,8 +1,8 @@
-"""Rows of a generalized mixed model: sums over them, weighed anew at every step.
+"""Rows of a generalized mixed model: sums over them, reweighted at every step.
 
-A linear mixed model sums its rows once; here the weights change with every step, so a step costs a
-few passes over the rows, and this module keeps them few. Random-effects columns that are multiples
-of one another (the intercepts of all levels; a slope at two levels) share one *base*: level k's
+A linear mixed model sums its rows once; here the weights change with every step, so each step needs
+passes over the rows, and this module keeps these few. Random-effects columns that are multiples of
+one another (the intercepts of all levels; a slope at two levels) share one *base*: level k's
 columns are ``Z_k = F_k @ bases``, rows are summed base by base into the leaf units only, and the
 other levels' sums are sums of those.
 """
@@ -31,7 +31,7 @@ class Rows:
     Attributes
     ----------
     bases
-        Distinct columns of the chain, (n,) each; ``None`` stands for a column of ones.
+        Distinct columns of the chain, (n,) each; ``None`` denotes a column of ones.
     factors
         For each level of the chain, (q, bases): its columns are ``factor @ bases``.
     counts, starts
@@ -83,7 +83,7 @@ def arrange_rows(layout: Layout, Z: Sequence[Array], codes: Sequence[Index], n_r
     Parameters
     ----------
     layout
-        How the rows are to stand.
+        The arrangement of the rows.
     Z, codes
         For each grouping factor, its columns (q, n) and the unit of each row, in the frame's order.
     n_rows

@@ -4,11 +4,11 @@ The bias-reduced linearisation estimator CR2 (Bell & McCaffrey 2002; Pustejovsky
 doi:10.1080/07350015.2016.1247004) corrects each cluster's residuals so that the estimator would be
 unbiased if the working covariance were true, with Satterthwaite df for every contrast.
 
-A cluster's adjustment ``A`` solves ``A (V - X M X') A = V``. Where rows have a variance of their
-own and share few effects, ``V = diag(v) + U U'``, it is the identity on what no column of X and U,
-cut at rows of equal variance, reaches: the matrices are then as large as those columns are many,
-and not as the cluster has rows. Rows of unequal variances without effects need the inverse square
-root of a diagonal minus a few columns, which is an integral of resolvents.
+A cluster's adjustment ``A`` solves ``A (V - X M X') A = V``. Where rows have their own variances
+and share few effects, ``V = diag(v) + U U'``, it is the identity outside the span of the columns of
+X and U, split by rows of equal variance: the matrices are then of the size of the number of those
+columns, not of the cluster's rows. Rows of unequal variances without effects need the inverse
+square root of a diagonal minus a few columns, which is an integral of resolvents.
 """
 
 from collections.abc import Sequence
@@ -43,7 +43,7 @@ class RowVariances:
     Attributes
     ----------
     variances
-        Of the rows, (rows,).
+        Variances of the rows, (rows,).
     effects
         Columns of random effects times their SDs, (rows, effects); None where there are none.
     """
@@ -59,7 +59,7 @@ class RowVariances:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ClusterRobust:
-    """The CR2 covariance and what its df need.
+    """The CR2 covariance and the quantities its df need.
 
     Attributes
     ----------
@@ -95,7 +95,7 @@ class ClusterRobust:
         Raises
         ------
         NotIdentifiedError
-            With too few clusters for so many functions at once.
+            With too few clusters for this many functions.
         """
         C = independent_rows(C, self.vcov)
         q = len(C)
@@ -173,8 +173,8 @@ def cr2(
     residuals
         For each cluster, the outcome minus ``X beta`` of generalized least squares under `V`.
     V
-        For each cluster, the working covariance of its outcomes, (rows, rows) or what it is made
-        of, which is much quicker for large clusters.
+        For each cluster, the working covariance of its outcomes, (rows, rows) or its components,
+        which is much faster for large clusters.
     """
     working = [_spanned(x, v) for x, v in zip(X, V, strict=True)]
     M = linalg.inv(sum(own.X.T @ own.pulled for own in working))

@@ -1,8 +1,8 @@
-"""The one search: quasi-Newton steps over covariance factors and what goes with them.
+"""The common search: quasi-Newton steps over covariance factors and other parameters.
 
-A deviance is even in every column of Lambda, so a zero variance is always a stationary point and
-a bound at zero can trap an optimiser. Theta is therefore left unbounded. A stop near a singular
-covariance is put exactly onto it, and then judged by the first-order condition of the covariance
+A deviance is even in every column of Lambda, so a zero variance is always a stationary point and a
+bound at zero can trap an optimiser. Theta is therefore left unbounded. A stop near a singular
+covariance is moved exactly onto it, and then judged by the first-order condition of the covariance
 itself: at a minimum over positive semi-definite ``D``, the slope of the deviance in every direction
 that ``D`` leaves out must be upward. Where it is downward, the search goes on from a step in that
 direction.
@@ -56,20 +56,20 @@ MAX_NEWTON = 10
 
 @dataclass(frozen=True, slots=True)
 class Convergence:
-    """How the optimiser got where it stopped.
+    """How the optimiser ended.
 
     Attributes
     ----------
     converged
-        Whether the gradient of the deviance is flat there.
+        Whether the gradient of the deviance vanishes there.
     evaluations
-        How often the deviance and its gradient were computed.
+        Number of evaluations of the deviance and its gradient.
     gradient_norm
         Largest absolute element of the gradient.
     restarts
-        How often the search went on from another start.
+        Number of restarts from another point.
     message
-        The optimiser's own words.
+        The optimiser's message.
     """
 
     converged: bool
@@ -94,7 +94,7 @@ class Slopes:
     D
         Derivative in each factor's covariance ``Lambda Lambda'``, where it is known.
     memory
-        What makes the next evaluation nearby quicker (where the modes were).
+        Information that speeds up the next evaluation nearby (the previous modes).
     """
 
     deviance: float
@@ -132,7 +132,7 @@ class Coordinates:
 
 
 class Criterion(Protocol):
-    """What can be minimised."""
+    """A function that can be minimised."""
 
     @property
     def template(self) -> Template:
@@ -157,13 +157,13 @@ class Criterion(Protocol):
     def coordinates(
         self, template: Template, Lambda: Sequence[Array], other: Array, memory: Any
     ) -> Coordinates:
-        """Return coordinates about a start, in which the deviance curves alike."""
+        """Return coordinates about a start, in which the deviance has equal curvature."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """When a quasi-Newton run has come near enough."""
+    """Convergence criteria of a quasi-Newton run."""
 
     ftol: float = 1e-14
     gtol: float = 1e-4
@@ -173,7 +173,7 @@ class Options:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Stop:
-    """Where a quasi-Newton run ended, and what it took."""
+    """Where a quasi-Newton run ended, and its cost."""
 
     Lambda: Sequence[Array]
     other: Array
@@ -194,7 +194,7 @@ class Stop:
         return self.coordinates.template
 
     def after(self, other: "Stop", *, restarts: int = 0) -> "Stop":
-        """Count the work of another run too."""
+        """Add the work of another run."""
         return replace(
             self,
             evaluations=self.evaluations + other.evaluations,
@@ -222,7 +222,7 @@ class Minimum:
         The criterion's memory there (the modes of a generalized model's random effects).
     hessian
         Second derivatives in (theta, other), theta the free entries of `template`; None where they
-        were not asked for.
+        were not requested.
     """
 
     template: Template
@@ -267,7 +267,7 @@ def search(
     Lambda, other, memory
         Where to start.
     options
-        When a run has come near enough.
+        Convergence criteria of a run.
     scaling
         Scale of the coordinates of the first run, in place of the criterion's own; with the inverse
         Hessian's root a few steps are enough. A variance found at zero is then tried again only if
@@ -399,7 +399,7 @@ def _descend_from(
 def _try_directions_left_out(
     criterion: Criterion, best: Stop, tried: set[int], *, options: Options
 ) -> tuple[Stop, bool]:
-    """Look for a lower deviance off the boundary: by slope, and once from afar for each term."""
+    """Look for a lower deviance off the boundary: by slope, and once from far off for each term."""
     if best.template.ranks == criterion.template.ranks:
         return best, False
     for number, (f, rows) in enumerate(criterion.template.terms()):

@@ -1,15 +1,15 @@
 """Adaptive Gauss-Hermite quadrature of two effects: of one unit, or of a unit and one around it.
 
-Around the joint mode the effects of a unit are about normal, with the inverse Hessian as covariance
-(Pinheiro & Chao 2006, doi:10.1198/106186006X96962). Two effects of one unit are integrated on the
-product of two rules, turned and scaled by the Cholesky factor of that. Where inner units lie in
-an outer one, the outer effect is integrated with all inner ones integrated at each of its nodes,
-their nodes placed around the mode they have there.
+Around the joint mode the effects of a unit are approximately normal, with the inverse Hessian as
+covariance (Pinheiro & Chao 2006, doi:10.1198/106186006X96962). Two effects of one unit are
+integrated on the product of two rules, turned and scaled by the Cholesky factor of that. Where
+inner units lie in an outer one, the outer effect is integrated with all inner ones integrated at
+each of its nodes, with their nodes placed around their mode there.
 
 The deviance's gradient is minus twice the mean, over the nodes, of what it is at known effects
 (Fisher's identity; Louis 1982, doi:10.1111/j.2517-6161.1982.tb01203.x). In a unit's covariance D it
-is ``-E[s s' - Z'WZ]`` for ``s = Z'g``. Both equal the derivatives of the sum as computed as far as
-the nodes are enough, which is what they are raised for.
+is ``-E[s s' - Z'WZ]`` for ``s = Z'g``. Both equal the derivatives of the computed sum when there
+are enough nodes.
 """
 
 from collections.abc import Sequence
@@ -41,7 +41,7 @@ class _Rule:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Means:
-    """Means over the nodes of what the gradient is made of.
+    """Means over the nodes of the components of the gradient.
 
     Attributes
     ----------
@@ -68,7 +68,7 @@ def quadrature_of_two(
     gamma: Array,
     start: Sequence[Array],
 ) -> LaplaceSlopes:
-    """Return the deviance by so many nodes an effect, with its gradient."""
+    """Return the deviance with this many nodes per effect, and its gradient."""
     factors = problem.arranged(Lambda)
     mode = find_mode(problem, factors, gamma, start)
     fixed = problem.offset + gamma @ problem.Q
@@ -208,7 +208,7 @@ def _inner(
     spread: Array,
     rule: _Rule,
 ) -> tuple[Array, _Inner]:
-    """Integrate the inner units' effects where all else in the predictor is known."""
+    """Integrate the inner units' effects given the rest of the predictor."""
     starts, leaf = problem.rows.starts, problem.rows.leaf
     v = middle + spread * rule.x[:, None]
     h, parts = np.empty_like(v), []

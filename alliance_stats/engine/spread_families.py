@@ -1,10 +1,11 @@
-"""Successes that hang together, times and shares: beta-binomial, gamma and beta.
+"""Correlated successes, times and proportions: beta-binomial, gamma and beta.
 
-A share with mean p and precision phi is beta with the parameters ``a = phi p`` and
-``b = phi (1 - p)``, of variance ``p (1 - p) / (1 + phi)`` (Ferrari & Cribari-Neto 2004,
-doi:10.1080/0266476042000214501); trials whose probability is such a share are beta-binomial, of
-variance ``n p (1 - p) (phi + n) / (phi + 1)``. Both log-densities are one function of what a and b
-bring, so they share their derivatives. Gamma has a shape nu: the variance is ``mu^2 / nu``.
+A proportion with mean p and precision phi is beta with the parameters ``a = phi p`` and ``b = phi
+(1 - p)`` and variance ``p (1 - p) / (1 + phi)`` (Ferrari & Cribari-Neto 2004,
+doi:10.1080/0266476042000214501); trials whose probability is such a proportion are beta-binomial,
+with variance ``n p (1 - p) (phi + n) / (phi + 1)``. Both log-densities are one function of the
+contributions of a and b, so they share their derivatives. Gamma has a shape nu: the variance is
+``mu^2 / nu``.
 """
 
 from collections.abc import Callable
@@ -22,7 +23,7 @@ __all__ = ["BETA", "BETA_BINOMIAL", "GAMMA"]
 
 
 class _Side(NamedTuple):
-    """What one of a and b brings to the log-density; derivatives in its logarithm."""
+    """Contribution of a or b to the log-density; derivatives in its logarithm."""
 
     value: Array
     first: Array
@@ -104,7 +105,7 @@ def _mean_slope(eta: Array) -> Array:
 
 
 def _shares(rng: np.random.Generator, eta: Array, dispersion: Array) -> Array:
-    """Draw shares that are never exactly 0 or 1, as none that a model is fitted to is."""
+    """Draw proportions that are never exactly 0 or 1, as required by the model."""
     a, b = dispersion * special.expit(eta), dispersion * special.expit(-eta)
     found = rng.beta(np.maximum(a, 1e-8), np.maximum(b, 1e-8))
     return np.asarray(np.clip(found, 1e-12, 1.0 - 1e-12))

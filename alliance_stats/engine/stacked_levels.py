@@ -1,13 +1,13 @@
-"""Random effects of persons, families and therapists, eliminated upwards and found again downwards.
+"""Random effects of persons, families and therapists: elimination upwards, recovery downwards.
 
 A unit enters with ``A = [r Z X]' V^-1 [r Z X]`` of its own rows. A random effect ``u ~ N(0, L L')``
 on ``Z`` is taken out one column of ``L`` at a time: each column ``l`` is an independent effect of
-variance 1, so ``A`` becomes ``A - A l l'A / (1 + l'A l)`` and ``log|V|`` grows by
-``log(1 + l'A l)`` (Sherman-Morrison). Summed over the units of the next level, the same step goes
-on, and a variance at zero is a column of zeros and no trouble. On the way down, ``W`` is the second
-moment, given everything, of what the columns are multiplied with: (1, -effects, -coefficients).
+variance 1, so ``A`` becomes ``A - A l l'A / (1 + l'A l)`` and ``log|V|`` grows by ``log(1 + l'A
+l)`` (Sherman-Morrison). Summed over the units of the next level, the same step continues, and a
+variance of zero is simply a column of zeros. On the way down, ``W`` is the second moment, given
+everything, of the columns' multipliers: (1, -effects, -coefficients).
 
-Arrays have the unit last, and in front the parameter points that are looked at in one call (R).
+Arrays have the unit last and, first, the parameter points evaluated in one call (R).
 """
 
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ Index = npt.NDArray[np.int64]
 
 
 class LevelStep(NamedTuple):
-    """One level taken out.
+    """One level eliminated.
 
     ``columns`` (R, C, m) are its factor's columns, ``slopes`` and ``scales`` what each column's
     step used (``A l``: (R, C, n), ``1 + l'A l``: (R, n)), ``products`` (R, C, C, n) what is left,
@@ -73,7 +73,7 @@ class Level:
 
 
 def climb(products: Array, columns: Array) -> LevelStep:
-    """Take a level's random effects out of its units' ``products`` (R, C, C, n)."""
+    """Eliminate a level's random effects from its units' ``products`` (R, C, C, n)."""
     R, C, _, n = products.shape
     A = products
     slopes, scales = [], []
@@ -90,7 +90,7 @@ def climb(products: Array, columns: Array) -> LevelStep:
 
 
 def thin_climb(products: Array, factor: Array) -> Array:
-    """Take a level's random effects out of its units' products with the columns ``[r Z]`` alone.
+    """Eliminate a level's random effects from its units' products with only the columns ``[r Z]``.
 
     Parameters
     ----------
@@ -102,7 +102,7 @@ def thin_climb(products: Array, factor: Array) -> Array:
     Returns
     -------
     Array
-        What the sum over units of all their products loses: (C, C).
+        The reduction in the sum over units of all their products: (C, C).
     """
     lost = np.zeros((len(products), len(products)))
     thin = products.shape[1]

@@ -1,4 +1,4 @@
-"""Which entries of the covariance factors are free, and how a factor is put onto its boundary."""
+"""The free entries of the covariance factors, and how a factor is moved to its boundary."""
 
 import itertools
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ NEARLY_ZERO = 1e-3
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Template:
-    """Which entries of the covariance factors are free.
+    """The free entries of the covariance factors.
 
     Attributes
     ----------

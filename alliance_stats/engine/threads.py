@@ -1,4 +1,4 @@
-"""One thread for small blocks: BLAS threads cost more than they bring on matrices of a few rows."""
+"""One thread for small blocks: BLAS threads cost more than they gain on matrices of a few rows."""
 
 import functools
 import threading
@@ -11,10 +11,10 @@ __all__ = ["one_blas_thread"]
 
 
 class _Held:
-    """How many callers hold BLAS to one thread; the last to leave gives back what the first found.
+    """Number of callers holding BLAS to one thread; the last restores the initial setting.
 
-    The setting belongs to the process. Were each caller to give back what it found itself, fits in
-    several Python threads would leave it at one.
+    The setting belongs to the process. If each caller restored what it found, fits in several
+    Python threads would leave it at one.
     """
 
     def __init__(self) -> None:
@@ -34,7 +34,7 @@ def _controller() -> ThreadpoolController:
 
 @contextmanager
 def one_blas_thread() -> Iterator[None]:
-    """Hold BLAS to one thread; the caller's setting comes back at the end."""
+    """Hold BLAS to one thread; the caller's setting is restored at the end."""
     with _HELD.lock:
         if _HELD.callers == 0:
             _HELD.limit = _controller().limit(limits=1, user_api="blas")

@@ -1,10 +1,10 @@
-"""The wild cluster bootstrap-t of generalized least squares, from sums of each cluster.
+"""The wild cluster bootstrap-t of generalized least squares, from sums by cluster.
 
-Clusters' residuals under the null hypothesis keep their shape and are multiplied by random signs
-(Cameron, Gelbach & Miller 2008, doi:10.1162/rest.90.3.414; Liu 1988 for single rows); the statistic
-is t with a cluster-robust standard error, in the data and in every draw. A coefficient moves by
-``M sum_g w_g s_g`` with the scores ``s_g = X_g' V_g^-1 e_g``, and its variance needs ``A_g = X_g'
-V_g^-1 X_g`` besides: nothing is done row by row in a draw.
+Each cluster's residuals under the null hypothesis are multiplied by a random sign (Cameron, Gelbach
+& Miller 2008, doi:10.1162/rest.90.3.414; Liu 1988 for single rows); the statistic is t with a
+cluster-robust standard error, in the data and in every draw. A coefficient changes by ``M sum_g w_g
+s_g`` with the scores ``s_g = X_g' V_g^-1 e_g``, and its variance also needs ``A_g = X_g' V_g^-1
+X_g``: no draw needs operations by row.
 """
 
 import itertools
@@ -28,7 +28,7 @@ FURTHEST, NEAR = 1e3, 1e-4
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ClusterSums:
-    """What each cluster adds to the normal equations.
+    """Each cluster's contribution to the normal equations.
 
     Attributes
     ----------
@@ -71,9 +71,9 @@ def cluster_sums(Xy: Array, pulled: Array, clusters: npt.NDArray[np.int64]) -> C
 
 
 def cluster_weights(n_clusters: int, n: int, kind: str, rng: np.random.Generator) -> Array:
-    """Return weights, a row per draw and a column per cluster.
+    """Return weights, one row per draw and one column per cluster.
 
-    ``"rademacher"``: signs; all their combinations, each once, where these are no more than `n`.
+    ``"rademacher"``: random signs, or every combination once if there are no more than `n`.
     ``"webb"``: six points (Webb 2023, doi:10.1111/caje.12661).
     """
     if kind == "webb":
@@ -93,7 +93,7 @@ def robust_t(sums: ClusterSums, c: Array, null: float) -> tuple[float, float]:
 
 
 def wild_p_value(sums: ClusterSums, c: Array, null: float, weights: Array) -> float:
-    """Return the two-sided p-value of ``c'beta = null``, the null hypothesis imposed on draws."""
+    """Return the two-sided p-value of ``c'beta = null``, with the null imposed on the draws."""
     M, beta = sums.M, sums.beta
     a = M @ c
     restricted = beta - a * (c @ beta - null) / (c @ a)
@@ -112,7 +112,7 @@ def wild_p_value(sums: ClusterSums, c: Array, null: float, weights: Array) -> fl
 def wild_interval(
     sums: ClusterSums, c: Array, weights: Array, conf_level: float
 ) -> tuple[float, float]:
-    """Return the values of ``c'beta`` that the bootstrap does not reject; infinite without an end.
+    """Return the values of ``c'beta`` that the bootstrap does not reject; infinite if unbounded.
 
     With few clusters no value can be rejected at all.
     """
