@@ -332,9 +332,9 @@ def _pieces(
 ) -> list[tuple[_Piece, ...]]:
     """Decide for each term which factors are coded in full, so that nothing is spanned twice.
 
-    A factor whose columns add up to the constant stands for itself without the constant, and for
-    the constant: ``a:b`` spans 1, a, b and their product. What terms before span is left out, and
-    what remains is joined again: ``(all):(without constant) + (all)`` is ``(all):(whole)``.
+    A factor whose columns add up to the constant represents itself without the constant, and the
+    constant: ``a:b`` spans 1, a, b and their product. What terms before span is left out, and what
+    remains is joined again: ``(all):(without constant) + (all)`` is ``(all):(whole)``.
     """
     spanned: set[frozenset[tuple[int, bool]]] = set()
     found = []

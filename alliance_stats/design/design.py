@@ -2,7 +2,7 @@
 
 Rows that cannot be used are counted in the ledger. The fixed columns are replaced by an orthonormal
 basis and the outcome by its residual on it (from ordinary least squares), and the columns of each
-random term by a basis of their own; coefficients and covariances are taken back at the end. So an
+random term by their own basis; coefficients and covariances are transformed back at the end. So an
 outcome of 1e7 plus noise, or a calendar year with its square, loses no more precision than in a
 QR-based fit, although the engine works on cross-products.
 """

@@ -80,7 +80,7 @@ def evaluate(tree: Expression, frame: pd.DataFrame, learn: pd.DataFrame, states:
     Returns
     -------
     Series, array, number or dict
-        A column as it is, or what was computed: (n,), (n, k), or a column per field.
+        A column unchanged, or the computed values: (n,), (n, k), or one column per field.
     """
     match tree:
         case Column(name):

@@ -1,12 +1,12 @@
 """lme4's formula language: ``y ~ fixed + (random | grouping)``, read as terms.
 
 A term is a tuple of factors (columns or calls) that are multiplied; the constant is the empty
-tuple. ``+ - * / : ^ %in%`` are R's. What lme4 abbreviates is written out: ``(x | a/b)`` becomes
+tuple. ``+ - * / : ^ %in%`` are R's. lme4's abbreviations are expanded: ``(x | a/b)`` becomes
 ``(x | a) + (x | a:b)``, and ``(1 + x || g)`` becomes ``(1 | g) + (0 + x | g)`` (Bates, Maechler,
 Bolker & Walker 2015, doi:10.18637/jss.v067.i01, Table 2).
 
-Rooms that make a formula of their own hand over its parts (:func:`column`, :func:`crossed`,
-:class:`RandomTerm`, :class:`MixedFormula`), never a text: a name of a column is a value there.
+Packages that build a formula pass its parts (:func:`column`, :func:`crossed`,
+:class:`RandomTerm`, :class:`MixedFormula`), never a text, so that a column's name is a value.
 """
 
 import itertools
@@ -57,7 +57,7 @@ INTERCEPT = "(Intercept)"
 
 @dataclass(frozen=True, slots=True)
 class OwnColumn:
-    """The label of a column that a room adds to a frame: no column of a caller can be called so.
+    """The label of a column that a package adds to a frame; no caller's column can have it.
 
     Attributes
     ----------

@@ -130,7 +130,7 @@ def ordered_coefficients(problem: GeneralizedProblem) -> tuple[Array, Array]:
     Raises
     ------
     NotIdentifiedError
-        If the predictors predict steps without error, and coefficients diverge.
+        If the predictors separate the steps perfectly, and coefficients diverge.
     """
     J = _thresholds(problem).J
     link, p = problem.family.link, problem.p

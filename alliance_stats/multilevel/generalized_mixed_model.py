@@ -237,7 +237,7 @@ class GeneralizedLinearMixedModel:
         Raises
         ------
         ValueError
-            If the link has no ratio (probit), or profile limits are asked for with slopes.
+            If the link has no ratio (probit), or profile limits are requested with slopes.
         """
         check_choice(ci_method, ("profile", "wald"), name="ci_method")
         return median_ratio_table(self.fit, method=ci_method, conf_level=conf_level)

@@ -345,8 +345,8 @@ def ordinal(
     DataError
         Unordered categories, text, an outcome with only two steps or too many values.
     NotIdentifiedError
-        An outcome that never varies, units of one row, predictors that predict steps without error,
-        a random-effects SD that diverges.
+        An outcome that never varies, units of one row, predictors that separate the steps
+        perfectly, a random-effects SD that diverges.
 
     Notes
     -----

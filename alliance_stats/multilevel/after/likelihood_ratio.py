@@ -63,7 +63,7 @@ class LikelihoodRatioTest:
     refitted
         Whether REML fits were refitted by ML because their fixed effects differ.
     null
-        Simulated statistics, if a bootstrap was asked for.
+        Simulated statistics, if a bootstrap was requested.
     rows
         The row ledger, the same for both.
     few

@@ -161,7 +161,7 @@ class RSquared:
 
 @runtime_checkable
 class _ExplainsItself(Protocol):
-    """A model without random effects that has measures of its own."""
+    """A model without random effects that has its own measures."""
 
     def explained(self) -> RSquared:
         """Return its explained variance."""

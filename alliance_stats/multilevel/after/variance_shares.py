@@ -67,7 +67,7 @@ class VariancePartition:
         -------
         DataFrame
             ``group, variance, estimate`` (share, 0 to 1, of the variance not explained by the fixed
-            effects), ``conf_low, conf_high`` (NaN if none were asked for) and ``note``.
+            effects), ``conf_low, conf_high`` (NaN if none were requested) and ``note``.
         """
         check_conf_level(conf_level)
         share = self.variances / self.variances.sum()
