@@ -86,7 +86,7 @@ def _written_by_file(settings: CheckSettings) -> tuple[Written, Written]:
     """Return how each of the two files is written.
 
     What was said of one table only, and can only be meant for the other, goes there; what was
-    said of the sessions' text file holds for the families' too, unless said otherwise.
+    said of the sessions' text file holds for the families' too, unless stated otherwise.
     """
     own, other = settings.written, settings.families_written
     if settings.families is None:

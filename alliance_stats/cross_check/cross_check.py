@@ -178,7 +178,7 @@ class CrossCheck:
 
     @property
     def method(self) -> str:
-        """What was compared, in a phrase."""
+        """What was compared, as a phrase."""
         asked = dict.fromkeys(a.library for a in self.answers if a.verdict != NOT_ASKED)
         who = "; ".join(asked) or "nobody, as nothing could be asked"
         return f"numbers of {self.checked} beside those of {who}"

@@ -105,7 +105,7 @@ def caterpillar_figure(
     term
         Which of its random effects.
     effect_label
-        What the effect is, with its unit: ``"Therapist's deviation (WAI points)"``.
+        The effect and its unit: ``"Therapist's deviation (WAI points)"``.
     limits
         Axis limits; intervals that extend beyond them end in arrows.
     words

@@ -53,7 +53,7 @@ class Box:
 
     @property
     def height(self) -> float:
-        """How high heading and lines make it."""
+        """Height with its heading and lines."""
         heading = lines_height(len(self.heading), BODY)
         return heading + lines_height(len(self.lines)) + 2 * _PAD
 
@@ -64,7 +64,7 @@ class Box:
 
     @property
     def middle(self) -> float:
-        """Where its middle stands, from the left."""
+        """Its middle, from the left."""
         return self.left + self.width / 2
 
 
@@ -176,9 +176,9 @@ def _asides(rows: RowLedger) -> list[LedgerStep]:
 
 
 def _boxes(rows: RowLedger, width: float) -> tuple[list[Box], list[Box]]:
-    """Place the boxes: one below the other at the left, what was set aside between at the right.
+    """Place the boxes: one below another on the left, what was set aside between them on the right.
 
-    Where nothing was, the rows used stand right below those that came in.
+    Where nothing was, the rows used follow directly below those that came in.
     """
     wide, narrow = _MAIN * width, _ASIDE * width
     steps = [rows.steps[0], *_asides(rows)]
@@ -219,7 +219,7 @@ def box_of(heading: str, lines: Sequence[str], *, left: float, width: float, top
 
 
 def _at_most(text: str, room: float) -> list[str]:
-    """Return a reason's lines, of a very long one the first; the data have it whole."""
+    """Return a reason's lines, only the first of a very long one; the data have all of it."""
     lines = wrap(text, room)
     if len(lines) <= _MOST_LINES:
         return lines

@@ -2,9 +2,8 @@
 
 DejaVu Sans has Latin, Greek, Cyrillic, Arabic and Hebrew, but neither Chinese, Japanese and Korean
 nor most Indic scripts. matplotlib takes each glyph from the first font of a list that has it, so
-behind DejaVu Sans stand those of :data:`FALLBACKS` that are installed: they are asked for the
-glyphs that are missing there and for no others, and a text that needs none looks the same
-everywhere.
+DejaVu Sans is followed by the installed fonts of :data:`FALLBACKS`: they supply the glyphs missing
+there and no others, and a text that needs none looks the same everywhere.
 """
 
 import logging
@@ -60,7 +59,7 @@ FALLBACKS = (
 
 
 def families(family: str = FAMILY) -> list[str]:
-    """Return a family, the house's if none is named, and behind it those that are installed."""
+    """Return a family (the house's by default), followed by the installed fallbacks."""
     own = [family] if family == FAMILY else [family, FAMILY]
     return [*own, *_installed(FALLBACKS, len(fontManager.ttflist))]
 
@@ -75,9 +74,9 @@ def _installed(wanted: tuple[str, ...], n_known: int) -> tuple[str, ...]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Silence what matplotlib says of each font at each drawing.
+    """Silence matplotlib's messages on each font at each drawing.
 
-    That is its warning of each missing glyph, of all of which saving a figure tells once (see
+    That is its warning of each missing glyph, which saving a figure gives once for all (see
     :func:`glyphless`), and its log that a font of another script has no bold face.
     """
     log = logging.getLogger("matplotlib.font_manager")
@@ -115,7 +114,7 @@ def _characters(family: str) -> frozenset[int]:
 
 
 def missing_glyphs(characters: str, *, label: str) -> str:
-    """Return what to tell whoever saves a figure some of whose characters no font has."""
+    """Return the warning for a figure with characters that no font has."""
     shown = ", ".join(f"'{sign}' (U+{ord(sign):04X}, {_called(sign)})" for sign in characters[:5])
     more = f" and {len(characters) - 5} more" if len(characters) > 5 else ""
     return (

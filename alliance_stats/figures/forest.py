@@ -81,14 +81,15 @@ def draw_forest(
     ax
         Axes to draw on; nothing else is touched.
     estimates
-        ``term, estimate, conf_low, conf_high``, ratios as ratios (not as logarithms). With a
-        column ``weight``, squares have areas in proportion. With a column ``kind``, rows that are
+        ``term, estimate, conf_low, conf_high``, ratios as ratios (not as logarithms). With a column
+        ``weight``, squares have areas in proportion. With a column ``kind``, rows that are
         ``"pooled"`` are drawn as diamonds, ``"prediction"`` as bars without a centre and
-        ``"heading"`` as words alone. More rows than fit on a page stand without names and numbers.
+        ``"heading"`` as words alone. More rows than fit on a page are drawn without names and
+        numbers.
     scale
         ``"ratio"``: logarithmic axis, line at 1. ``"difference"``: line at 0.
     numbers
-        What stands at the right of each row; the estimate with its interval by default.
+        Text to the right of each row; the estimate with its interval by default.
     limits
         Axis limits; what extends beyond them ends in an arrow.
     """
@@ -156,14 +157,14 @@ def forest_figure(
     Parameters
     ----------
     result
-        A result whose account has coefficients or ratios (a model, slopes, contrasts), which says
-        scale, method and size itself (intercepts are left out); or a frame ``term, estimate,
-        conf_low, conf_high`` with, if there are, ``weight`` and ``kind`` (see
+        A result whose account has coefficients or ratios (a model, slopes, contrasts), which
+        provides scale, method and size itself (intercepts are left out); or a frame ``term,
+        estimate, conf_low, conf_high`` and optionally ``weight`` and ``kind`` (see
         :func:`draw_forest`).
     estimate_label
-        What the estimates are, in words: ``"Hazard ratio of dropout"``. Needed for a frame.
+        What the estimates are, in words: ``"Hazard ratio of dropout"``. Required for a frame.
     method
-        What model and interval they come from, for the note. Needed for a frame.
+        What model and interval they come from, for the note. Required for a frame.
     scale
         ``"ratio"`` or ``"difference"``; for a frame ``"ratio"`` by default.
     kind
@@ -319,9 +320,9 @@ def forest_page(
     frame
         As for :func:`draw_forest`; ``weight`` in per cent.
     numbers
-        What stands at the right of each row.
+        Text to the right of each row.
     heading
-        What is written above them.
+        Heading above them.
     """
     rows = _Rows.of(frame)
     left, right = 30.0, 14.0

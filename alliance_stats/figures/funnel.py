@@ -73,12 +73,12 @@ def draw_funnel(
     studies
         ``estimate, std_error``.
     pooled
-        The pooled effect; the limits are ``pooled -+ z * std_error``, what sampling error alone
-        would leave with one true effect.
+        The pooled effect; the limits are ``pooled -+ z * std_error``, the range that sampling error
+        alone would give with one true effect.
     contours
         Shade where an effect differs from 0 at .10, .05 and .01 (Peters et al. 2008,
-        doi:10.1016/j.jclinepi.2007.11.010): studies that are missing where nothing is significant
-        point to publication, those missing elsewhere to other reasons.
+        doi:10.1016/j.jclinepi.2007.11.010): studies missing where effects are not significant
+        suggest publication bias, those missing elsewhere other reasons.
     limits
         Limits of the axis of effects; studies beyond them are arrows at the edge.
     """
@@ -111,7 +111,7 @@ def draw_funnel(
 
 
 def _shade(ax: Axes, lowest: float) -> None:
-    """Shade where an effect is significant: the paler, the less so; not at all within the least."""
+    """Shade where an effect is significant: paler where less so, not at all within the least."""
     low, high = ax.get_xlim()
     errors = np.array([0.0, lowest])
     for level, shade in _CONTOURS:
@@ -215,7 +215,7 @@ def meta_funnel_figure(
     meta
         A meta-analysis without moderators.
     names
-        What to call each estimate in the data, indexed as the data.
+        Name of each estimate, indexed like the data.
     effect_label
         The effect and its scale in words.
     contours
@@ -363,7 +363,7 @@ def effect_names(meta: MetaAnalysis, names: pd.Series | None) -> list[str]:
     Raises
     ------
     DataError
-        If `names` is no Series indexed as the data, or lacks a name.
+        If `names` is not a Series indexed like the data, or lacks a name.
     """
     effects = meta.effects
     if names is not None:
@@ -393,7 +393,7 @@ def effect_in_words(meta: MetaAnalysis, on: str) -> str:
 
 
 def pooling_in_words(meta: MetaAnalysis) -> str:
-    """Return how the estimates were pooled, anything to beware of first, rows set aside last."""
+    """Return how the estimates were pooled, caveats first, rows set aside last."""
     how = (
         _METHODS[meta.estimator]
         if meta.effects.studies is None

@@ -174,7 +174,7 @@ def _persons(comparison: TrajectoryComparison) -> dict[str, int]:
 
 
 def _write_names(ax: Axes, sizes: dict[str, int]) -> None:
-    """Write the groups above the panel, each after a piece of its line, so that nothing is hit."""
+    """Write the groups above the panel, each after a sample of its line, without overlap."""
     styles = [*looks([*sizes]).values()]
     lines = [Line2D([], [], color=style.text, ls=style.dash, lw=1.8) for style in styles]
     room = sheet().part(150.0) if not sheet().narrow else 116.0

@@ -299,7 +299,7 @@ def _phrases(groups: pd.DataFrame, differences: pd.DataFrame, conf_level: float)
 
 
 def _sizes(groups: pd.DataFrame, differences: pd.DataFrame) -> str:
-    """Say how many there are in each group and, of two, how far they are apart."""
+    """Say how many there are in each group and, of two, how far apart they are."""
     n = "; ".join(f"{row['group']}: n = {format_count(row['n'])}" for _, row in groups.iterrows())
     if len(groups) > _MOST_TOLD:
         n = f"n = {format_count(groups['n'].sum())} in {plural(len(groups), 'group')}"

@@ -71,7 +71,7 @@ def draw_varying_coefficient(
     constant: float | None = None,
     limits: tuple[float, float] | None = None,
 ) -> None:
-    """Draw a coefficient over time with its band, and what single events say of it.
+    """Draw a coefficient over time with its band, with the contribution of each event.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ def draw_varying_coefficient(
     residuals
         ``time, scaled`` of one term of :func:`schoenfeld_residuals`.
     constant
-        The coefficient if it did not change: a dashed line.
+        The constant coefficient: a dashed line.
     limits
         Limits of the axis of the coefficient.
     """
@@ -210,7 +210,7 @@ def schoenfeld_figure(
     time_label
         The clock and its unit.
     form_df
-        Columns of the spline beside the constant, see :func:`varying_coefficient`.
+        Columns of the spline besides the constant; see :func:`varying_coefficient`.
     limits
         Limits of the axes of the log hazard ratio.
     words
@@ -301,8 +301,8 @@ def martingale_figure(
 ) -> ReportFigure:
     """Show residuals of a Cox or Fine-Gray model over a covariate, in it or not, or its predictor.
 
-    A mean that bends over a covariate asks for another form of it (a spline, a logarithm); over one
-    that is not in the model, for the covariate (Therneau, Grambsch & Fleming 1990,
+    A mean that bends over a covariate suggests another functional form (a spline, a logarithm);
+    over one that is not in the model, it suggests adding it (Therneau, Grambsch & Fleming 1990,
     doi:10.1093/biomet/77.1.147).
 
     Parameters
@@ -311,7 +311,7 @@ def martingale_figure(
         From :func:`~alliance_stats.survival.cox_ph` or
         :func:`~alliance_stats.survival.fine_gray`.
     over
-        Column of numbers of the model's data; the linear predictor if None.
+        Numeric column of the model's data; the linear predictor if None.
     residual
         ``"martingale"`` (events minus expected events) or ``"deviance"`` (nearly symmetric).
     limits
@@ -322,7 +322,7 @@ def martingale_figure(
     Returns
     -------
     ReportFigure
-        ``data`` has what is on the axes, a row for each row used.
+        ``data`` has the values plotted, one row per row used.
 
     Examples
     --------
@@ -393,7 +393,7 @@ _DUST = 1e-12  # residuals that add up to zero do so to rounding
 
 
 def _local_means(across: Array, value: Array) -> tuple[Array, Array, Array, Array]:
-    """Return where parts of equal size stand, their mean and its limits; equal values stay one."""
+    """Return the position, mean and limits of equally large parts; equal values stay together."""
     levels = np.unique(across)
     if len(levels) <= 10:
         parts = [np.flatnonzero(across == level) for level in levels]
@@ -432,6 +432,6 @@ def _cut(curve: pd.DataFrame, ax: Axes) -> str:
 
 
 def _terms(words: Mapping[str, str] | None, known: Sequence[object]) -> Callable[[object], str]:
-    """Return what names a coefficient: the caller's words, or ``role[T.father]`` in print."""
+    """Return the label of a coefficient: the caller's, or ``role[T.father]`` in print."""
     said, speaker = naming(words, known), Speaker(terms_as_code=False)
     return lambda term: said(term) if said(term) != str(term) else speaker.term(term)

@@ -1,4 +1,4 @@
-"""How often endings come: cumulative incidence of competing ones, hazards by session."""
+"""How often treatments end: cumulative incidence of competing endings, hazards by session."""
 
 from collections.abc import Sequence
 from typing import Unpack
@@ -218,7 +218,7 @@ def _sized(curves: pd.DataFrame, group: str) -> str:
 
 
 def _enters_late(curves: pd.DataFrame) -> bool:
-    """Say whether the number at risk changes otherwise than by endings and censoring.
+    """Say whether the number at risk changes for reasons other than endings and censoring.
 
     Then the counts at the endings do not tell how many were at risk at other times.
     """
@@ -230,9 +230,9 @@ def _enters_late(curves: pd.DataFrame) -> bool:
 
 
 def _at_risk(curve: pd.DataFrame, time: float) -> str:
-    """Return who is at risk just before `time`, where the curve's own times tell.
+    """Return the number at risk just before `time`, where the curve's times allow it.
 
-    Before the first of them rows may still have entered: nothing is said.
+    Before the first of them rows may still have entered: nothing is returned.
     """
     if time < curve["time"].iloc[0]:
         return ""
@@ -329,12 +329,12 @@ def hazard_figure(
     model
         From :func:`~alliance_stats.survival.discrete_hazard`.
     newdata
-        Covariates of the course, as :meth:`DiscreteHazard.curve` takes them. Circles and numbers at
-        risk are then of the rows with exactly these, and none are drawn where there are none.
+        Covariate values over time, as :meth:`DiscreteHazard.curve` takes them. Circles and numbers
+        at risk then refer to the rows with exactly these, and are omitted if there are none.
     time_label, event_label
         The clock, and the event as a noun.
     of
-        Whose hazard it is, where `newdata` is given: ``"a family at the mean alliance"``.
+        Whose hazard it is, if `newdata` is given: ``"a family at the mean alliance"``.
     limits
         Limits of the axis of the hazard.
 
@@ -403,7 +403,7 @@ def hazard_figure(
 
 
 def _keys(*, any_seen: bool) -> LineLabels:
-    """Return what the line and the circles are called."""
+    """Return the labels of the line and the circles."""
     keys = {"model, with its band": look(0)}
     if any_seen:
         keys["share who left, area by n at risk"] = _SEEN

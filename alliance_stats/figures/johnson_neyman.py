@@ -52,7 +52,7 @@ def draw_johnson_neyman(
     *,
     limits: tuple[float, float] | None = None,
 ) -> None:
-    """Draw the effect, its band and a rug of the moderator's values, apart by region.
+    """Draw the effect, its band and a rug of the moderator's values, by region.
 
     Parameters
     ----------
@@ -114,7 +114,7 @@ def johnson_neyman_figure(
     result
         From :func:`~alliance_stats.multilevel.johnson_neyman`.
     effect_label
-        What the effect is, with its unit: ``"Symptoms per point of alliance"``.
+        The effect and its unit: ``"Symptoms per point of alliance"``.
     moderator_label
         The moderator and its unit: ``"Therapist's experience (years)"``.
     units
@@ -176,7 +176,7 @@ def johnson_neyman_figure(
 
 
 def _keys(regions: pd.DataFrame) -> LineLabels:
-    """Return what the two kinds of line are called, of those that there are."""
+    """Return labels for the kinds of line that are drawn."""
     kinds = {
         "interval leaves out 0": (look(0), (regions["direction"] != "undetermined").any()),
         "interval holds 0": (_NOT_TOLD, (regions["direction"] == "undetermined").any()),
@@ -230,7 +230,7 @@ def _at(row: pd.Series) -> str:
 
 
 def _between(low: float, high: float) -> str:
-    """Return a stretch of the moderator, its ends told apart."""
+    """Return a range of the moderator, with ends that differ in print."""
     return write_estimate((low + high) / 2.0, low, high).interval
 
 

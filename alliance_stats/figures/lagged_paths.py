@@ -1,4 +1,4 @@
-"""Session to session as paths: what an outcome does to the others at the next session."""
+"""Session to session as paths: the effect of each outcome on the others at the next session."""
 
 from typing import Unpack
 
@@ -84,7 +84,7 @@ def lagged_paths_figure(
     Parameters
     ----------
     result
-        From :func:`~alliance_stats.panel.cross_lagged`, one group, lags equal over sessions.
+        From :func:`~alliance_stats.panel.cross_lagged`, one group, with lags equal across sessions.
 
     Examples
     --------
@@ -122,7 +122,7 @@ def lagged_paths_figure(
 
 
 def one_table(result: CrossLagged, table: pd.DataFrame) -> pd.DataFrame:
-    """Return a table of effects; refuse one that has a part for each group or session."""
+    """Return a table of effects; refuse one with parts for several groups or sessions."""
     require_kind(result, CrossLagged, asked="this figure draws a CrossLagged", instead=DRAWN_BY)
     if "strata" in table or "session" in table:
         raise DataError(

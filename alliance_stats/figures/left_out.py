@@ -1,4 +1,4 @@
-"""A coefficient without each therapist in turn, beside that of the whole model."""
+"""A coefficient with each therapist left out in turn, beside that of the whole model."""
 
 from collections.abc import Mapping
 from typing import Unpack
@@ -55,7 +55,7 @@ def draw_leave_one_out(
     estimates
         ``estimate, conf_low, conf_high``, a row per unit left out.
     whole
-        The same of the model of all rows: a line and a band.
+        The same from the model of all rows: a line and a band.
     limits
         Axis limits; intervals that extend beyond them end in arrows.
     """
@@ -102,7 +102,7 @@ def leave_one_out_figure(
     term
         Which coefficient.
     effect_label
-        What it is, with its unit: ``"Alliance (points) per year of experience"``.
+        The coefficient and its unit: ``"Alliance (points) per year of experience"``.
     limits
         Axis limits; intervals that extend beyond them end in arrows.
     words
@@ -117,7 +117,7 @@ def leave_one_out_figure(
     Raises
     ------
     DataError
-        If the model has no such coefficient, or leaving any cluster out loses it.
+        If the model has no such coefficient, or it is lost whichever cluster is left out.
     WrongObjectError
         If `result` is of another class.
 
@@ -173,7 +173,7 @@ def leave_one_out_figure(
 
 
 def _number(row: Mapping[str, float], digits: int) -> str:
-    """Write an estimate with its interval, all rows with the same decimals."""
+    """Write an estimate with its interval, with the same decimals in all rows."""
     if np.isnan(row["estimate"]):
         return "not determined"
     shown = format_interval(row["conf_low"], row["conf_high"], digits)
@@ -217,7 +217,7 @@ def _row_height(names: list[str]) -> tuple[float, bool]:
 def _told(
     own: pd.DataFrame, names: list[str], numbers: list[str], whole: Mapping[str, float]
 ) -> str:
-    """Say the ends, who changes it most, and how often it keeps its side of 0."""
+    """State the extremes, who changes it most, and how often it keeps its sign."""
     known = own["estimate"].notna().to_numpy().nonzero()[0]
     first, last = known[0], known[-1]
     most = int(own["change"].abs().idxmax())

@@ -1,4 +1,4 @@
-"""What lies at which level: shares of the variance, and slopes on one scale."""
+"""What happens at which level: shares of the variance, and slopes on one scale."""
 
 from typing import Unpack
 
@@ -47,7 +47,7 @@ _THREE_TICKS = 72.0  # pt, that three percentages take
 
 
 def draw_variance_partition(ax: Axes, shares: pd.DataFrame) -> None:
-    """Draw a bar per level from 0 to its share, with its interval; numbers stand at the right.
+    """Draw a bar per level from 0 to its share, with its interval; numbers on the right.
 
     Parameters
     ----------
@@ -99,7 +99,7 @@ def variance_partition_figure(
     outcome_label
         The quantity whose variance it is.
     method
-        The model, and by which method the intervals were made; needed for a frame.
+        The model, and the method of the intervals; required for a frame.
     limits
         Limits of the axis of shares.
     words
@@ -108,7 +108,7 @@ def variance_partition_figure(
     Raises
     ------
     DataError
-        If a column is missing, or the shares are no proportions that add up to 1.
+        If a column is missing, or the shares are not proportions that add up to 1.
 
     Examples
     --------
@@ -182,8 +182,8 @@ def draw_slopes(
         Axes to draw on.
     slopes
         ``term, estimate, conf_low, conf_high, reach``: change of the outcome per unit of the
-        predictor, and how far from its mean the predictor is drawn to either side (one SD of that
-        level's part of it shows how much there is of it).
+        predictor, and how far the predictor is drawn to either side of its mean (one SD of its part
+        at that level shows how much it varies).
     limits
         Limits of the axis of the outcome.
     """
@@ -229,9 +229,9 @@ def slopes_figure(
         From :func:`~alliance_stats.multilevel.within_between`, its slopes drawn as far as one unit
         of the predictor; or a frame, see :func:`draw_slopes`.
     predictor_label, outcome_label
-        Quantities with their units: ``"Alliance (WAI points)"``. Needed for a frame.
+        Quantities with their units: ``"Alliance (WAI points)"``. Required for a frame.
     method
-        The model and its intervals. Needed for a frame.
+        The model and its intervals. Required for a frame.
     limits
         Limits of the axis of the outcome.
     words

@@ -1,4 +1,4 @@
-"""Labels of lines: at the right of their axes, or above them where the page is narrow."""
+"""Labels of lines: to the right of their axes, or above them where the page is narrow."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,12 +17,12 @@ _KEY = 31.0  # pt, a piece of a line and the gap to its name
 
 
 def label_line(ax: Axes, lines: Sequence[str], centre: float, style: Look) -> None:
-    """Write a line's label at the right of `ax`, with a piece of the line as its key.
+    """Write a line's label to the right of `ax`, with a sample of the line as its key.
 
     Parameters
     ----------
     lines
-        The label's lines; the key stands before the first.
+        The label's lines; the key precedes the first.
     centre
         Height of the label's middle, in the units of the vertical axis.
     """
@@ -41,7 +41,7 @@ def _key(
     first: float,
     centre: float,
 ) -> None:
-    """Draw a piece of a line and words after it; `x` in points from the right edge of `ax`."""
+    """Draw a sample of a line followed by words; `x` in points from the right edge of `ax`."""
     across, wide = ax.get_yaxis_transform(), width_in_points(ax)
     start, end, words = (1 + place / wide for place in x)
     look = {"color": style.colour, "ls": style.dash, "lw": 1.6}
@@ -57,7 +57,7 @@ def _key(
 
 @dataclass(frozen=True, slots=True)
 class LineLabels:
-    """Labels of lines, at the right of their axes, or above them where the page is narrow.
+    """Labels of lines, to the right of their axes, or above them where the page is narrow.
 
     Attributes
     ----------
@@ -74,7 +74,7 @@ class LineLabels:
     def of(
         cls, texts: Sequence[Sequence[str]], styles: Sequence[Look], *, width: float
     ) -> "LineLabels":
-        """Wrap what each label says to `width` points beside, to the page's width above."""
+        """Wrap each label to `width` points beside the axes, or to the page's width above them."""
         room = sheet().width - 106.0 if sheet().narrow else width
         if sheet().narrow:
             texts = [[" ".join(own)] for own in texts]
@@ -83,7 +83,7 @@ class LineLabels:
 
     @property
     def right(self) -> float:
-        """Points that they need at the right."""
+        """Points that they need on the right."""
         if sheet().narrow:
             return 10.0
         lines = [line for text in self.texts for line in text]

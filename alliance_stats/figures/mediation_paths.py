@@ -1,4 +1,4 @@
-"""Mediation: the paths with their estimates, and how the effects would vary."""
+"""Mediation: the paths with their estimates, and the distributions of the effects."""
 
 from collections.abc import Callable
 from typing import Unpack
@@ -49,7 +49,7 @@ _ROW, _TITLE = 26.0, 16.0  # pt, least height of an effect's row; of a level's n
 
 
 def draw_mediation_paths(ax: Axes, paths: pd.DataFrame, names: tuple[str, ...]) -> None:
-    """Draw the treatment at the left, mediators above, the outcome at the right, and the paths.
+    """Draw the treatment on the left, mediators above, the outcome on the right, and the paths.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Forest plots of evidence: a meta-analysis and its subgroups; an estimate beside others."""
+"""Forest plots of evidence: a meta-analysis and its subgroups; estimates beside published ones."""
 
 from collections.abc import Mapping
 from typing import Unpack
@@ -73,8 +73,8 @@ def meta_forest_figure(
     meta
         A meta-analysis without moderators.
     names
-        What to call each estimate, indexed as the data: ``data["author"]``. Where not given, the
-        labels of the meta-analysis, or else row labels of the data (after the study, if there are
+        Name of each estimate, indexed like the data: ``data["author"]``. By default the labels of
+        the meta-analysis, or else the row labels of the data (after the study, if there are
         studies).
     subgroups
         Name -> meta-analysis of its estimates: each is shown under its name with its own diamond,
@@ -82,7 +82,7 @@ def meta_forest_figure(
     effect_label
         The effect and its scale in words.
     scale
-        ``"fitted"``: the scale that was pooled. ``"r"``: Fisher z turned back into correlations.
+        ``"fitted"``: the scale of the pooling. ``"r"``: Fisher z turned back into correlations.
         ``"ratio"``: the estimates are logarithms of ratios, and ratios are drawn.
     conf_level
         Of all intervals.
@@ -102,7 +102,7 @@ def meta_forest_figure(
     DataError
         If `meta` is not a meta-analysis, or a name is missing.
     NotIdentifiedError
-        If there are moderators, or the estimates cannot be shown on that scale.
+        If there are moderators, or the estimates cannot be converted to that scale.
 
     Examples
     --------
@@ -168,7 +168,7 @@ def _with_subgroups(
     on: str,
     conf_level: float,
 ) -> pd.DataFrame:
-    """Return the rows of each subgroup under its name, with its diamond, then the whole's."""
+    """Return the rows of each subgroup under its name, with its diamond, then the overall ones."""
     parts = []
     for name, own in subgroups.items():
         check_pooled(own)
@@ -291,8 +291,8 @@ def comparison_figure(
     Returns
     -------
     ReportFigure
-        ``data`` is ``comparison.tidy()``. Where the page printed no interval, none is drawn and
-        the row says so.
+        ``data`` is ``comparison.tidy()``. Where the publication printed no interval, none is drawn
+        and the row says so.
 
     Raises
     ------
@@ -347,7 +347,7 @@ def comparison_figure(
 
 
 def number_on(value: float, on: str, digits: int = 2) -> str:
-    """Return a number as its scale is printed; a ratio above 0 never as 0."""
+    """Return a number as its scale is printed; never a positive ratio as 0."""
     if on in (*_RATIOS, "ratio") and 0.0 < value < 0.5 * 10.0**-digits:
         return f"< {format_number(10.0**-digits, digits)}"
     return format_bounded(value, digits) if on == "r" else format_number(value, digits)
@@ -379,7 +379,7 @@ def _comparison_words(row: pd.Series, on: str, digits: int) -> str:
 
 
 def _mark_own(ax: Axes) -> None:
-    """Tell your own estimate, in the first row, by colour and marker."""
+    """Mark your own estimate, in the first row, by colour and marker."""
     style = look(0)
     for gid in ("interval", "estimate"):
         line = next((line for line in ax.lines if line.get_gid() == gid), None)

@@ -1,4 +1,4 @@
-"""Curves that a model of endings gives: averaged over covariates, or of chosen people."""
+"""Curves from a model of endings: averaged over covariates, or for chosen people."""
 
 from collections.abc import Sequence
 from typing import Unpack
@@ -179,7 +179,7 @@ def predicted_curves_figure(
         From :func:`cox_ph`, :func:`fine_gray`, :func:`discrete_hazard` or
         :func:`competing_hazards`.
     newdata
-        A row per person, whose covariates stay as they are; its index names the lines.
+        One row per person, with constant covariates; its index names the lines.
     times
         At which the curves step, for Cox and Fine-Gray models; all event times if None.
     time_label

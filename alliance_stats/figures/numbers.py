@@ -85,7 +85,7 @@ def with_interval(estimate: float, low: float, high: float, *, kind: Kind = "num
 
 
 def interval_of(row: pd.Series, *, kind: Kind = "number") -> str:
-    """Return the same of a row with ``estimate, conf_low, conf_high``."""
+    """Return the same for a row with ``estimate, conf_low, conf_high``."""
     return with_interval(row["estimate"], row["conf_low"], row["conf_high"], kind=kind)
 
 

@@ -1,4 +1,4 @@
-"""Several figures as one: letters, aligned axes, one caption."""
+"""Several figures in one: letters, aligned axes, one caption."""
 
 import string
 from collections.abc import Mapping, Sequence
@@ -39,35 +39,35 @@ def panel(
     theme: Theme | None = None,
     words: Mapping[str, str] | None = None,
 ) -> ReportFigure:
-    """Set several figures into one, each drawn anew for its place.
+    """Combine several figures into one, each redrawn for its place.
 
     Parameters
     ----------
     figures
         What figure functions of this package returned, in the order of their letters.
     layout
-        Rows parted by ``/``, a letter per column: ``"AB/CC"`` sets the third below the first two,
-        as wide as both.
+        Rows separated by ``/``, a letter per column: ``"AB/CC"`` sets the third below the first
+        two, as wide as both.
     caption
-        What the whole shows; each part's own caption follows after its letter, if it is not given.
+        What the whole shows; by default, each part's caption after its letter.
     width
-        In mm; 183 where the theme has none.
+        In mm; 183 unless the theme sets it.
     theme
-        For all of them; that of each by default.
+        For all of them; by default that of each.
     words
         Letter -> heading beside it.
 
     Returns
     -------
     ReportFigure
-        ``data`` has those of all parts, with their letter in ``panel``. The alternative text and
-        the note are those of the parts, each after its letter.
+        ``data`` combines those of all parts, with their letter in ``panel``. Alternative text and
+        note are those of the parts, each after its letter.
 
     Raises
     ------
     DataError
-        If the layout does not name each figure once (as one rectangle of a row), or a figure
-        cannot be drawn anew.
+        If the layout does not name each figure once (as one rectangle of a row), or a figure cannot
+        be redrawn.
 
     Examples
     --------
@@ -177,7 +177,7 @@ def _drawn(
 
 
 def _settle(part: Figure, alone: Figure) -> None:
-    """Let axes and words of a part stand where they do when it is drawn alone, in the same size."""
+    """Keep axes and words of a part where they are when it is drawn alone at the same size."""
     for ax, settled in zip(part.axes, alone.axes, strict=True):
         ax.set_position(settled.get_position())
         ticks, names = settled.get_xticks(), [text.get_text() for text in settled.get_xticklabels()]
@@ -207,7 +207,7 @@ def _letter(
 
 
 def _align(parts: Mapping[str, ReportFigure], rows: Sequence[Sequence[tuple[str, int]]]) -> None:
-    """Let the first axes of parts that stand in one row end at the same height."""
+    """Align the lower ends of the first axes of parts in one row."""
     for row in rows:
         axes = [parts[letter].figure.axes[0] for letter, _ in row if parts[letter].figure.axes]
         if len(axes) < 2:

@@ -38,7 +38,7 @@ Said = Callable[[object], str]
 
 @dataclass(frozen=True, slots=True)
 class _Placed:
-    """The boxes: of all arms, of who went aside from which of them, and of each arm."""
+    """The boxes: for all arms, for those excluded from each of these, and for each arm."""
 
     above: list[Box]
     aside: list[tuple[Box, Box]]
@@ -57,7 +57,7 @@ def draw_participants(ax: Axes, flow: ParticipantFlow, said: Said = str) -> None
     Parameters
     ----------
     said
-        Words of arms, endings and reasons.
+        Labels of arms, endings and reasons.
 
     Raises
     ------
@@ -93,7 +93,7 @@ def participant_flow_figure(
     flow: ParticipantFlow,
     **common: Unpack[Common],
 ) -> ReportFigure:
-    """Show who entered, was in which arm, left for which reason and was analysed, arms abreast.
+    """Show who entered, in which arm, left for which reason and was analysed, arms side by side.
 
     Parameters
     ----------
@@ -182,7 +182,7 @@ def _counts(row: Mapping[str, Any], flow: ParticipantFlow) -> list[str]:
 
 
 def _placed(flow: ParticipantFlow, width: float, said: Said) -> _Placed:
-    """Place the boxes of all above, and the arms' columns abreast, as many as the width holds."""
+    """Place the boxes of all arms above, and the arms' columns side by side as the width allows."""
     placed = [_with_columns(flow, width, said, least) for least in _LEAST]
     return next((one for one in placed if one.height <= TALLEST), placed[-1])
 
@@ -210,7 +210,7 @@ def _with_columns(flow: ParticipantFlow, width: float, said: Said, least: float)
 
 
 def _columns(flow: ParticipantFlow, width: float, least: float) -> tuple[float, float, int]:
-    """Return where the first column begins, how wide columns are, and how many stand abreast."""
+    """Return where the first column begins, how wide columns are, and how many fit side by side."""
     if not flow.groups:
         return 1.0, 0.48 * width, 1
     most = int((width + GAP) // (least * points("small") + GAP))
@@ -232,7 +232,7 @@ def _aligned(columns: Sequence[list[Box]], top: float) -> list[list[Box]]:
 def _before_arms(
     flow: ParticipantFlow, width: float, said: Said, room: tuple[float, float]
 ) -> tuple[list[Box], list[tuple[Box, Box]]]:
-    """Return the boxes of all arms together, and who went aside from them."""
+    """Return the boxes of all arms together, and of those excluded from them."""
     stages = dict(iter(flow.table.groupby("stage", sort=False)))
     left, wide = room
     above: list[Box] = []
@@ -311,7 +311,7 @@ def _texts(flow: ParticipantFlow, name: str, said: Said) -> list[tuple[str, list
 
 
 def _reasons(rows: pd.DataFrame, flow: ParticipantFlow, said: Said) -> list[str]:
-    """Return each reason with its units, and with its persons where families are counted."""
+    """Return each reason with its number of units, and of persons where families are counted."""
     found = []
     for row in rows.to_dict("records"):
         n = _counts(row, flow)[0]
@@ -322,7 +322,7 @@ def _reasons(rows: pd.DataFrame, flow: ParticipantFlow, said: Said) -> list[str]
 
 
 def _lead(ax: Axes, placed: _Placed, arm: Box) -> None:
-    """Lead from the box of all arms to an arm, past the arms of the rows above it."""
+    """Draw the line from the box of all arms to an arm, past the arms in the rows above it."""
     above, first = placed.above[-1], placed.columns[0][0]
     places = [(above.middle, above.bottom)]
     if abs(arm.middle - above.middle) >= 1.0 or arm.top > first.top:

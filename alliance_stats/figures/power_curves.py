@@ -1,4 +1,4 @@
-"""Power, and the width of intervals, along what is varied: curves with Monte Carlo bands."""
+"""Power and width of intervals along the varied assumptions: curves with Monte Carlo bands."""
 
 from collections.abc import Callable, Mapping, Sequence
 from numbers import Real
@@ -68,7 +68,7 @@ def draw_power_curves(
     curves
         ``x, estimate, conf_low, conf_high`` and, where there is a formula, ``closed_form``.
     styles
-        How each looks.
+        Look of each curve.
     aim
         Height of a line to reach; None for none.
     """
@@ -107,9 +107,9 @@ def power_figure(
     Parameters
     ----------
     found
-        From :func:`~alliance_stats.power.power`, with one assumption varied or more.
+        From :func:`~alliance_stats.power.power`, with one or more assumptions varied.
     term
-        Which of the analysis's terms; needed where it has several.
+        Which of the analysis's terms; required if there are several.
     along
         Assumption on the axis, the first varied one if None; each combination of the others has a
         curve.
@@ -186,7 +186,7 @@ def interval_width_figure(
     Parameters
     ----------
     found
-        From :func:`~alliance_stats.power.power`; its analysis must give intervals.
+        From :func:`~alliance_stats.power.power`; its analysis must return intervals.
     limits
         Limits of the axis of the width, in units of the estimate.
 
@@ -254,12 +254,12 @@ def power_rows(found: Power, term: str | None, conf_level: float, *, asked: str)
 
 
 def one_term(found: Power, term: str | None) -> str:
-    """Return the term that was asked for, or the only one.
+    """Return the requested term, or the only one.
 
     Raises
     ------
     DataError
-        If there are several and none is named, or there is none of that name.
+        If there are several and none is named, or none has that name.
     """
     if term is None and len(found.terms) > 1:
         raise DataError(
@@ -271,7 +271,7 @@ def one_term(found: Power, term: str | None) -> str:
 
 
 def rejected_label(found: Power) -> str:
-    """Return what the share of findings is called."""
+    """Return the label of the share of findings."""
     level = f"{found.alpha:g}".replace("0.", sheet().theme.decimal, 1)
     return f"Studies with p < {level} (%)"
 
@@ -279,7 +279,7 @@ def rejected_label(found: Power) -> str:
 def _curves(
     found: Power, table: pd.DataFrame, along: str | None, names: Callable[[object], str]
 ) -> tuple[str, dict[str, pd.DataFrame]]:
-    """Return what stands on the axis, and a curve for each combination of the rest, by its name."""
+    """Return the assumption on the axis, and a named curve for each combination of the others."""
     numbers = [name for name in found.varied if all_numbers(table[name])]
     axis = along or next(iter(numbers), found.varied[0])
     if axis not in found.varied:
@@ -308,7 +308,7 @@ def _draw(
     aim: float | None = None,
     limits: tuple[float, float] | None = None,
 ) -> Figure:
-    """Draw the curves on a figure of their own, with their names."""
+    """Draw the curves, with their names, on a new figure."""
     formula = any("closed_form" in c and c["closed_form"].notna().any() for c in curves.values())
     styles = [look(place) for place in range(len(curves))]
     texts = [[kind or "simulated"] for kind in curves] if formula or len(curves) > 1 else []
@@ -335,7 +335,7 @@ def _draw(
 
 
 def _fit_across(ax: Axes, table: pd.DataFrame, axis: str) -> None:
-    """Give the horizontal axis its limits and ticks: numbers, or the names of what is none."""
+    """Give the horizontal axis its limits and ticks: numbers, or names of what is not numeric."""
     low, high = float(table["x"].min()), float(table["x"].max())
     room = 0.04 * (high - low) or 0.5
     ax.set_xlim(low - room, high + room)
@@ -360,7 +360,7 @@ def all_numbers(values: pd.Series) -> bool:
 
 
 def value_words(value: object) -> str:
-    """Return a value of an assumption as it is written."""
+    """Return a value of an assumption in print."""
     if isinstance(value, tuple | list):
         return ", ".join(map(value_words, value))
     if isinstance(value, bool) or not isinstance(value, Real):
@@ -381,13 +381,13 @@ def _told(curves: Mapping[str, pd.DataFrame], axis: str, across: str, *, kind: K
 
 
 def sizes_words(table: pd.DataFrame) -> str:
-    """Return how many studies were simulated of a design."""
+    """Return how many studies were simulated per design."""
     n = sorted({int(n) for n in table["n_studies"]})
     return " to ".join(dict.fromkeys(format_count(size) for size in (n[0], n[-1])))
 
 
 def simulation_note(found: Power, intervals: str) -> str:
-    """Return how the numbers were made, and what a reader must know."""
+    """Return how the numbers were computed, and the caveats."""
     return " ".join([f"{capital(found.method)}. {intervals}", *found.notes])
 
 

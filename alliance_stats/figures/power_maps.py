@@ -1,4 +1,4 @@
-"""Power over two assumptions that were varied, and with one changed at a time."""
+"""Power over two varied assumptions, and with one assumption changed at a time."""
 
 from collections.abc import Sequence
 from typing import Unpack
@@ -59,8 +59,7 @@ def draw_power_map(
     cells
         ``x, y, estimate, conf_low, conf_high``, shares: a full grid.
     levels, styles
-        The powers that have a line, and how each looks; between designs the power is interpolated
-        linearly.
+        The powers shown as lines, and their looks; power is interpolated linearly between designs.
     aim
         Power to reach; where the power cannot be distinguished from it, the map is shaded.
     """
@@ -98,7 +97,7 @@ def power_map_figure(
         From :func:`~alliance_stats.power.power`, with two numbers varied, the first of which is on
         the horizontal axis.
     term
-        Which of the analysis's terms; needed where it has several.
+        Which of the analysis's terms; required if there are several.
     aim
         Power to reach, a share. Where the Monte Carlo interval includes it the map is shaded.
     conf_level
@@ -116,7 +115,7 @@ def power_map_figure(
     Raises
     ------
     DataError
-        If not two numbers were varied, each with two values or more.
+        Unless two numeric assumptions were varied, each with two or more values.
 
     Examples
     --------
@@ -173,14 +172,14 @@ def power_sensitivity_figure(
     conf_level: float = 0.95,
     **common: Unpack[Common],
 ) -> ReportFigure:
-    """Show what each assumption does to power, beside the study as it is planned.
+    """Show the effect of each assumption on power, beside the study as planned.
 
     Parameters
     ----------
     found
         From :func:`~alliance_stats.power.power_sensitivity`.
     term
-        Which of the analysis's terms; needed where it has several.
+        Which of the analysis's terms; required if there are several.
     conf_level
         Of the intervals.
     limits
@@ -245,7 +244,7 @@ def _map(
     told: str,
     limits: tuple[float, float] | None,
 ) -> Figure:
-    """Draw the map on a figure of its own; `told` names what is shaded, if anything is."""
+    """Draw the map on a figure of its own; `told` names what is shaded, if anything."""
     low, high = float(cells["estimate"].min()), float(cells["estimate"].max())
     levels = [level for level in sorted({*_LEVELS, aim}) if low < level < high]
     styles = [look(place) for place in range(len(levels))]
@@ -276,7 +275,7 @@ def _rows(
     x_label: str,
     limits: tuple[float, float] | None,
 ) -> Figure:
-    """Draw a row per power with its name and number on a figure of their own."""
+    """Draw one row per power, with its name and number, on a new figure."""
     room, wide = sheet().part(170.0), widest(numbers)
     heights = row_heights(rows, room)
     figure, ax = one_panel(

@@ -239,7 +239,7 @@ def calibration_figure(
     Parameters
     ----------
     result
-        From :func:`~alliance_stats.survival.risk_accuracy` and its like.
+        From :func:`~alliance_stats.survival.risk_accuracy` or similar functions.
     groups
         Parts of about equal size, in order of the predicted probability.
     event_label

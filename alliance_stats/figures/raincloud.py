@@ -182,7 +182,7 @@ def _with_quartiles(row: pd.Series) -> str:
 
 
 def _density(values: Array) -> tuple[Array, Array]:
-    """Return a grid and the kernel density on it; nothing from few or equal values."""
+    """Return a grid and the kernel density on it; none for few or equal values."""
     if len(values) < _FEWEST or np.ptp(values) == 0:
         return np.empty(0), np.empty(0)
     grid = np.linspace(values.min(), values.max(), 201)

@@ -1,4 +1,4 @@
-"""A figure as a report takes it: drawn once, captioned, described in words, with its numbers."""
+"""A figure for a report: drawn once, captioned, described in words, with its numbers."""
 
 import base64
 import io
@@ -82,14 +82,14 @@ _LABEL = re.compile(r"fig-[a-z0-9]+(-[a-z0-9]+)*")
 
 
 def require_frame(data: object, *, asked: str) -> None:
-    """Refuse a result where its frame is drawn, and say which function draws it."""
+    """Refuse a result where a frame is expected, and name the function that draws it."""
     name = type(data).__name__
     if name in DRAWN_BY:
         raise WrongObjectError(f"{asked}; got {name}. For a {name}: {DRAWN_BY[name]}.")
 
 
 def listed(names: Iterable[object], numbers: Sequence[str], *, of: str) -> str:
-    """Return ``"a: 0.21 [0.12, 0.30]; b: ..."``, of many the first ones and how many there are."""
+    """Return ``"a: 0.21 [0.12, 0.30]; b: ..."``, or the first of many and their number."""
     told = [f"{name}: {number}" for name, number in zip(names, numbers, strict=True) if number]
     if len(told) <= _MOST_LISTED:
         return "; ".join(told)
@@ -103,22 +103,22 @@ class ReportFigure:
     Attributes
     ----------
     figure
-        A ``matplotlib.figure.Figure`` that pyplot does not know, so that it shows exactly once.
+        A ``matplotlib.figure.Figure`` unknown to pyplot, so that it is shown exactly once.
     label
         Cross-reference label: ``fig-`` and lower-case words joined by hyphens.
     caption
-        What is drawn, from the numbers; plain text.
+        What is drawn; plain text.
     alt
-        What a reader who cannot see the figure is told; plain text.
+        Description for readers who cannot see the figure; plain text.
     note
         How it was computed: intervals and their method, n, what was set aside; plain text.
     data
         Every number drawn, tidy.
     again
-        Draws it anew, on another sheet: ``figure.again(width=89)``.
+        Redraws it on another sheet: ``figure.again(width=89)``.
     sources, seed
-        Results that the numbers were read from, where the call was given frames, and the seed of
-        what was drawn; for the log of a report.
+        Results that the numbers were read from, if the call was given frames, and the seed of
+        random draws; for the log of a report.
     """
 
     figure: Figure
@@ -189,7 +189,7 @@ class ReportFigure:
         return _written(self.figure, "tiff", {}, dpi=dpi, pil_kwargs={"compression": "tiff_lzw"})
 
     def eps(self) -> bytes:
-        """Return the figure as EPS, text as text; what shines through is drawn in paler colours."""
+        """Return the figure as EPS, text as text; transparent parts are drawn in paler colours."""
         self._warn_of_missing_glyphs()
         with _opaque(self.figure):
             drawn = _written(self.figure, "eps", {"Creator": "alliance_stats"})
@@ -246,9 +246,9 @@ class ReportFigure:
         Parameters
         ----------
         folder
-            Where to; created if it does not exist.
+            Target folder; created if it does not exist.
         formats
-            Which files of the picture, of :data:`FORMATS`. The fragment shows the first of SVG,
+            Which picture files to write, from :data:`FORMATS`. The fragment shows the first of SVG,
             PNG, TIFF that is written, in Word the PNG with its alternative text.
         included_from
             Folder of the document that will include the fragment; Quarto reads an image's path
@@ -263,7 +263,7 @@ class ReportFigure:
         Warns
         -----
         AllianceStatsWarning
-            If no installed font has some of the figure's characters: says which, and what to
+            If no installed font has some of the figure's characters: names them, and what to
             install.
         """
         if isinstance(formats, str):
@@ -306,7 +306,7 @@ class ReportFigure:
 
 @contextmanager
 def _opaque(figure: Figure) -> Iterator[None]:
-    """Draw what is transparent in the colour that it has on white, as EPS knows no other."""
+    """Draw transparent parts in the colour they have on white, since EPS has no transparency."""
     before = []
     for artist in figure.findobj(lambda one: one.get_alpha() is not None):
         alpha = artist.get_alpha()
@@ -352,7 +352,7 @@ def _written(
     salt: str = "",
     pil_kwargs: Mapping[str, object] | None = None,
 ) -> bytes:
-    """Return the figure as a file of that kind without dates; `salt` makes an SVG's ids."""
+    """Return the figure as a file of that kind without dates; `salt` determines an SVG's ids."""
     buffer = io.BytesIO()
     with house_style(), mpl.rc_context({"svg.hashsalt": salt}):
         options = {"pil_kwargs": dict(pil_kwargs)} if pil_kwargs else {"metadata": dict(metadata)}

@@ -77,7 +77,7 @@ def normal_quantiles(values: Array, *, conf_level: float = 0.95) -> pd.DataFrame
 
 
 def draw_quantiles(ax: Axes, quantiles: pd.DataFrame, *, style: Look | None = None) -> None:
-    """Draw values against normal quantiles, with the band they should stay in.
+    """Draw values against normal quantiles, with the band they should lie in.
 
     Parameters
     ----------
@@ -141,7 +141,7 @@ def residual_figure(
     limits
         Limits of the axis of the residuals.
     words
-        What to call the groupings: ``{"therapist:family": "Families of a therapist"}``. Those not
+        Labels of the groupings: ``{"therapist:family": "Families of a therapist"}``. Those not
         named are called "family of therapist".
 
     Returns
@@ -152,7 +152,7 @@ def residual_figure(
     Raises
     ------
     NotIdentifiedError
-        If all residuals are alike.
+        If all residuals are equal.
 
     Examples
     --------

@@ -190,7 +190,7 @@ def _page(
 
 
 def _labels(ratings: pd.DataFrame) -> tuple[LineLabels, list[float]]:
-    """Return what level and limit are called, where there are such lines, and their ends."""
+    """Return the labels of level and limit, if drawn, and the ends of their lines."""
     drawn = [
         (words, style, float(ratings[name].dropna().iloc[-1]))
         for name, words, style in (

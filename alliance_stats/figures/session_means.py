@@ -29,7 +29,7 @@ def session_means(
 
     and the interval is ``mean -+ t(G - 1) * std_error`` (Liang & Zeger 1986,
     doi:10.1093/biomet/73.1.13; CR1 of Cameron & Miller 2015, doi:10.3368/jhr.50.2.317). With one
-    rating per cluster this is the t interval of a mean. Missing scores do not count.
+    rating per cluster this is the t interval of a mean. Missing scores are ignored.
 
     Returns
     -------

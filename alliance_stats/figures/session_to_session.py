@@ -1,4 +1,4 @@
-"""Session to session: deviations and the next ones, responses to a shock, reliability."""
+"""Session to session: deviations and the next ones, impulse responses, reliability."""
 
 from collections.abc import Sequence
 from typing import Unpack
@@ -98,13 +98,13 @@ def deviations_figure(
     Parameters
     ----------
     result
-        From :func:`~alliance_stats.panel.cross_lagged`, one group, lags equal over sessions.
+        From :func:`~alliance_stats.panel.cross_lagged`, one group, with lags equal across sessions.
 
     Returns
     -------
     ReportFigure
         ``data`` has the points: ``person, session, outcome, predictor, before, after``, where
-        `after` is less what the other outcomes of the session before account for.
+        `after` is net of what the other outcomes of the session before account for.
 
     Examples
     --------
@@ -176,12 +176,12 @@ def impulse_response_figure(
     conf_level: float = 0.95,
     **common: Unpack[Common],
 ) -> ReportFigure:
-    """Show how each outcome answers a shock of one point, session by session.
+    """Show how each outcome responds to a shock of one point, session by session.
 
     Parameters
     ----------
     result
-        From :func:`~alliance_stats.panel.cross_lagged`, one group, lags equal over sessions.
+        From :func:`~alliance_stats.panel.cross_lagged`, one group, with lags equal across sessions.
     horizon
         Sessions after the shock.
 
@@ -235,15 +235,15 @@ def reliability_figure(
     Parameters
     ----------
     model
-        From :func:`~alliance_stats.panel.cross_lagged`, one group with equal lags.
+        From :func:`~alliance_stats.panel.cross_lagged`, one group, with lags equal across sessions.
     reliabilities
-        Of the ratings within persons; at each, the effects are those of
+        Reliabilities of the ratings within persons; at each, the effects are those of
         :meth:`~alliance_stats.panel.CrossLagged.sensitivity`.
 
     Raises
     ------
     DataError
-        If the model has several groups, or lags of their own at each session.
+        If the model has several groups, or lags that differ between sessions.
 
     Examples
     --------
@@ -306,7 +306,7 @@ def _panelled(
 def _beside_one_another(
     panels: Sequence[str], *, labels: tuple[str, str]
 ) -> tuple[Figure, list[Axes]]:
-    """Return a figure with panels, two beside one another, each with title and labelled axes."""
+    """Return a figure with panels in pairs, each with a title and labelled axes."""
     columns = 2 if len(panels) > 1 and not sheet().narrow else 1
     rows = -(-len(panels) // columns)
     left = room_beside(labels[1], _PANEL) + _WIDE_TICKS

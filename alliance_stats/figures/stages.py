@@ -1,4 +1,4 @@
-"""States over any number of stages: who went from where to where, one panel per group."""
+"""States over any number of stages: who moved from which state to which, one panel per group."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Unpack
@@ -40,7 +40,7 @@ def draw_stages(
     styles
         State -> its look.
     said
-        Words of the stages.
+        Labels of the stages.
     """
     wide, high = width_in_points(ax), _TALL
     ax.set_xlim(0.0, wide)
@@ -89,7 +89,7 @@ def stage_figure(
     conf_level: float = 0.95,
     **common: Unpack[Common],
 ) -> ReportFigure:
-    """Show who went from which state to which over several stages, one panel per group.
+    """Show who moved from which state to which over several stages, one panel per group.
 
     Parameters
     ----------

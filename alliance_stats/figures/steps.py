@@ -1,4 +1,4 @@
-"""Probabilities of steps over a predictor, stacked on one another."""
+"""Stacked probabilities of steps over a predictor."""
 
 from collections.abc import Callable, Sequence
 from typing import Unpack
@@ -37,7 +37,7 @@ def draw_stacked_steps(
     Parameters
     ----------
     across
-        Where on the horizontal axis, one a cell.
+        Positions on the horizontal axis, one per cell.
     cumulative
         ``step, estimate, conf_low, conf_high`` of P(rating <= step), cell by cell.
     tints
@@ -70,8 +70,8 @@ def step_figure(
     Parameters
     ----------
     means
-        From :func:`~alliance_stats.step_means`. Its first predictor goes across; each combination
-        of the others has a panel.
+        From :func:`~alliance_stats.step_means`. Its first predictor is on the horizontal axis; each
+        combination of the others has a panel.
     outcome_label, x_label
         Words for the rating and for the first predictor.
     conf_level
@@ -79,7 +79,7 @@ def step_figure(
     limits
         Refused: there is no axis of values to limit.
     words
-        What to call values of the predictors and steps: ``{"mother": "Mothers"}``.
+        Labels of values of the predictors and of steps: ``{"mother": "Mothers"}``.
 
     Returns
     -------

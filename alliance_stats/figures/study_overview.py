@@ -1,4 +1,4 @@
-"""A study at a glance: whose ratings are there, by score, role and session."""
+"""A study at a glance: whose ratings exist, by score, role and session."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Unpack
@@ -40,7 +40,7 @@ class _Row(NamedTuple):
 def draw_rated(
     ax: Axes, cells: pd.DataFrame, heights: Sequence[float], columns: Sequence[str]
 ) -> None:
-    """Draw a cell for each line and block of sessions, its tint and number the share rated.
+    """Draw a cell for each line and block of sessions, with the share rated as tint and number.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ def draw_rated(
     heights
         Of the lines.
     columns
-        What the blocks of sessions are called; written at the top.
+        Labels of the blocks of sessions; written at the top.
     """
     tops = np.concatenate([[0.0], np.cumsum(heights)])
     ax.set_xlim(0.0, len(columns))
@@ -167,7 +167,7 @@ def _rows(rated: pd.DataFrame, known: Callable[[object], str]) -> list[_Row]:
 
 
 def _blocks(sessions: np.ndarray, room: float) -> list[tuple[int, int]]:
-    """Return first and last session of each column: one each, or as many as there is room for."""
+    """Return first and last session of each column: one each, or blocks if there is no room."""
     first, last = int(sessions.min()), int(sessions.max())
     cell = text_width("100") + 4.0
     size = int(np.ceil((last - first + 1) / max(int(room // cell), 1)))

@@ -1,10 +1,10 @@
-"""How every figure looks, and the sheet it stands on: theme, width, sizes of text, colours.
+"""How every figure looks, and the sheet it is drawn on: theme, width, sizes of text, colours.
 
 Everything is named explicitly and nothing global is set: a figure looks the same whatever the
 caller's rcParams are, unless the theme was read from them. The colours of the house are those of
-Okabe and Ito (2008), which stay apart under colour blindness; words are written in darker ones that
-reach a contrast of 4.5:1 on white (WCAG 2.1). No group is told by colour alone: a :class:`Look` has
-a dash and a marker too.
+Okabe and Ito (2008), which remain distinguishable with colour blindness; words are written in
+darker ones that reach a contrast of 4.5:1 on white (WCAG 2.1). No group is identified by colour
+alone: a :class:`Look` also has a dash and a marker.
 """
 
 import re
@@ -100,7 +100,7 @@ _WRITTEN = {  # colours of the house as words, where darkening alone would be du
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """How one group is told from the others: ``colour`` drawn, ``text`` written, dash, marker."""
+    """How a group is distinguished: ``colour`` drawn, ``text`` written, dash, marker."""
 
     colour: str
     text: str
@@ -116,9 +116,9 @@ class Theme:
     ----------
     groups
         Roles, groups, strata of a report in their order: each keeps its colour, dash and marker in
-        every figure, whichever of them it shows. Others take those that are left.
+        every figure, whichever of them it shows. Others take the remaining ones.
     width
-        Width in mm of figures that are not given one: journals print 89, 127 and 183.
+        Default width of figures in mm: journals print 89, 127 and 183.
     small, body
         Sizes of text in pt, numbers and names, labels and headings; a point less on figures
         narrower than 100 mm.
@@ -133,7 +133,7 @@ class Theme:
     words
         Name of a group, role or term -> label to print.
     own_rc
-        Leave the caller's rcParams in force for what the house does not name.
+        Keep the caller's rcParams for what the house style does not set.
     """
 
     groups: tuple[str, ...] = ()
@@ -183,7 +183,7 @@ class Sheet:
 
     @property
     def narrow(self) -> bool:
-        """Whether it is as narrow as one column of a journal."""
+        """Whether it is as narrow as a journal column."""
         return self.width < _NARROW * PER_MM
 
     def part(self, points: float) -> float:
@@ -214,7 +214,7 @@ def on_sheet(this: Sheet) -> Iterator[Sheet]:
 def themed(theme: Theme) -> Iterator[Theme]:
     """Give all figures made within a theme: ``with themed(Theme(groups=("mother", "father"))):``.
 
-    A figure's own ``theme=`` and ``width=`` go before it.
+    A figure's ``theme=`` and ``width=`` take precedence.
 
     Examples
     --------
@@ -239,7 +239,7 @@ def points(size: str | float) -> float:
 
 
 def look(position: int) -> Look:
-    """Return the look of the group at `position`; once through, colours meet other dashes."""
+    """Return the look of the group at `position`; later rounds of colours get other dashes."""
     theme = sheet().theme
     colours = _GREYS if theme.grey else theme.colours
     turn, place = divmod(position, len(colours))
@@ -249,7 +249,7 @@ def look(position: int) -> Look:
 
 
 def looks(names: Sequence[Any]) -> dict[Any, Look]:
-    """Return the look of each name: that of the theme's groups, and for others those left."""
+    """Return the look of each name: those of the theme's groups, the remaining ones for others."""
     own = list(sheet().theme.groups)
     others = [name for name in dict.fromkeys(names) if str(name) not in own]
     order = {name: len(own) + place for place, name in enumerate(others)}
@@ -275,12 +275,12 @@ def _on_white(rgb: np.ndarray) -> float:
 
 
 def naming(words: Mapping[str, str] | None, known: Sequence[object]) -> Callable[[object], str]:
-    """Return what names a thing: the caller's words, the theme's, or its own name.
+    """Return a label: the caller's, the theme's, or the name itself.
 
     Raises
     ------
     ValueError
-        If the caller has words for what is not among `known`.
+        If the caller gives a label for anything that is not among `known`.
     """
     names = [str(name) for name in known]
     for key in words or {}:
@@ -303,7 +303,7 @@ def natural(name: object) -> tuple[tuple[bool, float, str], ...]:
 
 @contextmanager
 def house_style() -> Iterator[None]:
-    """Shut the caller's rcParams out while a figure is made or written, and fonts' log."""
+    """Ignore the caller's rcParams and silence the fonts' log while a figure is made or written."""
     theme = sheet().theme
     settings = {
         "font.family": families(theme.family),
@@ -321,7 +321,7 @@ def house_style() -> Iterator[None]:
 
 
 def new_figure(width: float, height: float, *, placed_by_hand: bool = False) -> Figure:
-    """Return a figure of `width` x `height` inches that pyplot knows nothing of.
+    """Return a figure of `width` x `height` inches unknown to pyplot.
 
     Its axes are laid out by matplotlib's constrained layout (then :func:`settle` it), or stand
     where :func:`add_axes` puts them. As a part of a panel it is the part.
@@ -337,7 +337,7 @@ def new_figure(width: float, height: float, *, placed_by_hand: bool = False) -> 
 
 
 def settle(figure: Figure) -> Figure:
-    """Lay the figure out once and keep it so, that each rendering is the same."""
+    """Lay the figure out once and fix it, so that each rendering is the same."""
     whole = figure.get_figure(root=True)
     assert isinstance(whole, Figure)
     whole.draw_without_rendering()
@@ -358,16 +358,16 @@ def font(size: str | float = SMALL, *, colour: str = INK, bold: bool = False) ->
 
 
 def _drawable(text: object) -> str:
-    """Return text without what cannot be drawn; lines that are broken already stay broken."""
+    """Return text without undrawable characters; existing line breaks are kept."""
     return "\n".join(printable(line) for line in str(text).split("\n"))
 
 
 def plain(text: object) -> str:
-    """Return a caller's text as it is to be read on the page.
+    """Return a caller's text as it appears on the page.
 
-    A dollar sign in it does not open mathematics. What reads from right to left (Arabic, Hebrew)
-    stands between left-to-right marks: without them it would draw the numbers beside it to its
-    other side, and "1 of 7" after an Arabic name would read "of 7 1" (Unicode Standard Annex 9).
+    A dollar sign in it does not open mathematics. Right-to-left text (Arabic, Hebrew) is put
+    between left-to-right marks: without them adjacent numbers would be drawn on its other side, and
+    "1 of 7" after an Arabic name would read "of 7 1" (Unicode Standard Annex 9).
     """
     marked = _RIGHT_TO_LEFT.sub(
         f"{_LEFT_TO_RIGHT_MARK}\\g<0>{_LEFT_TO_RIGHT_MARK}", _drawable(text)

@@ -1,4 +1,4 @@
-"""Time to an ending: Kaplan-Meier curves over their own aligned risk table."""
+"""Time to an ending: Kaplan-Meier curves over an aligned risk table."""
 
 from collections.abc import Mapping, Sequence
 from typing import Unpack
@@ -197,7 +197,7 @@ def kaplan_meier_figure(
     event_label
         The event, as a past participle: "still without having <event_label>".
     times
-        At which the table counts (as KMunicate, Morris et al. 2019,
+        Times of the risk table (as KMunicate, Morris et al. 2019,
         doi:10.1136/bmjopen-2019-030215, asks for); as many as fit by default.
     limits
         Limits of the axis of the probability.

@@ -1,4 +1,4 @@
-"""The room that text takes: its width, its lines, and places that do not overlap."""
+"""The space that text takes: its width, its lines, and places that do not overlap."""
 
 import math
 import re
@@ -52,9 +52,9 @@ def _width(text: str, size: float, weight: str, family: tuple[str, ...]) -> floa
 def wrap(text: object, width: float, size: str | float = SMALL, *, bold: bool = False) -> list[str]:
     """Break text into lines no wider than `width` points, never inside a word.
 
-    A no-break space holds two words together. A word breaks after a hyphen, a slash, a point or
-    an underscore, and between letters of scripts without spaces; one that is too wide even so is
-    shortened in its middle by an ellipsis (captions, alternative texts and data have it whole).
+    A no-break space holds two words together. A word breaks after a hyphen, a slash, a point or an
+    underscore, and between letters of scripts without spaces; one that is still too wide is
+    shortened in the middle by an ellipsis (captions, alternative texts and data keep it whole).
 
     Returns
     -------
@@ -84,7 +84,7 @@ def wrap(text: object, width: float, size: str | float = SMALL, *, bold: bool = 
 
 
 def balanced(text: str, width: float, size: str | float = BODY) -> list[str]:
-    """Wrap an axis' label into as few lines as needed, about equally long."""
+    """Wrap an axis label into as few lines as needed, of about equal length."""
     lines = wrap(text, width, size)
     for share in np.linspace(1.0 / len(lines), 1.0, 12):
         narrower = wrap(text, share * width, size)
@@ -94,7 +94,7 @@ def balanced(text: str, width: float, size: str | float = BODY) -> list[str]:
 
 
 def widest(texts: Iterable[object], width: float = math.inf, size: str | float = SMALL) -> float:
-    """Return how wide the widest line of texts is that are wrapped to `width`."""
+    """Return the width of the widest line of texts wrapped to `width`."""
     lines = [line for text in texts for line in wrap(text, width, size)]
     return max((text_width(line, size) for line in lines), default=0.0)
 
@@ -110,7 +110,7 @@ _OURS = (
 
 
 def in_sentence(label: str) -> str:
-    """Return an axis' label as it stands inside of a sentence: the caller's as it is."""
+    """Return an axis label as used within a sentence: the caller's unchanged."""
     return label.lower() if label in _OURS else label
 
 
@@ -152,7 +152,7 @@ def spread(
     Parameters
     ----------
     wanted
-        Centre each label would like.
+        Preferred centre of each label.
     heights
         Room each label takes, in the same unit.
     low, high

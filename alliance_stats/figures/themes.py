@@ -1,4 +1,4 @@
-"""Themes of interviews: how many of each group voiced one, and what an early one turned into."""
+"""Themes of interviews: how many of each group voiced one, and what became of an early one."""
 
 from collections.abc import Callable, Sequence
 from typing import Unpack
@@ -131,7 +131,7 @@ def theme_figure(
         From :func:`~alliance_stats.groups.compare_themes`; or a frame ``theme, group, count, n,
         estimate, conf_low, conf_high``, a row per theme and group, in the order to draw.
     method
-        By which method the intervals were made: ``"Clopper-Pearson"``. Needed for a frame.
+        The method of the intervals: ``"Clopper-Pearson"``. Required for a frame.
     unit
         Who was counted, in the plural: ``"parents"``.
     limits
@@ -210,7 +210,7 @@ def _order(prevalence: pd.DataFrame) -> tuple[list[object], list[object]]:
 
 
 def _rooms() -> tuple[float, float]:
-    """Return the room of names at the left and of counts at the right, in points."""
+    """Return the space for names on the left and for counts on the right, in points."""
     return sheet().part(_NAME_WIDTH), sheet().part(_WORDS_WIDTH)
 
 
@@ -247,18 +247,18 @@ _LABEL_GAP = 4.0  # pt
 def draw_transitions(
     ax: Axes, counts: Array, *, names: Sequence[str], states: Sequence[str]
 ) -> None:
-    """Draw one group: ribbons from the early theme (there or not) to the later states.
+    """Draw one group: ribbons from the early theme (present or not) to the later states.
 
     Parameters
     ----------
     ax
         Axes to draw on; the words are written inside, at the sides.
     counts
-        (early theme there / not there, states) cases; a ribbon is as wide as its count.
+        (early theme present / absent, states) cases; a ribbon is as wide as its count.
     names
-        What the two rows are called.
+        Labels of the two rows.
     states
-        What the columns are called, from the top down.
+        Labels of the columns, from the top down.
     """
     wide, high = width_in_points(ax), height_in_points(ax)
     ax.set_xlim(0.0, wide)
@@ -307,7 +307,7 @@ def transition_figure(
     early_label: str,
     **common: Unpack[Common],
 ) -> ReportFigure:
-    """Show what an early theme turned into in each group.
+    """Show what became of an early theme in each group.
 
     Parameters
     ----------
@@ -379,7 +379,7 @@ def _stack(heights: Array, total: float) -> Array:
 
 
 def ribbon_between(start: tuple[float, float], end: tuple[float, float], room: float) -> Path:
-    """Return a ribbon `room` high that swings from one place to another."""
+    """Return a curved ribbon `room` high from one place to another."""
     (x0, y0), (x1, y1) = start, end
     middle = (x0 + x1) / 2.0
     upper = [(x0, y0), (middle, y0), (middle, y1), (x1, y1)]
@@ -391,7 +391,7 @@ def ribbon_between(start: tuple[float, float], end: tuple[float, float], room: f
 
 
 def _from_each(counts: Array, state: int) -> list[str]:
-    """Return how many came from where, as ``["4 of 6 with", "0 of 1 without"]``."""
+    """Return how many came from each, as ``["4 of 6 with", "0 of 1 without"]``."""
     totals = counts.sum(axis=1)
     with_, without = (
         f"{format_count(counts[early, state])} of {format_count(totals[early])}" for early in (0, 1)

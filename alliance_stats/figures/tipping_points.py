@@ -1,4 +1,4 @@
-"""Where a finding is overturned: along shifts of the unseen outcomes, of all or by arm."""
+"""Where a finding is overturned: along shifts of the unobserved outcomes, for all or by arm."""
 
 from typing import Unpack
 
@@ -88,16 +88,16 @@ def tipping_point_figure(
     conf_level: float = 0.95,
     **common: Unpack[Common],
 ) -> ReportFigure:
-    """Show how a coefficient moves as the unseen outcomes are shifted.
+    """Show how a coefficient changes as the unobserved outcomes are shifted.
 
     Parameters
     ----------
     result
         From :func:`~alliance_stats.survival.dropout_sensitivity`.
     estimate_label
-        What the coefficient is, with its unit.
+        The coefficient and its unit.
     shift_label
-        What is shifted, and its unit: ``"Shift of symptoms after leaving (points)"``.
+        The shifted quantity and its unit: ``"Shift of symptoms after leaving (points)"``.
 
     Returns
     -------
@@ -170,7 +170,7 @@ def _tips_in_words(tips: pd.DataFrame) -> str:
 
 
 def _completed(found: CompletedAnalyses) -> str:
-    """Return how the unseen outcomes were made and the intervals come about."""
+    """Return how the unobserved outcomes were imputed and the intervals computed."""
     unseen, seen = plural(found.n_unseen, "unseen outcome"), plural(found.n_seen, "seen one")
     if found.variance == "rubin":
         return (
@@ -231,16 +231,16 @@ def tipping_region_figure(
     conf_level: float = 0.95,
     **common: Unpack[Common],
 ) -> ReportFigure:
-    """Show which shifts of two arms' unseen outcomes overturn a finding.
+    """Show which shifts of two arms' unobserved outcomes overturn a finding.
 
     Parameters
     ----------
     result
         From :func:`~alliance_stats.survival.sensitivity_by_group`.
     estimate_label
-        What the coefficient is, with its unit.
+        The coefficient and its unit.
     shift_label
-        What is shifted, and its unit; the arm is written after it.
+        The shifted quantity and its unit; the arm is written after it.
     limits
         Limits of the vertical axis.
     words

@@ -1,4 +1,4 @@
-"""Trajectories over sessions: a thin line per person, the mean and its interval, n a session."""
+"""Trajectories over sessions: a thin line per person, the mean and its interval, n per session."""
 
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
@@ -80,7 +80,7 @@ class Panel:
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """How score and clock are called, and the coverage of the bands."""
+    """Labels of score and clock, and the coverage of the bands."""
 
     score_label: str
     session_label: str
@@ -88,7 +88,7 @@ class Words:
 
     @property
     def clock(self) -> str:
-        """What is counted, as it stands inside of a sentence."""
+        """The clock as used within a sentence."""
         return in_sentence(self.session_label)
 
     def caption(self, panels: Sequence[Panel]) -> str:
@@ -171,7 +171,7 @@ def draw_trajectories(
     ax
         Axes to draw on; nothing else is touched.
     data
-        Ratings, a row per person x session; rows without a score break no line.
+        Ratings, a row per person x session; rows without a score do not interrupt a line.
     means
         From :func:`session_means`.
     most_ticks
@@ -236,14 +236,14 @@ def trajectory_figure(
     data
         A study, whose columns are known; or a frame, a row per person x session.
     session, score, person
-        Columns; missing scores are left out and counted in the note. Of a study: its sessions,
-        alliance and persons, if not given.
+        Columns; missing scores are left out and counted in the note. For a study, its sessions,
+        alliance and persons by default.
     role
-        Column that says which panel per row belongs to; one panel without it. Panels stand in the
+        Column that assigns each row to a panel; one panel without it. Panels stand in the
         order of the theme's groups, of categories, or of names ("role 10" after "role 2"). A
         column of persons gives small multiples.
     cluster
-        Column of the units that are independent of one another (therapists): the interval of the
+        Column of the independent units (therapists): the interval of the
         mean is robust to what is shared within them. Persons, if not given.
     score_label
         Quantity, unit and range, as in ``"WAI mean item score (1–7)"``.

@@ -1,4 +1,4 @@
-"""Caterpillars of ranks: where units may stand, and how likely among the lowest or the highest."""
+"""Caterpillars of ranks: intervals, and probabilities of being among the lowest or highest."""
 
 from typing import Unpack
 

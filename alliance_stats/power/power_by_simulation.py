@@ -143,7 +143,7 @@ class Power:
 
     @property
     def method(self) -> str:
-        """What was done, in a phrase."""
+        """What was done, as a phrase."""
         n = format_count(self.rows.n_in / len(self.cells))
         cells = plural(len(self.cells), "design")
         return f"power by simulation of {n} studies of each of {cells}, tests at {self.alpha:g}"

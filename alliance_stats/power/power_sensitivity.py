@@ -85,7 +85,7 @@ class Sensitivity:
 
     @property
     def method(self) -> str:
-        """What was done, in a phrase."""
+        """What was done, as a phrase."""
         n = len(self.power.cells) - 1
         each = format_count(self.rows.n_in / (n + 1))
         changes = plural(n, "change")

@@ -68,7 +68,7 @@ class SmallestDesign:
 
     @property
     def method(self) -> str:
-        """What was looked for, in a phrase."""
+        """What was sought, as a phrase."""
         aim = f"with a power of {100 * self.aim:g}%, by adaptive simulation"
         return f"{self._extreme} '{self.name}' {aim}"
 
@@ -140,7 +140,7 @@ def smallest_design(
     aim
         Power aimed at.
     term
-        Which of the analysis's terms; needed where it has several.
+        Which of the analysis's terms; required if there are several.
     n_studies, batch
         Most studies a value, and how many at a time.
 

@@ -1,4 +1,4 @@
-"""Data are read and checked here: a long table that knows its roles; and leave without names."""
+"""Reading and checking data: a long table that knows its roles, and its de-identified export."""
 
 from alliance_stats.study.anonymity import IdKey
 from alliance_stats.study.courses import ENDINGS

@@ -1,7 +1,7 @@
 """Families stay anonymous: a table without ids, dates and free text.
 
-Ids are replaced by codes in random order, dates by days since the person's first, and a column
-that could say who someone is is refused by name. The key that leads back stays with its owner.
+Ids are replaced by codes in random order, dates by days since the person's first, and any column
+that could identify someone is refused by name. The key for re-identification stays with its owner.
 """
 
 import datetime
@@ -35,7 +35,7 @@ _RARE = 5  # persons: fewer of a category may tell who someone is
 
 @dataclass(frozen=True, slots=True, eq=False)
 class IdKey:
-    """The way back from codes to ids: it stays with its owner, apart from the data.
+    """The key from codes back to ids: it stays with its owner, apart from the data.
 
     Attributes
     ----------
@@ -52,7 +52,7 @@ class IdKey:
         )
 
     def save(self, path: str | Path) -> None:
-        """Write the key as JSON, readable and writable by its owner alone."""
+        """Write the key as JSON, readable and writable only by its owner."""
         pairs = {
             level: [
                 [label if isinstance(label, str) else int(str(label)), code]
@@ -73,7 +73,7 @@ class IdKey:
 def deidentified(
     data: pd.DataFrame, roles: Mapping[str, str], key: IdKey | None
 ) -> tuple[pd.DataFrame, IdKey, tuple[str, ...]]:
-    """Return a coded table, its key, and what was changed, in sentences that name no one."""
+    """Return a coded table, its key, and sentences on what was changed, which name no one."""
     _refuse_telling_columns(data, roles)
     coded, known = data.copy(), {} if key is None else key.codes
     coded.attrs = {}
@@ -109,7 +109,7 @@ def deidentified(
 def _codes(
     ids: pd.Series, initial: str, known: Mapping[Hashable, str], rng: np.random.Generator
 ) -> dict[Hashable, str]:
-    """Return a code for every id: the known ones as they were, the others in random order."""
+    """Return a code for every id: known ones unchanged, new ones in random order."""
     codes = dict(known)
     fresh = [label for label in ids.unique() if label not in codes]
     width = len(str(len(codes) + len(fresh)))
@@ -121,7 +121,7 @@ def _codes(
 
 
 def _refuse_telling_columns(data: pd.DataFrame, roles: Mapping[str, str]) -> None:
-    """Refuse every column that could say who someone is, each once and by its worst fault."""
+    """Refuse every column that could identify someone, each once and for its worst fault."""
     units = [data[roles[level]] for level in LEVELS if level in roles]
     ids = [roles[level] for level in LEVELS if level in roles]
     measured = [roles[name] for name in roles if name not in ("role", "rater")]
@@ -156,7 +156,7 @@ def _texts(column: pd.Series) -> list[str]:
 
 
 def _holds_dates(column: pd.Series) -> bool:
-    """Return whether a column holds days in writing, or as objects that pandas does not count."""
+    """Return whether a column holds dates as text, or as objects that pandas has no dtype for."""
     if pd.api.types.is_datetime64_any_dtype(column.dtype):
         return False
     if pd.api.types.is_numeric_dtype(column.dtype):
@@ -168,7 +168,7 @@ def _holds_dates(column: pd.Series) -> bool:
 
 
 def _is_of_eight_digits(column: pd.Series) -> bool:
-    """Return whether all values are days as 20240103."""
+    """Return whether all values are dates such as 20240103."""
     digits = pd.to_numeric(column, errors="coerce").dropna()
     if not len(digits) or not digits.between(19000101, 21001231).all():
         return False
@@ -182,7 +182,7 @@ def _is_free_text(column: pd.Series) -> bool:
 
 
 def _holds_ids(column: pd.Series, unit: pd.Series) -> bool:
-    """Return whether a text has an id in it that is more than a digit or two."""
+    """Return whether a text contains an id longer than a digit or two."""
     names = {name for name in map(str, unit.dropna().unique()) if len(name) > 2}
     return any(
         text in names or not names.isdisjoint(re.findall(r"[^\W_]+(?:-[^\W_]+)*", text))
@@ -199,7 +199,7 @@ def _each_its_own(column: pd.Series, unit: pd.Series) -> tuple[int, float]:
 
 
 def _numbers_units(column: pd.Series, unit: pd.Series) -> bool:
-    """Return whether whole numbers stand for units: constant inside, hardly ever shared."""
+    """Return whether whole numbers stand for units: constant within units, hardly ever shared."""
     if not pd.api.types.is_numeric_dtype(column.dtype):
         return False
     known = column.dropna().to_numpy(dtype=float)
@@ -210,7 +210,7 @@ def _numbers_units(column: pd.Series, unit: pd.Series) -> bool:
 
 
 def _names_units(column: pd.Series, unit: pd.Series) -> bool:
-    """Return whether every unit has a text of its own."""
+    """Return whether every unit has a different text."""
     if not _texts(column):
         return False
     units, share = _each_its_own(column.astype(object), unit)
@@ -218,7 +218,7 @@ def _names_units(column: pd.Series, unit: pd.Series) -> bool:
 
 
 def _rare(column: pd.Series, person: pd.Series) -> bool:
-    """Return whether some category is that of very few persons."""
+    """Return whether some category has very few persons."""
     texts = bool(_texts(column)) or isinstance(column.dtype, pd.CategoricalDtype)
     if not texts and not pd.api.types.is_bool_dtype(column.dtype):
         return False

@@ -1,4 +1,4 @@
-"""Cells as a file wrote them into values: what is missing, what is a number, what is an id."""
+"""From cells as written in a file to values: what is missing, what is a number, what is an id."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -46,7 +46,7 @@ class TableFile:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Cells:
-    """Cells of a column, each distinct text among them once: a rule looks at it once.
+    """Cells of a column, with each distinct text stored once, so that a rule is applied to it once.
 
     Attributes
     ----------
@@ -55,8 +55,8 @@ class Cells:
     codes, texts
         ``texts[codes]`` are the texts, (n,); a code of -1 is a cell without text.
     others
-        (n,) what the cells without text hold, NaN where nothing; None where all cells are text
-        or blank, as in a text file.
+        (n,) contents of the cells without text, NaN if empty; None if all cells are text or blank,
+        as in a text file.
     """
 
     name: str
@@ -66,7 +66,7 @@ class Cells:
 
     @classmethod
     def mixed(cls, name: str, values: npt.NDArray[np.object_]) -> "Cells":
-        """Take apart a column of texts and of values that the file itself has typed."""
+        """Split a column into texts and values already typed in the file."""
         is_text = np.fromiter((isinstance(v, str) for v in values), dtype=bool, count=len(values))
         codes = np.full(len(values), -1, dtype=np.int64)
         codes[is_text], texts = pd.factorize(values[is_text])
@@ -74,17 +74,17 @@ class Cells:
 
     @property
     def filled(self) -> npt.NDArray[np.bool_]:
-        """Which cells hold anything."""
+        """Which cells are not empty."""
         text = self.codes >= 0
         return text if self.others is None else text | ~pd.isna(self.others)
 
     @property
     def only_text(self) -> bool:
-        """Whether every cell that holds anything holds text."""
+        """Whether every non-empty cell holds text."""
         return self.others is None or bool(pd.isna(self.others).all())
 
     def rows(self, kept: npt.NDArray[np.bool_]) -> "Cells":
-        """Return the cells of some rows, and of the texts those that stand in them."""
+        """Return the cells of some rows, with only the texts that occur in them."""
         others = None if self.others is None else self.others[kept]
         codes = self.codes[kept]
         used = np.zeros(len(self.texts), dtype=bool)
@@ -93,11 +93,11 @@ class Cells:
         return replace(self, codes=renumbered[codes], texts=self.texts[used], others=others)
 
     def values(self) -> npt.NDArray[np.object_]:
-        """Return what the cells hold, NaN where nothing."""
+        """Return the contents of the cells, NaN where empty."""
         return self.with_texts(self.texts)
 
     def with_texts(self, new: npt.NDArray[np.generic]) -> npt.NDArray[np.object_]:
-        """Return the cells with `new` in the place of each distinct text."""
+        """Return the cells with each distinct text replaced by `new`."""
         if self.others is None:
             return np.append(new.astype(object), np.nan)[self.codes]
         cells = self.others.copy()
@@ -120,7 +120,7 @@ def settled(
     decimal: str = ".",
     header_rows: int = 1,
 ) -> TableFile:
-    """Give cells their values; rows without any value are passed over.
+    """Convert cells to values; rows without any value are skipped.
 
     Parameters
     ----------
@@ -131,7 +131,7 @@ def settled(
     ids
         Columns that stay text, unless all their texts are exactly how whole numbers are written.
     labelled
-        Columns of words; in them, as in ids, what a spreadsheet writes for an error is none.
+        Columns of words; in them, as in ids, a spreadsheet's error is not a missing value.
     file_name
         For messages.
     decimal
@@ -142,7 +142,7 @@ def settled(
     Raises
     ------
     DataError
-        If a column is all numbers, but some of them could be read in two ways; if an id or label
+        If a column is numeric, but some of its numbers are ambiguous; if an id or label
         is a spreadsheet's error, or a number with more digits than a spreadsheet keeps; or if
         further rows of names stand under the header.
     """
@@ -196,7 +196,7 @@ def _under_the_header(
 
 
 def _without_missing_words(cells: Cells, index: pd.Index) -> tuple[Cells, str]:
-    """Return the cells without blanks and words for missing, and which words stood where."""
+    """Return the cells without blanks and words for missing values, and where those words were."""
     kept = np.array([t not in _MISSING_WORDS and bool(t.strip()) for t in cells.texts], dtype=bool)
     if kept.all():
         return cells, ""
@@ -215,7 +215,7 @@ def _without_missing_words(cells: Cells, index: pd.Index) -> tuple[Cells, str]:
 def _refuse_more_headers(
     columns: Sequence[Cells], index: pd.Index, decimal: str, file_name: str
 ) -> None:
-    """Refuse a table in which the first rows are no data: names again, in other words."""
+    """Refuse a table in which the first rows are no data: a second row of names."""
     top = np.arange(len(index)) < 2  # rows
     first = {cells.name: [str(v) for v in cells.rows(top).values()] for cells in columns}
     qualtrics = any(text.startswith(_IMPORT_ID) for texts in first.values() for text in texts)
@@ -268,7 +268,7 @@ def _fit(pattern: re.Pattern[str], texts: npt.NDArray[np.object_]) -> npt.NDArra
 def _typed(
     cells: Cells, index: pd.Index, *, decimal: str, file_name: str
 ) -> npt.NDArray[np.generic] | pd.Series:
-    """Return numbers and truth values as such where all texts of a column are; else as they are."""
+    """Return numbers and truth values as such if all texts of a column are; else unchanged."""
     texts = cells.texts
     if not len(texts):
         return pd.Series(cells.values(), index=index, dtype=object).infer_objects()
@@ -289,7 +289,7 @@ def _typed(
 
 
 def _text_among_numbers(cells: Cells, index: pd.Index, decimal: str) -> Iterator[str]:
-    """Say which cells keep a column of numbers from being one."""
+    """Say which cells prevent a column from being numeric."""
     if not len(cells.texts):
         return
     stray = cells.where(~_fit(_NUMBER[decimal], cells.texts))
@@ -321,7 +321,7 @@ def _numbers(cells: Cells, index: pd.Index, decimal: str) -> npt.NDArray[np.gene
 
 
 def _doubt(cell: str, decimal: str) -> str:
-    """Say why a number can be read in two ways, and what to do."""
+    """Say why a number is ambiguous, and what to do."""
     if decimal == ",":
         return (
             "which under decimal=',' could be read in two ways: its mark may separate thousands "

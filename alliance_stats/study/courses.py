@@ -58,7 +58,7 @@ _PADDED = 2  # trailing sessions without any score that look like rows filled in
 
 
 def ending_unit(unit: str | None, roles: Mapping[str, str]) -> str:
-    """Return ``"family"`` or ``"person"``: which of them ends treatment."""
+    """Return ``"family"`` or ``"person"``: the unit that ends treatment."""
     if unit is None:
         return "family" if "family" in roles else "person"
     if unit not in ("family", "person"):
@@ -74,10 +74,10 @@ def ending_unit(unit: str | None, roles: Mapping[str, str]) -> str:
 def recoded_endings(
     frame: pd.DataFrame, column: str, endings: Mapping[str | int, str]
 ) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    """Return the frame with its endings in this package's words, and a note on what they were.
+    """Return the frame with its endings in this package's words, and a note on the original ones.
 
     A key is compared with what a cell shows, so that ``1`` and ``"1"`` both stand for the number 1;
-    endings that no key names stay as they are.
+    endings that match no key are unchanged.
     """
     for word in endings.values():
         check_choice(word, ENDINGS, name="an ending that others stand for")
@@ -102,7 +102,7 @@ def _shown(value: object) -> str:
 
 
 def check_known_endings(frame: pd.DataFrame, column: str) -> None:
-    """Refuse an ending that is none of :data:`ENDINGS` (missing ones pass)."""
+    """Refuse an ending that is not one of :data:`ENDINGS` (missing ones pass)."""
     codes, distinct = group_codes(frame[column])
     unknown = ~np.append(distinct.isin(ENDINGS), True)[codes]
     if unknown.any():
@@ -119,7 +119,7 @@ def check_known_endings(frame: pd.DataFrame, column: str) -> None:
 def check_endings(
     frame: pd.DataFrame, *, ending: str, unit: str, unit_column: str, session: str | None = None
 ) -> None:
-    """Refuse unknown endings, and a unit whose rows do not all name the same ending."""
+    """Refuse unknown endings, and a unit whose rows give different endings."""
     check_known_endings(frame, ending)
     clash = units_with_several(frame, unit=unit_column, column=ending)
     if not len(clash):
@@ -177,7 +177,7 @@ def check_rows_after(
 def warn_of_padded_rows(
     frame: pd.DataFrame, *, ending: str, session: str, unit_column: str, scored: Sequence[str]
 ) -> None:
-    """Warn where units that left still have sessions at the end in which nothing was scored."""
+    """Warn if units that ended treatment have final sessions in which nothing was scored."""
     rated = frame[list(scored)].notna().to_numpy().any(axis=1)
     units, moments = pd.factorize(frame[unit_column])[0], frame[session].to_numpy()
     # -1 where nothing was ever rated: every session is then later than the last rated one
@@ -203,7 +203,7 @@ def warn_of_padded_rows(
 def _refuse_rows_after_an_ending_row(
     rows: pd.DataFrame, *, ending: str, session: str | None, unit: str
 ) -> None:
-    """Where endings were written as they happened, refuse rows later than the ending's own."""
+    """Where endings were recorded as they happened, refuse rows later than the ending's row."""
     if session is None:
         return
     ended = rows[ending].notna() & (rows[ending] != "ongoing")
@@ -247,13 +247,13 @@ def checked(
 ) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, str], tuple[str, ...]]:
     """Return the frame with plain ids, whole sessions and numeric scores, and notes on changes.
 
-    The checks look at a frame in which columns of text are categories: at each label once.
+    The checks use a frame with text columns as categories, so that each label is checked once.
 
     Returns
     -------
     frame, known, roles, notes
-        The frame; the same with such categories; the roles, time that of days where dates were
-        named; and what was changed, in sentences.
+        The frame; the same with such categories; the roles, with time in days where dates were
+        named; and sentences on what was changed.
     """
     ids = [roles[level] for level in LEVELS if level in roles]
     others = [roles[role] for role in ("role", "rater", "ending") if role in roles]

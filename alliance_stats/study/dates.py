@@ -26,14 +26,14 @@ def days_for_dates(
 ) -> tuple[pd.DataFrame, str, tuple[str, ...]]:
     """Return the frame with days beside dates, the column of time, and a note.
 
-    A column that holds no dates is the time itself. Dates are read as the days that they are, as
-    ``2024-03-31`` or ``31.3.2024``; a time of day is left out.
+    A column without dates is taken as the time itself. Dates are read as days, as
+    ``2024-03-31`` or ``31.3.2024``; a time of day is ignored.
 
     Raises
     ------
     DataError
-        If a date is missing or no date, or days and months cannot be told apart, or numbers are
-        dates as a spreadsheet counts them.
+        If a date is missing or invalid, day and month are ambiguous, or numbers are a spreadsheet's
+        serial dates.
     """
     values = frame[column]
     if is_numeric_dtype(values.dtype):
@@ -72,7 +72,7 @@ def _looks_like_dates(values: pd.Series) -> bool:
 
 
 def _dates(values: pd.Series) -> pd.Series:
-    """Return days, each read in the one way that its column is written."""
+    """Return days, all read in the one format of their column."""
     if is_datetime64_any_dtype(values.dtype):
         plain = values.dt.tz_localize(None) if values.dt.tz is not None else values
         return plain.dt.normalize()

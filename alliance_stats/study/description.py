@@ -1,4 +1,4 @@
-"""What a study holds, counted."""
+"""Counts of what a study contains."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -50,7 +50,7 @@ class StudyDescription:
     rows
         The study's row ledger.
     notes
-        What was changed at the door, in sentences (ids made globally unique, codes read as
+        Sentences on what was changed on entry (ids made globally unique, codes read as
         missing, ...).
     unit
         ``"family"`` or ``"person"``: whose endings are counted.
@@ -70,14 +70,14 @@ class StudyDescription:
         -------
         DataFrame
             ``about`` and ``term`` (what is counted), ``n`` (count), ``of`` (out of how many, NaN
-            where that makes no sense), ``mean, sd, minimum, median, maximum`` (of sizes and
-            scores; NaN elsewhere; an SD divides by n - 1), ``correlation``, ``role``, ``rater`` and
+            where not meaningful), ``mean, sd, minimum, median, maximum`` (of sizes and scores; NaN
+            elsewhere; an SD divides by n - 1), ``correlation``, ``role``, ``rater`` and
             ``session``. `about` is one of
 
             - units, size, missing, score, ending;
-            - completed: rows that lack what other rows of their person, family or therapist say,
-              so that it still stands in ``study.families`` and the like; left out: persons or
-              families without any value, for which it does not;
+            - completed: rows without a value that other rows of their person, family or therapist
+              have, so that it is still in ``study.families`` and the like; left out: persons or
+              families without any value, for which it is not;
             - floor, ceiling: ratings at the ends of the score's range, where one was declared;
             - within persons, between persons: correlations of the scores' deviations from the
               persons' means, and of these means (n: ratings, persons);
@@ -96,7 +96,7 @@ class StudyDescription:
 
     @property
     def method(self) -> str:
-        """What was counted, in a phrase."""
+        """What was counted, as a phrase."""
         return "Description of the study as it came in"
 
     def account(self, *, conf_level: float = 0.95) -> Account:
@@ -156,7 +156,7 @@ def describe_study(
     rows: RowLedger,
     notes: tuple[str, ...],
 ) -> StudyDescription:
-    """Count what there is; `limits` are the declared ranges of scores, by column."""
+    """Count the contents; `limits` are the declared ranges of scores, by column."""
     measured = {role: roles[role] for role in ("alliance", "outcome") if role in roles}
     measured |= {name: name for name in scores}
     records = [
@@ -246,7 +246,7 @@ def _missing_by(
 
 
 def _shared(frame: pd.DataFrame, roles: Mapping[str, str], scores: Sequence[str]) -> _Records:
-    """Count gaps in columns that units agree on: completed by other rows, or too wide for that."""
+    """Count gaps in columns that units agree on: completed from other rows, or impossible to."""
     measured = [*(roles[role] for role in MEASURED if role in roles), *scores]
     gaps = [
         name
@@ -351,7 +351,7 @@ def _shares(title: str, table: pd.DataFrame, *names: str) -> Section:
 
 
 def _remark(row: Mapping[str, object]) -> Iterator[tuple[str, tuple[object, ...]]]:
-    """Yield what is said of a column that a unit's rows know in part; nothing of other counts."""
+    """Yield the remark on a column known for some of a unit's rows; none for other counts."""
     level, _, name = str(row["term"]).partition(" ")
     n, of = ((float(str(row[key])), "count") for key in ("n", "of"))
     match row["about"]:

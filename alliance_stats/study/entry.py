@@ -1,4 +1,4 @@
-"""A table on its way into a study: read as it is said to be, then checked."""
+"""A table on its way into a study: read as declared, then checked."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -28,7 +28,7 @@ Range = Limits | Mapping[str, Limits]
 
 
 class Entered(NamedTuple):
-    """A checked table, and all that a study knows of it."""
+    """A checked table, and all that a study knows about it."""
 
     data: pd.DataFrame
     roles: Mapping[str, str]
@@ -105,11 +105,11 @@ def long_table(
     units
         The columns of person, family, therapist and role, None where there is none.
     ending
-        The column, and what its words stand for: rows are those of the wide table.
+        The column, and the meaning of its words: rows are those of the wide table.
     missing
-        Numbers that stand for a missing value.
+        Numbers that code a missing value.
     ranges
-        What was said of them, as ``score_range``, the two scores it may name, and ``scores``.
+        What was declared for them, as ``score_range``, the two scores it may name, and ``scores``.
     """
     table = check_frame(data)
     by_role = "{role}" in wide

@@ -1,4 +1,4 @@
-"""Two tables into one: what is known of each family, put beside its sessions."""
+"""Two tables into one: what is known of each family, added to its sessions."""
 
 from collections.abc import Mapping
 
@@ -30,7 +30,7 @@ def join_families(
     ending: str | None = None,
     endings: Mapping[str | int, str] | None = None,
 ) -> tuple[pd.DataFrame, RowLedger]:
-    """Put the columns of a family table beside the sessions of each family.
+    """Add the columns of a family table to the sessions of each family.
 
     Parameters
     ----------
@@ -41,8 +41,8 @@ def join_families(
     family
         Column of family ids, under this name in both tables.
     therapist, ending, endings
-        As in ``Study.from_frame``. Where these columns stand in `families` they are checked there,
-        so that a message names the rows of that table; nothing is recoded yet.
+        As in ``Study.from_frame``. If these columns are in `families` they are checked there, so
+        that messages name the rows of that table; nothing is recoded yet.
 
     Returns
     -------
@@ -54,7 +54,7 @@ def join_families(
     ------
     DataError
         If a family has two rows in `families` or none, if ids are numbers in one table and text
-        in the other, or if a column other than `family` stands in both tables.
+        in the other, or if a column other than `family` is in both tables.
     """
     sessions = check_frame(sessions, what="sessions")
     families = check_frame(families, what="families")
@@ -86,7 +86,7 @@ def _check_of_families(
     ending: str | None,
     endings: Mapping[str | int, str],
 ) -> None:
-    """Check what only this table knows, so that the rows named are its own."""
+    """Check what only this table contains, so that messages name its rows."""
     try:
         if therapist is not None and therapist in families.columns:
             plain_ids(families, therapist, role="therapist")

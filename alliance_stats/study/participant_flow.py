@@ -42,13 +42,13 @@ class ParticipantFlow:
     table
         What :meth:`tidy` returns.
     groups
-        The arms in their order; empty where none were asked for.
+        The arms in their order; empty if none were requested.
     unit
         ``"family"`` or ``"person"``: who enters, is in an arm, and ends treatment.
     levels
-        Which of family, person and therapist the study tells.
+        Which of family, person and therapist the study identifies.
     rated
-        The score whose ratings make a unit one that is analysed; empty without one.
+        The score whose ratings make a unit count as analysed; empty if there is none.
     rows
         The study's row ledger.
     """
@@ -88,7 +88,7 @@ class ParticipantFlow:
 
     @property
     def method(self) -> str:
-        """What was counted, in a phrase."""
+        """What was counted, as a phrase."""
         return f"Flow of {_PLURALS[self.unit]} through the study"
 
     @property
@@ -132,31 +132,32 @@ def participant_flow(
     screened: int | None = None,
     excluded: Mapping[str, int] | None = None,
 ) -> ParticipantFlow:
-    """Count who entered a study, was in which arm, left for which reason, and was analysed.
+    """Count who entered a study, in which arm, left for which reason, and was analysed.
 
     Parameters
     ----------
     study
-        A validated study. Its unit (family or person) is what flows.
+        A validated study. Its unit (family or person) is counted.
     group
         Column of the arm (a trial) or of the group that is compared (a cohort); the same in all
         rows of a unit.
     screened
         How many units were assessed for eligibility; the data hold only those that entered.
     excluded
-        Why a screened unit did not enter -> how many; they must add up to what is missing.
+        Why a screened unit did not enter -> how many; they must add up to the difference.
 
     Returns
     -------
     ParticipantFlow
-        Units left by their endings (dropout, transferred) where the study tells them, and analysed
-        if at least one of its members has a rating of the alliance (or of the outcome, where there
-        is no alliance).
+        Units count as having left by their endings (dropout, transferred), where the study records
+        them, and as analysed if at least one of its members has a rating of the alliance (or of the outcome,
+        where there is no alliance).
 
     Raises
     ------
     DataError
-        If the arm varies within a unit, or screened and excluded do not add up to who entered.
+        If the arm varies within a unit, or screened and excluded are not consistent with the number
+        that entered.
 
     Notes
     -----
@@ -225,7 +226,7 @@ class _Counting:
 def _arms(
     frame: pd.DataFrame, group: str, unit: str
 ) -> tuple[npt.NDArray[np.int64], tuple[str, ...]]:
-    """Return the number of each row's arm, -1 where its unit's is not known, and their names."""
+    """Return the number of each row's arm, -1 if unknown for its unit, and the arms' names."""
     require_columns(frame, [group])
     check_spelling(frame[group], kind="group")
     codes, labels = group_codes(frame[group])

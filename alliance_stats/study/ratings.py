@@ -1,4 +1,4 @@
-"""What a rating may be: when it was given, once per person, session and rater, on which scale."""
+"""Rules for ratings: their time, one per person, session and rater, and their scale."""
 
 import math
 from collections.abc import Collection, Hashable, Mapping, Sequence
@@ -155,9 +155,9 @@ def without_codes(
     codes
         The numbers, as in ``(-9, 99)``.
     kept
-        Columns that are left as they are: ids and the like.
+        Columns that are not changed: ids and the like.
     ranges
-        Score -> its limits, inside which no code may lie.
+        Score -> its limits, which must not contain a code.
     """
     for code in codes:
         for name, (low, high) in ranges.items():

@@ -1,4 +1,4 @@
-"""Files into frames, with nothing lost on the way and every change said."""
+"""From files to frames, with nothing lost on the way and every change reported."""
 
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -49,7 +49,7 @@ def read_table(
     encoding: str = "utf-8",
     header_rows: int = 1,
 ) -> TableFile:
-    """Read a table by its file's suffix.
+    """Read a table according to its file's suffix.
 
     Parameters
     ----------
@@ -57,39 +57,38 @@ def read_table(
         A ``.csv, .tsv, .xlsx, .parquet, .sav, .zsav, .dta`` or ``.sas7bdat`` file.
     ids
         Columns of ids. From text files and Excel they are read as text, so that ``001`` and ``1``
-        stay two spellings; they become whole numbers only where that loses nothing.
+        stay different; they become whole numbers only if nothing is lost.
     labelled
         Columns whose values are words (role, rater, ending). In SPSS and Stata files their value
-        labels take the place of the codes.
+        labels replace the codes.
     sheet
-        Sheet of an Excel file; needed where it has more than one.
+        Sheet of an Excel file; required if there are several.
     header_rows
         How many rows name the columns of a text or Excel file: 3 in a Qualtrics export, 2 in one
-        of SoSci Survey. The first has the names; the others are set aside, with a note.
+        of SoSci Survey. The first contains the names; the others are set aside, with a note.
     separator, decimal, encoding
         How a text file is written: the mark between columns (by default ``","`` in .csv and a tab
         in .tsv), the decimal mark (``"."`` or ``","``) and the encoding (UTF-8, with or without a
         mark at the beginning, unless named). German, Dutch or Swedish Excel on Windows mostly
-        writes ``separator=";", decimal=",", encoding="cp1252"``. None of them is ever guessed.
+        writes ``separator=";", decimal=",", encoding="cp1252"``. None of these is ever guessed.
 
     Returns
     -------
     TableFile
         Rows of text files and Excel carry the row number a spreadsheet shows (2 is the first under
         the header); those of SPSS, Stata and SAS files the case number from 1. Of text files and
-        Excel, wholly blank rows and wholly blank columns without a name are passed over, blank
-        cells are missing, and so are ``NA, N/A, n/a, #N/A, <NA>, NaN, nan, NULL, null`` (a note
-        counts them; ``None`` stays the word that it is, a code such as -99 the number; whole
-        numbers of a text file too long to be told apart as numbers stay text). In SPSS,
-        Stata and SAS files, values declared as user-missing are read as missing (a note counts
-        them per column), and blank text is missing; labelled numbers of all other columns, ids
-        among them, stay numbers.
+        Excel, entirely blank rows and entirely blank unnamed columns are skipped, blank cells are
+        missing, and so are ``NA, N/A, n/a, #N/A, <NA>, NaN, nan, NULL, null`` (a note counts them;
+        ``None`` stays a word, and a code such as -99 a number; whole numbers of a text file with
+        too many digits to be distinguished as numbers stay text). In SPSS, Stata and SAS files,
+        values declared as user-missing are read as missing (a note counts them per column), and
+        blank text is missing; labelled numbers of all other columns, ids among them, stay numbers.
 
     Raises
     ------
     DataError
         If the file does not exist, is empty, names a column twice, is not what its suffix says or
-        not in the declared encoding, or holds numbers that can be read in two ways (``1.234``
+        not in the declared encoding, or contains ambiguous numbers (``1.234``
         under ``decimal=","``, ``4,5`` or ``1,234`` under ``decimal="."``).
     ValueError
         If `separator` is not one mark, or `decimal` or `encoding` is unknown.
@@ -196,7 +195,7 @@ def _code(value: object) -> str:
 
 
 def _note_on_labelled_numbers(values: pd.Series, labels: Mapping[object, str]) -> Iterator[str]:
-    """Say which numbers carry a label that the others do not, or one that says "missing"."""
+    """Say which numbers are labelled where others are not, or labelled "missing"."""
     known = set(values.dropna().unique())
     named = {code: word for code, word in labels.items() if code in known}
     ends = _ends(known, labels)

@@ -16,7 +16,7 @@ __all__ = ["session_rows"]
 def session_rows(
     data: pd.DataFrame, *, person: str, repeated: Mapping[str, object], session: str | None = None
 ) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    """Keep the rows that are sessions, with what the other rows of a person say beside them.
+    """Keep the rows of sessions, adding the values from the other rows of each person.
 
     Parameters
     ----------
@@ -25,24 +25,23 @@ def session_rows(
     person
         Column of person ids.
     repeated
-        One column and the value that it has in rows of sessions, as in
-        ``{"redcap_repeat_instrument": "session_form"}``; or several of them, where a session is
-        spread over the rows of several forms: ``{...: ["client_form", "therapist_form"]}``.
+        One column and its value in rows of sessions, as in
+        ``{"redcap_repeat_instrument": "session_form"}``; or several values, if a session is spread over the rows of several forms:
+        ``{...: ["client_form", "therapist_form"]}``.
     session
-        Column of session numbers, which tells the rows of one session; needed with several forms.
+        Column of session numbers, which identifies the rows of one session; required with several
+        forms.
 
     Returns
     -------
     frame, notes
-        The rows of sessions, a row each. A column that is empty in all of them has the person's
-        value: from the rows that have nothing in that column, if there are any, else from all
-        others.
+        One row per session. A column that is empty in all of them gets the person's value: from the
+        rows that have nothing in that column, if there are any, else from all others.
 
     Raises
     ------
     DataError
-        If no row is one of a session, two rows say different things of a person, or two forms
-        say different things of a session.
+        If no row is a session, two rows of a person disagree, or two forms of a session disagree.
     """
     column, values = _named(repeated)
     require_columns(data, [person, column])
@@ -102,7 +101,7 @@ def _as_written(cell: object) -> str:
 
 
 def _one_row_each(sessions: pd.DataFrame, key: list[str], column: str) -> pd.DataFrame:
-    """Put the rows of several forms of a session into one, unless two of them disagree."""
+    """Combine the rows of several forms of a session into one, unless two of them disagree."""
     require_columns(sessions, [*key, *sessions.columns])  # cells that can be compared, too
     for name in key:
         require_present(sessions, name, why="to know which rows are one session")
@@ -127,7 +126,7 @@ def _one_row_each(sessions: pd.DataFrame, key: list[str], column: str) -> pd.Dat
 def _of_persons(
     sessions: pd.DataFrame, others: pd.DataFrame, *, person: str, column: str
 ) -> tuple[dict[Hashable, object], list[str]]:
-    """Return what rows that are no sessions say of persons, and what is not taken from them."""
+    """Return the persons' values from rows that are not sessions, and what is not taken."""
     filled, unused = dict[Hashable, object](), list[str]()
     for name in others.columns.drop([person, column]):
         here = others[name].notna().to_numpy()

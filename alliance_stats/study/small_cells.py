@@ -1,4 +1,4 @@
-"""Small cells of a table of counts: those that stand there, and those that can be worked out."""
+"""Small cells of a table of counts: those printed, and those that can be worked out."""
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -31,10 +31,10 @@ def small_cells(
         The true counts, a row and a column per category, without totals. Row, column and grand
         totals are taken to be printed beside it.
     k
-        Smallest count that may be printed, other than 0.
+        Smallest non-zero count that may be printed.
     printed
-        The table as it is to be printed, with missing values where a cell is left out, such as
-        :func:`suppressed` makes it. By default every cell is printed.
+        The table to be printed, with missing values for suppressed cells, as :func:`suppressed`
+        returns it. By default every cell is printed.
     larger
         Printed tables with the same rows and columns of larger groups that contain these people,
         such as the whole clinic: such a table minus this one is a table of its own.
@@ -42,33 +42,33 @@ def small_cells(
     Returns
     -------
     DataFrame
-        A row per small cell: `row`, `column`, `count`, `low` and `high` (least and largest count
-        that the printed numbers leave possible), `found` (``"printed"``, ``"totals"``: worked out
+        One row per small cell: `row`, `column`, `count`, `low` and `high` (smallest and largest
+        count compatible with the printed numbers), `found` (``"printed"``, ``"totals"``: worked out
         from the totals, or ``"difference 1"``: in the first larger table minus this one).
 
     Raises
     ------
     DataError
-        If a count is negative or no whole number, if `k` is below 2, if another table has other
-        rows and columns or other counts than it can have, if rows or columns have several levels
-        (a table of three ways, whose sub-totals are not looked at), or if one of them is a total.
+        If a count is negative or no whole number, if `k` is below 2, if another table has different
+        rows or columns or impossible counts, if rows or columns have several levels (a three-way
+        table, whose sub-totals are not examined), or if one of them is a total.
 
     Notes
     -----
-    Looked at are the cells, the row, column and grand totals, and the differences from `larger`
-    tables: of a second release (give it as `larger`, the first as `table`), of the group that a
-    subgroup lies within, of the sum of several layers. Give the true counts of a larger table:
-    it is taken to be printed in full, which is the worst case. NOT looked at are other tables with
-    a margin in common with this one, percentages or means beside a count (a percentage of a printed
-    total is the count; the mean of all less those of the others is that of a cell left out), what
-    everybody of a row has in common (a row with one cell that is not 0 tells it of each of them),
-    and what a reader knows of single people.
+    The check covers the cells, the row, column and grand totals, and the differences from `larger`
+    tables: a second release (give it as `larger`, the first as `table`), the group that contains a
+    subgroup, or the sum of several layers. Give the true counts of a larger table: it is taken to
+    be printed in full, which is the worst case. It does NOT cover other tables that share a margin
+    with this one, percentages or means beside a count (a percentage of a printed total is the
+    count; the mean of all minus those of the others is that of a suppressed cell), what everybody
+    in a row has in common (a row with a single non-zero cell reveals it for each of them), or what
+    a reader knows about individuals.
 
-    What a cell that is left out can be is bounded by the linear program over all tables with the
-    printed cells and totals, where a cell that is left out is at least 1 (zeros are printed); its
-    corners are whole numbers. A printed larger table bounds it from above. The cell is worked out
-    where fewer than `k` values are left.
-    Hundepool et al. (2012), *Statistical Disclosure Control*, doi:10.1002/9781118348239.
+    The possible values of a suppressed cell are bounded by the linear program over all tables with
+    the printed cells and totals, in which a suppressed cell is at least 1 (zeros are printed); its
+    vertices are whole numbers. A printed larger table bounds it from above. The cell counts as
+    worked out if fewer than `k` values are possible. Hundepool et al. (2012), *Statistical
+    Disclosure Control*, doi:10.1002/9781118348239.
 
     Examples
     --------
@@ -101,7 +101,7 @@ def small_cells(
 def _larger(
     table: pd.DataFrame, group: pd.DataFrame, counts: Counts, k: int, number: int
 ) -> Counts:
-    """Return the counts of a larger group, or refuse a table that is of none."""
+    """Return the counts of a larger group, or refuse a table that is not of one."""
     if not (group.index.equals(table.index) and group.columns.equals(table.columns)):
         raise DataError(f"Larger table {number} has other rows or columns than the table.")
     whole = _counts(group, k)
@@ -111,7 +111,7 @@ def _larger(
 
 
 def suppressed(table: pd.DataFrame, *, k: int = 5) -> pd.DataFrame:
-    """Return the table without its small cells, and without the others that give them away.
+    """Return the table without its small cells, and without the others that would reveal them.
 
     Parameters
     ----------
@@ -121,8 +121,8 @@ def suppressed(table: pd.DataFrame, *, k: int = 5) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        The table with ``pd.NA`` for cells that are not to be printed. Row, column and grand totals
-        may stand beside it: ``small_cells(table, printed=...)`` finds nothing.
+        The table with ``pd.NA`` for suppressed cells. Row, column and grand totals
+        may be printed beside it: ``small_cells(table, printed=...)`` finds nothing.
 
     Raises
     ------
@@ -132,10 +132,10 @@ def suppressed(table: pd.DataFrame, *, k: int = 5) -> pd.DataFrame:
 
     Notes
     -----
-    First the cells from 1 to ``k - 1`` are left out. While the totals still give one of them away,
-    the rectangle on it that costs the smallest counts goes too: a cell of its row, one of its
-    column and the one where these meet, none of them 0 (the hypercube method; Hundepool et al.
-    2012, doi:10.1002/9781118348239). It need not be the least that would do.
+    First the cells from 1 to ``k - 1`` are suppressed. While the totals still reveal one of them,
+    the rectangle through it with the smallest counts is suppressed too: a cell in its row, one in
+    its column and the one where these meet, none of them 0 (the hypercube method; Hundepool et al.
+    2012, doi:10.1002/9781118348239). It is not necessarily the smallest sufficient set.
 
     Examples
     --------
@@ -194,7 +194,7 @@ def _told(
     most: npt.NDArray[np.float64] | None = None,
     of: Counts | None = None,
 ) -> Iterator[_Told]:
-    """Yield the small cells that are printed or that fewer than k values are left for.
+    """Yield the small cells that are printed or have fewer than k possible values.
 
     `most` are the largest counts that larger tables allow; `counts` may be what is left `of` one
     of them, whose hidden cells are known as well as those of the table itself.
@@ -271,7 +271,7 @@ def _refuse_totals(counts: Counts, labels: pd.Index, line: str) -> None:
 
 
 def _left_out(table: pd.DataFrame, counts: Counts, printed: pd.DataFrame | None) -> Hidden:
-    """Return which cells are not printed."""
+    """Return which cells are suppressed."""
     if printed is None:
         return np.zeros(counts.shape, dtype=bool)
     if not (printed.index.equals(table.index) and printed.columns.equals(table.columns)):

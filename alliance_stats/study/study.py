@@ -1,4 +1,4 @@
-"""A study: a long table that was checked once and knows the roles of its columns."""
+"""A study: a long table, checked once, that knows the roles of its columns."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -28,16 +28,16 @@ class Study:
     """A validated long table of sessions and the roles of its columns.
 
     Made by :meth:`from_frame` and :meth:`from_file` only. The table is never changed afterwards:
-    every property returns a frame of its own, to be passed to the estimating functions.
+    every property returns a new frame, to be passed to the estimating functions.
 
     Attributes
     ----------
     unit
-        ``"family"`` or ``"person"``: which of them ends treatment.
+        ``"family"`` or ``"person"``: the unit that ends treatment.
     rows
-        The row ledger: what came in, and what :meth:`keep` set aside.
+        The row ledger: what was read, and what :meth:`keep` set aside.
     notes
-        What was changed at the door.
+        What was changed on entry.
     """
 
     _data: pd.DataFrame
@@ -89,39 +89,39 @@ class Study:
         role
             Place in the family (mother, father, child, partner, ...); one per person.
         rater
-            Who gave the rating, where a person x session was rated by several.
+            Who gave the rating, if several rated the same person x session.
         alliance, outcome
-            Numeric scores. Missing ones are legal and counted.
+            Numeric scores. Missing values are allowed and counted.
         scores
             Any number of further scores, column -> its limits or None, as in ``{"task": (1, 7),
-            "bond": (1, 7), "phq9": None}``; they are checked and described as the two above are.
+            "bond": (1, 7), "phq9": None}``; they are checked and described like the two above.
         ending
-            How treatment stands: ongoing, dropout, planned or transferred (missing if unknown),
+            Status of treatment: ongoing, dropout, planned or transferred (missing if unknown),
             the same in all rows of a unit.
         endings
-            What the endings in the table stand for, where they are in other words or codes, as in
-            ``{"abgebrochen": "dropout", 3: "planned"}``; what was recoded is noted.
+            Meaning of the endings in the table, if in other words or codes, as in
+            ``{"abgebrochen": "dropout", 3: "planned"}``; recoding is noted.
         ending_session
             Last session that the unit attended, the same in all its rows (missing if unknown).
             Later rows are refused.
         unit
-            Which one ends treatment, ``"family"`` or ``"person"``. By default the family where a
+            Which unit ends treatment, ``"family"`` or ``"person"``. By default the family where a
             family column is given, else the person.
         score_range
             ``(low, high)`` of the alliance scale, or ``{"alliance": ..., "outcome": ...}``; scores
             outside are refused.
         local_ids
-            Of ``"family"`` and ``"person"``, those whose ids are numbered anew in each parent
+            Of ``"family"`` and ``"person"``, those whose ids restart in each parent
             (family in therapist; person in family, or in therapist where there is no family).
             The study then carries ``"<parent>/<id>"`` in those columns and notes it.
         missing
-            Numbers that stand for a missing value in scores, items and other numbers without a
+            Numbers that code a missing value in scores, items and other numbers without a
             role, as in ``(-9, 99)``; a note counts them.
         repeated
-            Where rows of persons stand among those of sessions, as in REDCap's exports: the column
-            that tells them apart and its value in rows of sessions, as in
-            ``{"redcap_repeat_instrument": "session_form"}``, or a list of values where a session
-            is spread over several forms. What the other rows say of a person is put beside its
+            If rows of persons are mixed with those of sessions, as in REDCap's exports: the column
+            that distinguishes them and its value in rows of sessions, as in
+            ``{"redcap_repeat_instrument": "session_form"}``, or a list of values where a session is
+            spread over several forms. The person's values from the other rows are added to its
             sessions, with a note.
 
         Returns
@@ -131,8 +131,7 @@ class Study:
         Raises
         ------
         DataError
-            For anything that cannot be; the message names the column and the rows, and says what
-            to do.
+            For anything impossible; the message names the column and the rows, and says what to do.
 
         Warns
         -----
@@ -178,7 +177,7 @@ class Study:
         local_ids: Sequence[str] = (),
         missing: Sequence[float] = (),
     ) -> "Study":
-        """Make a table of a row per person (or family) long, then check it as :meth:`from_frame`.
+        """Make a table of one row per person (or family) long, then check it as :meth:`from_frame`.
 
         Parameters
         ----------
@@ -194,7 +193,7 @@ class Study:
         alliance, outcome, scores
             Names that ``{score}`` (or ``{item}``) stands for, as in ``alliance="wai"``.
         time
-            Likewise: a session's time or date, ``time="date"`` for ``date_s1, date_s2, ...``.
+            Likewise, a session's time or date, ``time="date"`` for ``date_s1, date_s2, ...``.
         person, family, therapist, role, ending, endings, ending_session, unit, score_range, \
         local_ids, missing
             As in :meth:`from_frame`; columns that are not repeated.
@@ -202,7 +201,7 @@ class Study:
         Raises
         ------
         DataError
-            As :meth:`from_frame`; if no column is named as `wide` says, or a unit has two rows.
+            As :meth:`from_frame`; if no column matches `wide`, or a unit has two rows.
         """
         by_role = "{role}" in wide
         long = long_table(
@@ -266,28 +265,28 @@ class Study:
     ) -> "Study":
         """Read a file and check it as :meth:`from_frame` does.
 
-        The suffix says the format: ``.csv`` (UTF-8, commas, decimal points, unless said
+        The suffix determines the format: ``.csv`` (UTF-8, commas, decimal points, unless stated
         otherwise), ``.tsv``, ``.xlsx``, ``.parquet``, ``.sav`` / ``.zsav`` (SPSS), ``.dta``
-        (Stata), ``.sas7bdat`` (SAS). See
-        :func:`~alliance_stats.study.readers.read_table` for what each reader does with ids, row
-        labels, value labels and user-missing codes; what it changed is in ``study.notes``.
+        (Stata), ``.sas7bdat`` (SAS). See :func:`~alliance_stats.study.readers.read_table` for what
+        each reader does with ids, row labels, value labels and user-missing codes; what it changed
+        is in ``study.notes``.
 
         Parameters
         ----------
         path
-            The file. Its columns are named by text: a whole number names the one that shows it.
+            The file. Its columns are named by text: a whole number names the column with that text.
         wide
-            How repeated columns are named, where the file has a row per person or family; see
+            How repeated columns are named, if the file has a row per person or family; see
             :meth:`from_wide`.
         sheet
-            Sheet of an Excel file; needed where it has more than one.
+            Sheet of an Excel file; required if there are several.
         separator, decimal, encoding
             How a text file is written, as in ``separator=";", decimal=",", encoding="cp1252"`` of
             German, Dutch or Swedish Excel. Never guessed: by default comma (tab in .tsv), point
-            and UTF-8, and a file that is written otherwise is refused.
+            and UTF-8, and a file in another format is refused.
         header_rows
             How many rows name the columns of a text or Excel file: 3 in a Qualtrics export. The
-            first has the names, the others are set aside with a note.
+            first contains the names, the others are set aside with a note.
         person, family, therapist, session, time, role, rater, alliance, outcome, scores, ending, \
         endings, ending_session, unit, score_range, local_ids, missing, repeated
             As in :meth:`from_frame`.
@@ -295,7 +294,7 @@ class Study:
         Raises
         ------
         DataError
-            If the file cannot be read as what its suffix says, or its data cannot be.
+            If the file cannot be read as its suffix says, or its data are impossible.
         ImportError
             If the format needs the optional extra ``files``; the message names it.
         """
@@ -339,7 +338,7 @@ class Study:
 
     @property
     def scores(self) -> tuple[str, ...]:
-        """The further scores that were named, beside the roles."""
+        """The further scores that were named, besides the roles."""
         return self._scores
 
     @property
@@ -357,11 +356,11 @@ class Study:
         """A row per family, with the columns that are constant within every family.
 
         A column that varies within any family has no single value to show and is left out:
-        summarise it first (``decompose``, ``last_session``, ``groupby``) to bring it to this
-        level. Rows that lack what other rows of the same person say do no harm, and
-        ``describe()`` counts them; a column that a person lacks altogether is left out where
-        others of the family have a value, and ``describe()`` says so; of scores and moments a
-        missing value counts as a value. Rows stand in order of first appearance.
+        summarise it first (``decompose``, ``last_session``, ``groupby``) to bring it to this level.
+        Rows without a value that other rows of the same person have do no harm, and ``describe()``
+        counts them; a column without any value for a person is left out if others of the family
+        have one, and ``describe()`` says so; for scores and times, a missing value counts as a
+        value. Rows are in order of first appearance.
         """
         return self._one_row_per("family")
 
@@ -378,7 +377,7 @@ class Study:
         kept
             One truth value per row of :attr:`sessions`, in its order.
         reason
-            Why the other rows were set aside, as it shall stand in the participant flow.
+            Why the other rows were set aside, as printed in the participant flow.
         """
         mask = np.asarray(kept)
         if mask.shape != (len(self._data),) or mask.dtype != np.bool_:
@@ -403,23 +402,23 @@ class Study:
         -------
         (Study, IdKey)
             The study with codes (``P001``) for ids, in an order drawn from the operating system's
-            randomness, and days since the person's first for dates; and the key that leads back,
-            which must never stand beside it.
+            randomness, and days since the person's first for dates; and the key for
+            re-identification, which must never be kept beside it.
 
         Raises
         ------
         DataError
-            If a column without a role, or that of roles or raters, holds dates in writing (also
+            If a column without a role, or that of roles or raters, contains written dates (also
             within a text, or as 20240103), free text (more than 20 different texts, or one of more
-            than 30 characters), an id within a text, or a text or whole number of its own for
+            than 30 characters), an id within a text, or a different text or whole number for
             (nearly) every person, family or therapist, such as initials or file numbers.
 
         Notes
         -----
-        ``notes`` name the columns with a category of fewer than five persons. What is not looked
-        at: dates as day counts of another calendar (numbers of a spreadsheet), exact ages and
-        measures that others know, and mixtures of values, rare though each of them is common: look
-        at tables of what others know with :func:`alliance_stats.study.small_cells`.
+        ``notes`` name the columns with a category of fewer than five persons. Not checked are dates
+        as day counts of another calendar (a spreadsheet's numbers), exact ages and measures that
+        others know, and rare combinations of common values: check tables of what others know with
+        :func:`alliance_stats.study.small_cells`.
 
         Examples
         --------

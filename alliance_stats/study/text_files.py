@@ -1,4 +1,4 @@
-"""CSV and TSV: text that has to be told how it writes its columns, numbers and letters."""
+"""CSV and TSV: text whose separator, decimal mark and encoding must be declared."""
 
 import codecs
 import csv
@@ -35,7 +35,7 @@ def read_text(
     encoding: str = "utf-8",
     header_rows: int = 1,
 ) -> TableFile:
-    """Read a text table as it is declared to be written; see ``read_table``."""
+    """Read a text table in its declared format; see ``read_table``."""
     check_choice(decimal, (".", ","), name="decimal")
     mark = SEPARATORS[file.suffix.lower()] if separator is None else separator
     if len(mark) != 1 or mark in "\"'\r\n. " or mark.isalnum():
@@ -60,7 +60,8 @@ def read_text(
 def _even_columns(text: str, file: Path, mark: str) -> list[Cells] | None:
     """Return the columns of a table whose every line has as many cells as the header.
 
-    None where a line does not, or quotation marks, line ends or the separator need a closer look.
+    None where a line does not, or quotation marks, line ends or the separator need closer
+    inspection.
     """
     first = text.partition("\n")[0]
     raw = text.encode()
@@ -86,7 +87,7 @@ def _even_columns(text: str, file: Path, mark: str) -> list[Cells] | None:
 
 
 def _categories(raw: bytes, mark: str, n_columns: int, dtype: str) -> pd.DataFrame:
-    """Return the cells under the header, each as the text that it is."""
+    """Return the cells under the header as text."""
     return pd.read_csv(
         io.BytesIO(raw),
         sep=mark,
@@ -105,7 +106,7 @@ def _is_even(raw: bytes, mark: str) -> bool:
     """Tell whether a table's lines all have the same number of cells, by their bytes alone.
 
     A quotation mark has to open a cell or close one (or be the half of a doubled one): anything
-    else is left to the closer look.
+    else is left to the closer inspection.
     """
     if b"\n" not in raw or (b"\r" in raw and raw.count(b"\r") != raw.count(b"\r\n")):
         return False

@@ -1,4 +1,4 @@
-"""Who is who: ids told apart and nested, what a unit's rows agree on, two tables joined."""
+"""Units: distinct and nested ids, and what a unit's rows agree on."""
 
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from itertools import pairwise
@@ -79,7 +79,7 @@ def is_categorical(values: pd.Series) -> bool:
 def each_label_once(frame: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
     """Return the frame with columns of text as categories, in order of first appearance.
 
-    A check then looks at each label, and not at each row.
+    A check then looks at each label instead of each row.
     """
     new: dict[Hashable, object] = {}
     for name in columns:
@@ -187,7 +187,7 @@ def _all_text(values: pd.Series) -> bool:
 
 
 def _joined(parent: pd.Series, own: pd.Series, *, column: str, parent_column: str) -> pd.Series:
-    """Return ``"<parent>/<own>"``, refusing where two different pairs would read the same."""
+    """Return ``"<parent>/<own>"``, refusing if two different pairs would look the same."""
     joined = pd.Series(
         [f"{above}/{below}" for above, below in zip(parent, own, strict=True)], index=own.index
     )
@@ -249,7 +249,7 @@ def _what_to_do(
 def one_row_per(
     frame: pd.DataFrame, unit: str, *, inner: str | None = None, measured: Collection[str] = ()
 ) -> pd.DataFrame:
-    """Return a row per unit, in order of first appearance, with the columns that fit.
+    """Return a row per unit, in order of first appearance, with the columns constant within units.
 
     Parameters
     ----------
@@ -258,16 +258,16 @@ def one_row_per(
     unit, inner
         Columns of the ids of the unit and of the level below it, if there is one.
     measured
-        Columns that belong to a row and not to a unit (scores, moments): they are shown only where
+        Columns that belong to a row and not to a unit (scores, times): they are shown only where
         every row of every unit has the same value, a missing one counting as a value.
 
     Returns
     -------
     DataFrame
-        `unit`, and each column whose known values are one and the same within every unit; missing
-        where none of the unit's rows knows it. Lists and dicts are left out. A row may lack what
-        the others of its inner unit say; an inner unit that lacks it altogether may well be without
-        it (a family's barrier is not its therapist's), so that such a column is left out.
+        `unit`, and each column whose known values are the same within every unit; missing where
+        none of the unit's rows has a value. Lists and dicts are left out. A row may lack a value
+        that others of its inner unit have; an inner unit without any value may truly have none (a
+        family's barrier is not its therapist's), so that such a column is left out.
     """
     units = pd.Index(frame[unit].drop_duplicates())
     columns = {}
@@ -291,7 +291,7 @@ def n_completed(frame: pd.DataFrame, unit: str, column: str) -> int:
 def n_without(frame: pd.DataFrame, unit: str, inner: str | None, column: str) -> int:
     """Return how many inner units lack, in all rows, what their units agree on elsewhere.
 
-    None do where the rows of a unit disagree: the column is then none of the unit's.
+    None if the rows of a unit disagree: the column then does not belong to the unit.
     """
     if inner is None or column == inner or not frame[column].isna().any():
         return 0

@@ -46,7 +46,7 @@ _IN_BRACKETS = re.compile(  # LimeSurvey: the code of a question, and of what is
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LongTable:
-    """A table made long, the names of its new columns, and what was not made into rows."""
+    """A table made long, the names of its new columns, and what made no rows."""
 
     frame: pd.DataFrame
     keys: tuple[str, ...]
@@ -57,7 +57,7 @@ class LongTable:
 def lengthened(
     data: pd.DataFrame, pattern: str, *, unit: str, person: str | None = None
 ) -> LongTable:
-    """Make a row of each unit and session of a wide table.
+    """Make one row per unit and session of a wide table.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ def lengthened(
         How the repeated columns are named, as in ``"{score}_s{session}"``,
         ``"{role}_{score}_{session}"`` or ``"WAI{session}[{item}]"``: ``{session}`` stands for a
         whole number (all its digits), ``{role}`` and ``{rater}`` for as little as they can,
-        ``{score}`` or ``{item}`` for the rest, ``{any}`` for what is read over. With both
+        ``{score}`` or ``{item}`` for the rest, ``{any}`` for what is ignored. With both
         ``{score}`` and ``{item}`` a column is called ``<score>_<item>``.
     unit
         Column of the ids of the rows.
@@ -78,15 +78,15 @@ def lengthened(
     -------
     LongTable
         The other columns, repeated, then the fields of the pattern and a column per score or item.
-        Where a unit has no value at all at a session there is no row: a wide table cannot tell a
-        session that did not take place from one without a rating. Notes say what was read from
-        the names, and count such sessions.
+        A unit without any value at a session gets no row: a wide table cannot distinguish a session
+        that did not take place from one without a rating. Notes say what was read from the names,
+        and count such sessions.
 
     Raises
     ------
     DataError
-        If the pattern cannot be read or fits no column, or all but fits one (``wai_S3`` beside
-        ``wai_s1``); if a unit has two rows, or a new column has the name of one that is there.
+        If the pattern cannot be read or fits no column, or nearly fits one (``wai_S3`` beside
+        ``wai_s1``); if a unit has two rows, or a new column has the name of an existing one.
     """
     fields, reading = _read(pattern)
     found = {
@@ -151,7 +151,7 @@ def _check_new_names(new: list[str], kept: list[Hashable], pattern: str) -> None
 def _note_on_unobserved(
     frame: pd.DataFrame, observed: npt.NDArray[np.bool_], series: list[str]
 ) -> tuple[str, ...]:
-    """Count the sessions without a value, those after the last and those before it apart."""
+    """Count the sessions without a value, separately before and after the last one with a value."""
     if observed.all():
         return ()
     sessions = frame["session"].to_numpy()
@@ -178,7 +178,7 @@ def _note_on_unobserved(
 def _what_was_read(
     found: Mapping[str, Mapping[str, str]], keys: tuple[str, ...], pattern: str
 ) -> str:
-    """Say what the fields of a pattern stood for: a wrong reading shows there."""
+    """Say what the fields of a pattern matched, which shows a wrong reading."""
     parts = []
     for key in ("value", *keys):
         read = list(dict.fromkeys(parts[key] for parts in found.values()))
@@ -253,7 +253,7 @@ def _shape(name: str, start: int, end: int) -> str:
 def recognised_pattern(columns: Iterable[str]) -> str | None:
     """Return the pattern that repeated columns seem to follow, None where there are none.
 
-    A proposal to be looked at: items and sessions are both numbered.
+    A proposal to be checked: items and sessions are both numbered.
     """
     names = list(dict.fromkeys(columns))
     proposals = Counter[str]()

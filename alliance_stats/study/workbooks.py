@@ -1,4 +1,4 @@
-"""Workbooks of Excel: the cells of one sheet, none of them lost on the way."""
+"""Excel workbooks: the cells of one sheet, none of them lost."""
 
 import re
 import struct
@@ -47,7 +47,7 @@ _WITHOUT_VALUE = re.compile(
 
 
 def extra(module: str, file: Path) -> ModuleType:
-    """Return a module that reads `file`, or say which extra brings it."""
+    """Return a module that reads `file`, or say which extra installs it."""
     try:
         return import_module(module)
     except ImportError as error:
@@ -140,7 +140,7 @@ def _shown(name: object) -> str:
 
 
 def _refuse_a_stray_cell(rows: list[tuple[object, ...]], sheet: str, file: Path) -> None:
-    """Refuse a table that is huge for a cell far from the others."""
+    """Refuse a table that is huge because of one cell far from the others."""
     width = max(map(len, rows))
     filled = sum(value is not None for row in rows for value in row)
     if len(rows) * width <= _MOST_CELLS or len(rows) * width <= filled * _MOST_CELLS_A_VALUE:

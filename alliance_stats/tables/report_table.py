@@ -59,12 +59,12 @@ class ReportTable:
         Name of the section each row stands in (one per row), or empty for none. A heading row is
         printed where the section changes.
     again
-        Makes it anew, with other options: ``table.again(digits=3)``. It holds the call and the
-        results that the table was made of, which the log of a report writes; None of a table whose
-        cells were written by hand.
+        Makes it again with other options: ``table.again(digits=3)``. It holds the call and the
+        results that the table was made from, for the log of a report; None for a table whose cells
+        were written by hand.
     sources, seed
-        Results that the numbers were read from, where the call was given frames, and the seed of
-        what was drawn; for the log of a report.
+        Results that the numbers were read from, if the call was given frames, and the seed of
+        random draws; for the log of a report.
     """
 
     frame: pd.DataFrame
@@ -159,15 +159,16 @@ class ReportTable:
         Parameters
         ----------
         folder
-            Where to; created if it does not exist.
+            Target folder; created if it does not exist.
         formats
-            Which files beside the fragment: ``"html"``, ``"csv"``, ``"md"`` (for Pandoc), ``"tex"``
-            (LaTeX) and ``"docx"`` (Word, by python-docx: ``pip install 'alliance-stats[word]'``).
+            Which files to write besides the fragment: ``"html"``, ``"csv"``, ``"md"`` (for Pandoc),
+            ``"tex"`` (LaTeX) and ``"docx"`` (Word, by python-docx: ``pip install
+            'alliance-stats[word]'``).
 
         Raises
         ------
         ImportError
-            If Word is asked for and python-docx is not installed.
+            If Word is requested and python-docx is not installed.
         """
         if isinstance(formats, str):
             formats = (formats,)

@@ -1,4 +1,4 @@
-"""Within and between: a score as the sum of what belongs to each level."""
+"""Within and between: a score as the sum of its components at each level."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -33,7 +33,7 @@ def decompose(
           + (family mean - therapist mean) + therapist mean
 
     .. warning::
-       **A mean over the whole course knows the future**: it depends on when the unit left. Such
+       **A mean over the whole course uses the future**: it depends on when the unit left. Such
        means belong in models of outcome, never among the predictors of a dropout hazard; use
        :func:`running_mean` or :func:`baseline` there.
 
@@ -47,31 +47,31 @@ def decompose(
     column
         Numeric score.
     levels
-        One or more id columns, from the innermost to the outermost; any subset of the levels will
-        do. Each unit must lie in one unit of the next level (a :class:`~alliance_stats.study.Study`
-        makes ids so).
+        One or more id columns, from the innermost to the outermost; any subset of the levels is
+        allowed. Each unit must belong to one unit of the next level (a
+        :class:`~alliance_stats.study.Study` ensures this).
     mean_of
-        What a mean of an outer level is taken over. ``"rows"``: all rows of the unit that have a
-        score, so that members with more sessions weigh more; each component then sums to zero over
-        the rows of the unit it is a deviation from. ``"units"``: the means of the units of the
-        level below (family mean = mean of its persons' means), so that each member weighs the
-        same. They agree where all units have the same number of scores.
+        What the mean of an outer level is taken over. ``"rows"``: all rows of the unit that have a
+        score, so that members with more sessions have more weight; each component then sums to zero
+        over the rows of the unit it is a deviation from. ``"units"``: the means of the units of the
+        level below (family mean = mean of its persons' means), so that each member has the same
+        weight. They agree where all units have the same number of scores.
 
     Returns
     -------
     DataFrame
         The caller's columns and one per component, in the units of the score:
         ``<column>_within_<level 1>``, ``<column>_<level 1>_in_<level 2>``, ...,
-        ``<column>_<last level>_mean``. They add up to the score, to within a few units in the last
-        place of the largest number involved (floating-point subtraction rounds once a component).
-        Means use the scores there are. Where a row's score is missing its ``within`` component is
-        missing and its means are given; where a unit has no score at all its means are missing.
+        ``<column>_<last level>_mean``. They add up to the score, to within a few units in the last place of the
+        largest number involved (floating-point subtraction rounds once per component). Means use
+        the available scores. If a row's score is missing, its ``within`` component is missing and
+        its means are given; if a unit has no score at all, its means are missing.
 
     Raises
     ------
     DataError
         If a column does not exist, an id is missing, levels are not nested in the order given, or a
-        new column would write over an old one.
+        new column would overwrite an existing one.
 
     References
     ----------

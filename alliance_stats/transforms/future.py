@@ -1,4 +1,4 @@
-"""What must not predict an ending: means that were taken over the whole course."""
+"""What must not predict an ending: means taken over the whole course."""
 
 from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -45,24 +45,25 @@ def whole_course_means(
 ) -> list[str]:
     """Return the columns that are, or were made from, a mean over each unit's whole course.
 
-    Such a column knows when the unit left and must not predict it. Found are
+    Such a column reflects when the unit left and must not predict it. Detected are
 
     - the components that :func:`decompose` made, by their names;
     - a numeric column, constant within units, that equals the units' means of a score that changes
       from session to session (to a relative 1e-6, where it changes in at least two units);
     - one that is such a mean centred, z-scored, rescaled or rounded: over the units in which the
       score changes it correlates with their means (of rows, or of sessions) at .999 or above (at
-      least ten units; an exact line in four to nine), and the score's first value explains it less;
-    - the same of one role's rows (a mother's mean, constant in her family), and of each member's
+      least ten units; an exact line in four to nine), and the score's first value explains less of
+      it;
+    - the same for one role's rows (a mother's mean, constant in her family), and for each member's
       own (a person's mean, where the unit is the family).
 
-    What members bring along is no score: their ages, ids or schooling, whose family mean changes
-    only with who came.
+    Fixed characteristics of members (age, id, schooling) are not scores: their family mean changes
+    only with attendance.
 
-    Not found are a mean that was split at a cut-point, rounded to few values or standardised within
-    groups, a mean over a therapist's whole courses, and other summaries of a whole course (a last
-    value, a maximum, a slope): leave them out of hazard models yourself. A table without the
-    sessions cannot be asked: join it to them first, as in
+    Not detected are a mean that was split at a cut-point, rounded to few values or standardised
+    within groups, a mean over a therapist's whole courses, and other summaries of a whole course (a
+    last value, a maximum, a slope): leave them out of hazard models yourself. A table without the
+    sessions cannot be checked: join it to them first, as in
     ``whole_course_means(study.sessions.merge(units), unit="family", session="session")``.
 
     Parameters
@@ -72,7 +73,7 @@ def whole_course_means(
     unit, session
         Id column of what ends treatment, and column of session numbers.
     columns
-        Those that are asked about; all, if None.
+        Those to be checked; all if None.
 
     Examples
     --------
@@ -143,7 +144,7 @@ def _found(
     asked: Collection[str],
     labels: Mapping[Hashable, Codes],
 ) -> set[str]:
-    """Return what is constant within units and the mean of what changes in two or more of them."""
+    """Return columns constant within units that are the mean of one that changes in two or more."""
     if not len(rows.names) or not (rows.units >= 0).any():
         return set()
     constants = {n: values for n, values in _constants(rows).items() if n in asked}
@@ -197,7 +198,7 @@ class _Score:
     moves: npt.NDArray[np.bool_]
 
     def is_behind(self, constant: Array) -> bool:
-        """Return whether a constant (u,) is the mean of this score, as it is or rescaled."""
+        """Return whether a constant (u,) is the mean of this score, unchanged or rescaled."""
         return any(
             _equal(mean, constant, self.moves)
             or _rescaled(constant[self.moves], mean[self.moves], self.first[self.moves])
@@ -206,7 +207,7 @@ class _Score:
 
 
 def _constants(rows: _Rows) -> dict[str, Array]:
-    """Return the columns that are constant within units, a value per unit."""
+    """Return the columns that are constant within units, one value per unit."""
     order, starts = _groups(rows.units)
     values = rows.values[:, order]
     least, most = (bound.reduceat(values, starts, axis=1) for bound in (np.fmin, np.fmax))
@@ -277,7 +278,7 @@ def _groups(codes: Codes) -> tuple[Codes, Codes]:
 
 
 def _means(values: Array, starts: Codes) -> Array:
-    """Return the means of groups of columns, of what is known; missing where nothing is."""
+    """Return the means of groups of columns over known values; missing if there are none."""
     known = ~np.isnan(values)
     count = np.add.reduceat(known, starts, axis=1, dtype=np.float64)
     total = np.add.reduceat(np.where(known, values, 0.0), starts, axis=1)
@@ -290,7 +291,7 @@ def _whole(numbers: pd.Series) -> bool:
 
 
 def _labels_of_members(data: pd.DataFrame, units: Codes, cells: Codes) -> dict[Hashable, Codes]:
-    """Return the columns that tell a unit's members apart, coded: roles, ids as text or numbers.
+    """Return the columns that distinguish a unit's members, coded: roles, ids as text or numbers.
 
     They differ within a session of a unit (`cells`), and come again in its other sessions. Of
     numbers this could be said of coarse ratings, which other units share as they do not share ids.
@@ -343,7 +344,7 @@ def _rescaled(constants: Array, means: Array, first: Array) -> bool:
 
 
 def _unexplained(values: Array, by: Array) -> float:
-    """Return the share of the values' variance that a straight line leaves."""
+    """Return the share of the values' variance not explained by a straight line."""
     # in units in which nothing exceeds 1: squares of 1e160 are beyond a double
     x, y = (d / (np.abs(d).max() or 1.0) for d in (by - by.mean(), values - values.mean()))
     size = float((x @ x) * (y @ y))
@@ -353,7 +354,7 @@ def _unexplained(values: Array, by: Array) -> float:
 def refuse_the_future(
     data: pd.DataFrame, carried: Sequence[str], *, unit: str, session: str
 ) -> None:
-    """Refuse columns that :func:`whole_course_means` finds among those to be carried."""
+    """Refuse columns that :func:`whole_course_means` finds among those to be carried forward."""
     leaks = whole_course_means(data, unit=unit, session=session, columns=carried)
     if leaks:
         raise DataError(

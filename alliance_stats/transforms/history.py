@@ -1,4 +1,4 @@
-"""What was known by a session: running means, the first rating, the previous one."""
+"""What is known by a session: running means, the first rating, the previous one."""
 
 import numpy as np
 import pandas as pd
@@ -25,9 +25,8 @@ def running_mean(
 ) -> pd.DataFrame:
     """Add the mean of all ratings up to and including each session, and the deviation from it.
 
-    It uses nothing later than the session, so it may stand among the predictors of a dropout
-    hazard in the interval after that session, where a mean of the whole course may not (see
-    :func:`decompose`).
+    It uses nothing later than the session, so it may predict the dropout hazard in the interval
+    after that session, whereas a mean of the whole course may not (see :func:`decompose`).
 
     Parameters
     ----------
@@ -39,14 +38,14 @@ def running_mean(
         Id column and column of whole session numbers. `person` may be any unit with one row per
         session, such as the family in a :func:`person_period` table.
     rater
-        Where a session was rated by several, the column that tells them apart; each rater's
-        ratings have a mean of their own.
+        If a session was rated by several, the column that identifies them; each rater's ratings
+        have a separate mean.
 
     Returns
     -------
     DataFrame
         The caller's columns and, in the units of the score, ``<column>_running_mean`` (the mean of
-        the ratings so far; a missing rating adds nothing, and before the first rating the mean is
+        the ratings so far; a missing rating is ignored, and before the first rating the mean is
         missing) and ``<column>_deviation`` (score - running mean; missing where the score is).
 
     Raises
@@ -92,7 +91,7 @@ def baseline(
     -------
     DataFrame
         The caller's columns and, in the units of the score, ``<column>_baseline`` (the first
-        rating that is not missing; missing in rows before it, which could not know it) and
+        rating that is not missing; missing in earlier rows, where it is not yet known) and
         ``<column>_change`` (score - baseline; 0 at the baseline itself, missing where the score
         is).
 

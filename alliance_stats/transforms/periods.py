@@ -53,10 +53,10 @@ def last_session(
 ) -> pd.DataFrame:
     """Return one row per unit: its first and last attended session, and how it ended.
 
-    Survival methods take such rows with ``time="last_interval", event="event"``: of a unit that is
-    still in treatment after session T it is not known yet whether it comes back, so that the last
-    interval that was observed is the one before T. Units that are still in treatment and were seen
-    once have no interval yet; leave them out and count them.
+    Survival methods take such rows with ``time="last_interval", event="event"``: whether a unit
+    still in treatment after session T returns is not yet known, so its last observed interval is
+    the one before T. Units still in treatment that were seen once have no interval yet; exclude and
+    count them.
 
     Parameters
     ----------
@@ -65,16 +65,16 @@ def last_session(
     unit
         Id column of what ends treatment: the family where its members leave together, the person
         where they leave one by one. Members' rows that share one ending are copies of one event;
-        take the family then.
+        use the family in that case.
     session
         Column of whole session numbers. A row is an attended session, rated or not.
     ending
         Column of endings (ongoing, dropout, planned, transferred), the same in all rows of a unit.
     cause
-        The ending that counts as the event; every other is not the event.
+        The ending that counts as the event; no other ending is.
     ending_session
-        Column with the last session that the unit attended, where it may be later than its last
-        row (an attended session of which no row was kept).
+        Column with the last session that the unit attended, if that may be later than its last row
+        (an attended session without a row).
     attended
         Column of true/false (or 1/0) that says which rows are attended sessions, for tables that
         have a row for every planned session. The last session is then the last attended one.
@@ -89,7 +89,7 @@ def last_session(
         sessions 1, 2, ... the last session T for a unit that ended and T - 1 for one that is still
         in treatment (whether it comes back after T is not known yet); with an intake numbered 0,
         one more.
-        Units stand in order of first appearance.
+        Units are in order of first appearance.
 
     Raises
     ------
@@ -128,7 +128,7 @@ def _last_sessions(
     ending_session: str | None,
     attended: str | None,
 ) -> pd.DataFrame:
-    """Return what :func:`last_session` does, of a frame that was checked."""
+    """Return what :func:`last_session` does, for a checked frame."""
     frame, went = _course(
         data,
         unit=unit,
@@ -193,8 +193,8 @@ def _first_and_last(
 def session_origin(data: pd.DataFrame, session: str) -> int:
     """Return the number from which a study counts its sessions: 0 if any session is 0, else 1.
 
-    The interval after session t is ``(t - origin, t - origin + 1]``. Ask a whole study: of some of
-    its rows the intake may be missing.
+    The interval after session t is ``(t - origin, t - origin + 1]``. Use a whole study: a subset of
+    its rows may lack the intake.
 
     Examples
     --------
@@ -225,8 +225,8 @@ def person_period(
     """Return one row per unit and interval between sessions in which it was at risk of ending.
 
     The row of session t stands for the interval after it. A unit has a row for every session from
-    its first to its last attended one, also where it has no row of a session in between: it was
-    still in treatment then.
+    its first to its last attended one, even if it has no row for a session in between, when it was
+    still in treatment.
 
     Running means of a family are taken on this table, which has one row per family x session:
     ``running_mean(periods, "alliance", person="family", session="session")``.
@@ -236,34 +236,33 @@ def person_period(
     data, unit, session, ending, cause, ending_session, attended
         As in :func:`last_session`.
     scores
-        Numeric columns that change from session to session and shall be carried; each is the mean
-        of the unit's ratings at the session (over members, where the unit is a family; choose
-        among raters before).
+        Time-varying numeric columns to be carried forward; each is the mean of the unit's ratings
+        at the session (over members, if the unit is a family; select raters beforehand).
 
     Returns
     -------
     DataFrame
         The columns that are constant within every unit (but not `ending`, which is known only
-        afterwards), `session`, and per score its mean and ``<score>_n``, how many ratings it is
-        the mean of. Then
+        afterwards), `session`, and per score its mean and ``<score>_n``, the number of ratings it
+        averages. Then
 
         ``observed``
             whether the unit has a row of that session;
         ``event``
             1.0 if the ending named by `cause` came in the interval after the session, else 0.0
             (planned endings and transfers are not dropout). At the last session of a unit that is
-            still in treatment it is NaN: that interval has not been observed, and a model leaves
-            the row out and counts it.
+            still in treatment it is NaN: that interval has not been observed, and a model excludes
+            the row and counts it.
         ``ending_code``
             which ending came in the interval (:data:`ENDING_CODES`; 0.0 none), NaN as above.
 
-        Units stand in order of first appearance, sessions ascending.
+        Units are in order of first appearance, sessions ascending.
 
     Raises
     ------
     DataError
-        As :func:`last_session`; if a score is not numeric; and if a column to be carried is a mean
-        over the whole course or comes from one (see :func:`whole_course_means`).
+        As :func:`last_session`; if a score is not numeric; and if a column to be carried forward
+        is, or derives from, a mean over the whole course (see :func:`whole_course_means`).
 
     References
     ----------
