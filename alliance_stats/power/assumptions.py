@@ -1,7 +1,7 @@
-"""What a design takes for true: its assumptions, their sources, and what they can be.
+"""What a design assumes: its assumptions, their sources, and their possible values.
 
-A design is a frozen record that can draw a study of its kind. What is to be varied is named by its
-field, those of a truth behind a point: ``"therapists"``, ``"alliance.experience"``.
+A design is a frozen record that can draw a study of its kind. What is varied is named by its field,
+with a point before fields of a truth: ``"therapists"``, ``"alliance.experience"``.
 """
 
 import math
@@ -21,7 +21,7 @@ _D = TypeVar("_D")
 
 
 class Design(Protocol):
-    """What can be planned: it draws a study and knows what is true in it."""
+    """What can be planned: it draws a study and knows its true values."""
 
     @property
     def truth(self) -> Mapping[str, float]:
@@ -47,7 +47,7 @@ def varied(design: _D, changes: Mapping[str, object]) -> _D:
     Raises
     ------
     DataError
-        If the design has no such assumption, or cannot be with that value.
+        If the design has no such assumption, or is impossible with that value.
     """
     if not is_dataclass(design) or isinstance(design, type):
         raise WrongObjectError(
@@ -78,7 +78,7 @@ def assumption_table(record: Any, sources: Mapping[str, str]) -> pd.DataFrame:
     Raises
     ------
     DataError
-        If a source is named for what is no assumption.
+        If a source is named for anything that is not an assumption.
     """
     rows = _assumptions(record, sources)
     known = {str(row["assumption"]) for row in rows}
@@ -107,13 +107,13 @@ def _assumptions(record: Any, sources: Mapping[str, str], prefix: str = "") -> l
 
 
 def check_count(name: str, value: object, least: int) -> None:
-    """Refuse what is no whole number of at least `least`."""
+    """Refuse anything but a whole number of at least `least`."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
         raise DataError(f"{name} must be a whole number, at least {least}; got {value!r}.")
 
 
 def check_share(name: str, value: float, *, open_ended: bool = False, closed: bool = False) -> None:
-    """Refuse what is no share: below 0 (0 too, if `open_ended`), above 1 (1 too, but `closed`)."""
+    """Refuse what is not a share: below 0 (0 too, if `open_ended`), above 1 (1 too, but `closed`)."""
     _check_number(name, value)
     low = value > 0.0 if open_ended else value >= 0.0
     if not (low and (value <= 1.0 if closed else value < 1.0)):
@@ -121,7 +121,7 @@ def check_share(name: str, value: float, *, open_ended: bool = False, closed: bo
 
 
 def check_finite(name: str, value: float, *, positive: bool = False) -> None:
-    """Refuse what is no finite number, or, if it has to be positive, 0 and below."""
+    """Refuse anything but a finite number; if it has to be positive, also 0 and below."""
     _check_number(name, value)
     if not math.isfinite(value) or (positive and value <= 0.0):
         raise DataError(

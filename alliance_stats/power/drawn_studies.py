@@ -1,9 +1,9 @@
-"""Studies drawn and analysed, by as many workers as there are, and kept as they come.
+"""Studies drawn and analysed by any number of workers, and stored as they come.
 
-Study i of a cell draws from a stream of its own, made of the seed, the cell's assumptions and i:
-the same studies whatever the number of workers, their order, or what was drawn before. Answers of
-some studies at a time are appended to a Parquet data set (a folder of files, each written whole or
-not at all); a run that was stopped goes on with those that are missing.
+Study i of a cell draws from a separate random stream, determined by the seed, the cell's
+assumptions and i: the same studies whatever the number of workers, their order, or what was drawn
+before. Answers of some studies at a time are appended to a Parquet data set (a folder of files,
+each written whole or not at all); a stopped run continues with those that are missing.
 """
 
 import warnings
@@ -48,14 +48,14 @@ def draw_studies(
     workers: Workers = 1,
     progress: bool = False,
 ) -> pd.DataFrame:
-    """Draw studies `start` to `n_studies` of each cell and ask them.
+    """Draw studies `start` to `n_studies` of each cell and analyse them.
 
     Returns
     -------
     DataFrame
         A row per cell, study and term: ``cell`` (its place), ``study, term, truth, estimate,
-        p_value, conf_low, conf_high, singular, failed``; of a study that failed one row without a
-        term, and why.
+        p_value, conf_low, conf_high, singular, failed``; for a failed study, one row without a
+        term, with the reason.
     """
     plan.open_store()
     tasks = [
@@ -91,7 +91,7 @@ def draw_studies(
 
 
 def _lost(workers: Workers) -> tuple[type[Exception], ...]:
-    """Return what is raised where a worker dies."""
+    """Return the error to raise if a worker dies."""
     if isinstance(workers, int):
         return (TerminatedWorkerError,)
     from distributed import KilledWorker  # of the extra that such a client is from
@@ -154,7 +154,7 @@ def _chunk(
 
 
 def _answers(analysis: Analysis, study: object) -> list[dict[str, Any]]:
-    """Ask a study; what fails, and a term without a p-value, is an answer of its own."""
+    """Analyse a study; failures, and terms without a p-value, are recorded as such."""
     try:
         answer = analysis(study)
     except Exception as refusal:  # noqa: BLE001  an analysis is anyone's: it is named and counted

@@ -1,12 +1,12 @@
-"""Power by formula of two analyses of a study: what therapists differ in, and what goes within.
+"""Power by formula for two analyses: differences between therapists, and effects within persons.
 
 Ratings are nested: sessions in persons, persons in families, families in therapists. A person's
 mean has the variance ``sd_person^2 + sd_residual^2 / n``; the weights of means add up level by
 level, as generalised least squares has them for known variances. An effect of therapists is known
-by the k therapists' means: noncentral t on ``k - 1 - q`` df, q of them for what therapists are held
-to differ in (Snijders & Bosker 1993, doi:10.3102/10769986018003237; Moerbeek, van Breukelen &
-Berger 2000, doi:10.3102/10769986025003271). Families leave: n follows from the hazards at the
-average alliance, with what families and therapists differ in integrated out.
+by the k therapists' means: noncentral t on ``k - 1 - q`` df, q of them for therapist-level
+predictors (Snijders & Bosker 1993, doi:10.3102/10769986018003237; Moerbeek, van Breukelen & Berger
+2000, doi:10.3102/10769986025003271). Families end treatment: n follows from the hazards at the
+average alliance, with the effects of families and therapists integrated out.
 """
 
 import math
@@ -46,8 +46,8 @@ def therapist_effect_power(
 ) -> Mapping[str, float]:
     """Return the power of ``experience`` or ``framework`` in a mixed model of the alliance.
 
-    Nothing for other terms, for models without therapists or with predictors that go with the
-    rating itself (symptoms), and where the term's variable stands in an interaction.
+    None for other terms, for models without therapists or with predictors correlated with the
+    rating itself (symptoms), and if the term's variable is in an interaction.
     """
     parsed = parse_formula(formula)
     variable = term.partition("[")[0]
@@ -84,7 +84,7 @@ def within_effect_power(design: StudyDesign, term: str, alpha: float) -> Mapping
     """Return the power of the effect of a deviation from a person's mean on symptoms.
 
     ``sd_residual^2`` over the squares of the deviations, on as many df as there are ratings beyond
-    the persons'. Nothing where symptoms follow the session before, too.
+    the persons'. None if symptoms also depend on the session before.
     """
     own = design.symptoms
     if own.before or own.carried:
@@ -132,7 +132,7 @@ def _sizes(design: StudyDesign) -> tuple[Array, Array]:
 
 
 def _ratings_of_person(design: StudyDesign) -> tuple[Array, Array]:
-    """Return how many ratings persons give who come 1, 2, ... sessions, and how many come so often.
+    """Return the number of ratings of persons who attend 1, 2, ... sessions, and their frequencies.
 
     The log odds of dropping out vary normally between families, as far as their predictors do.
     """

@@ -1,4 +1,4 @@
-"""What is drawn and asked, and the Parquet data set that answers are appended to as they come."""
+"""What is drawn and analysed, and the Parquet data set to which answers are appended."""
 
 import functools
 import hashlib
@@ -30,7 +30,7 @@ _PLAN = "_plan.json"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Plan:
-    """What is drawn and asked.
+    """What is drawn and analysed.
 
     Attributes
     ----------
@@ -81,12 +81,12 @@ class Plan:
 
     @property
     def closed_form_name(self) -> str:
-        """What the closed form is."""
+        """Name of the closed form."""
         has = self.analysis if hasattr(self.analysis, "closed_form") else self.design
         return str(getattr(has, "closed_form_name", "by formula"))
 
     def open_store(self) -> None:
-        """Make the folder, or see that it belongs to this plan.
+        """Make the folder, or check that it belongs to this plan.
 
         Raises
         ------
@@ -121,7 +121,7 @@ def written(changes: Mapping[str, object]) -> str:
 
 
 def kept_part(plan: Plan, changes: Mapping[str, object], numbers: range) -> pd.DataFrame | None:
-    """Return answers of a cell's studies that were kept, or None."""
+    """Return the stored answers of a cell's studies, or None."""
     if plan.store is None or not (path := _file(plan, changes, numbers)).exists():
         return None
     return pd.read_parquet(path).drop(columns="assumptions")
@@ -130,7 +130,7 @@ def kept_part(plan: Plan, changes: Mapping[str, object], numbers: range) -> pd.D
 def keep_part(
     plan: Plan, changes: Mapping[str, object], numbers: range, frame: pd.DataFrame
 ) -> None:
-    """Append answers of a cell's studies to the data set, with the assumptions they are of.
+    """Append answers of a cell's studies to the data set, with their assumptions.
 
     Raises
     ------
@@ -156,7 +156,7 @@ def _file(plan: Plan, changes: Mapping[str, object], numbers: range) -> Path:
 
 
 def _without_sources(design: Design) -> Design:
-    """Return the design without where its assumptions are from: that changes no digit."""
+    """Return the design without the sources of its assumptions, which change no digit."""
     if isinstance(design, UncertainDesign):
         return replace(design, design=_without_sources(design.design))
     if is_dataclass(design) and hasattr(design, "sources"):
@@ -165,9 +165,9 @@ def _without_sources(design: Design) -> Design:
 
 
 def _named(analysis: Analysis) -> str:
-    """Return what the analysis is called and does, the same in every run.
+    """Return the name and settings of the analysis, the same in every run.
 
-    Of a function its code too: one that was changed under its old name is another analysis.
+    For a function also its code: one that was changed under its old name is another analysis.
     """
     if isinstance(analysis, functools.partial):
         given = [*analysis.args, *sorted(analysis.keywords.items())]
@@ -183,7 +183,7 @@ def _named(analysis: Analysis) -> str:
 
 
 def _text_of(code: CodeType) -> list[str]:
-    """Return all that a function's code says, line numbers aside."""
+    """Return a function's code as text, without line numbers."""
     inner = [text for c in code.co_consts if isinstance(c, CodeType) for text in _text_of(c)]
     plain = [repr(c) for c in code.co_consts if not isinstance(c, CodeType)]
     return [code.co_code.hex(), repr(code.co_names), *plain, *inner]

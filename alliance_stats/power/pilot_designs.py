@@ -1,4 +1,4 @@
-"""The next study as a pilot lets one expect it, with what the pilot leaves open."""
+"""The next study as expected from a pilot, with the uncertainty that the pilot leaves."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -32,7 +32,7 @@ _ENOUGH = 10  # endings of a kind from which more than their mean hazard is esti
 
 @dataclass(slots=True)
 class _Found:
-    """What the pilot says so far: values, sets of them, and where each is from."""
+    """The pilot's estimates so far: values, sets of them, and their sources."""
 
     values: dict[str, Any] = field(default_factory=dict)
     sets: dict[str, Array] = field(default_factory=dict)
@@ -65,11 +65,11 @@ def pilot_design(
     study
         The pilot: therapist, family, person, session and alliance; an outcome, endings and roles
         if it has them. Columns ``experience, framework, investment, parent_trauma,
-        therapist_emotion`` are used where they are.
+        therapist_emotion`` are used if present.
     therapists, families
-        Of the study that is planned.
+        Numbers in the planned study.
     roles
-        A role of the pilot's -> mother, father, child or partner, where it has other words.
+        Role in the pilot -> mother, father, child or partner, if named otherwise.
     n_sets
         How many sets of assumptions are drawn.
     seed
@@ -78,14 +78,14 @@ def pilot_design(
     Returns
     -------
     UncertainDesign
-        ``assumptions()`` says of each assumption where it is from and what the pilot leaves open.
-        What splits and ruptures do is in the pilot's SDs, so that none are drawn beside them; an
-        effect of what the pilot has not measured is 0 until it is varied.
+        ``assumptions()`` gives the source of each assumption and the uncertainty that the pilot
+        leaves. The pilot's SDs include splits and ruptures, so that none are drawn in addition;
+        effects of what the pilot did not measure are 0 until varied.
 
     Raises
     ------
     DataError
-        If the pilot lacks what is needed, or has roles that are not known.
+        If the pilot lacks required columns, or has unknown roles.
 
     Notes
     -----
@@ -213,7 +213,7 @@ def _mixed(
     n_sets: int,
     seed: int,
 ) -> None:
-    """Fit a mixed model with the levels that the pilot tells apart, and add all it estimates."""
+    """Fit a mixed model with the levels that the pilot distinguishes, and add its estimates."""
     levels = _levels(data.dropna(subset=[outcome]))
     random = " + ".join(f"(1 | {level})" for level in levels)
     model = lmm(f"{outcome} ~ {' + '.join(terms)} + {random}", data)
@@ -281,7 +281,7 @@ def _hazard(
     rng: np.random.Generator,
     n_sets: int,
 ) -> None:
-    """Add the log odds of one ending against going on, and what they go with if there is enough."""
+    """Add the log odds of one ending against continuing, with predictors if data suffice."""
     events = int(rows["event"].sum())
     told = f"{source}, {plural(events, 'such ending')}"
     terms = {"dropout": ["session"], "planned": ["session"], "transferred": []}[kind]

@@ -1,10 +1,10 @@
-"""Analyses ready to be planned with: each is asked of a drawn study and answers in rows.
+"""Analyses ready for planning: each is applied to a drawn study and returns rows.
 
 A row has ``term, parameter, estimate, p_value, conf_low, conf_high, singular``: `parameter` names
-the true value among the design's, empty where there is none to hold the estimate against. Any
-function of a drawn study that returns a frame with ``term, estimate, p_value`` will do as well.
-One that has ``closed_form(design, alpha)``, term -> power by formula, and ``closed_form_name``, has
-that beside the simulated power.
+the true value among the design's, empty if there is none to compare the estimate with. Any function
+of a drawn study that returns a frame with ``term, estimate, p_value`` can be used. If it has
+``closed_form(design, alpha)``, term -> power by formula, and ``closed_form_name``, that is shown
+beside the simulated power.
 """
 
 from collections.abc import Mapping, Sequence
@@ -54,13 +54,14 @@ class ModelEffect:
     Attributes
     ----------
     formula
-        Of the sessions, as ``"alliance ~ session + experience + (1 | therapist/family/person)"``.
+        Model of the sessions, as ``"alliance ~ session + experience + (1 |
+        therapist/family/person)"``.
     term
         The coefficient.
     parameter
         Its true value's name, ``"alliance.experience"``; empty for none.
     df_method
-        Degrees of freedom: with few therapists they decide.
+        Degrees of freedom: decisive with few therapists.
     """
 
     formula: str
@@ -144,7 +145,7 @@ class LaggedEffect:
     Attributes
     ----------
     predictor, outcome
-        The effect that is asked for.
+        The requested effect.
     nested_in
         Levels above the person.
     means
@@ -176,7 +177,7 @@ class LaggedEffect:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DropoutEffect:
-    """What predicts dropout after a session, with therapists in the model.
+    """Predictors of dropout after a session, with therapists in the model.
 
     Attributes
     ----------
@@ -265,13 +266,13 @@ class GroupDifference:
 class ArmDifference:
     """The difference between a trial's arms by a mixed model; for :class:`ClusterTrial`.
 
-    Clusters vary, and members in them where they were rated several times.
+    Random effects of clusters, and of members if they were rated several times.
 
     Attributes
     ----------
     partially_nested
-        Whether one arm has no clusters: clusters vary in the other alone, and the arms have
-        residual variances of their own.
+        Whether one arm has no clusters: there are then cluster effects in the other arm only, and
+        separate residual variances.
     df_method
         Degrees of freedom.
     """
@@ -311,7 +312,7 @@ class ThemeDifference:
 
 
 def _read_by(formula: str, sessions: pd.DataFrame) -> pd.DataFrame:
-    """Return the columns that a formula reads, ids numbered; all of them, if one is not there."""
+    """Return the columns that a formula reads, ids numbered; all of them if one is absent."""
     parsed = parse_formula(formula)
     parts = [parsed.outcome, parsed.fixed, *(random.terms for random in parsed.random)]
     read = {str(column) for part in parts for column in variables_of(part)}
@@ -323,7 +324,7 @@ def _read_by(formula: str, sessions: pd.DataFrame) -> pd.DataFrame:
 
 
 def _numbered(frame: pd.DataFrame, ids: Sequence[str]) -> pd.DataFrame:
-    """Return the frame with ids as numbers, in order of appearance: each is looked up once."""
+    """Return the frame with ids as numbers, in order of appearance; each is looked up once."""
     codes = {name: pd.factorize(frame[name])[0] for name in ids if name in frame}
     return replaced(frame, {name: own for name, own in codes.items() if (own >= 0).all()})
 
@@ -334,7 +335,7 @@ def _of(tidy: pd.DataFrame, term: str) -> pd.DataFrame:
     Raises
     ------
     NotIdentifiedError
-        If the model has no such term, as where a study's therapists are all alike.
+        If the model has no such term, as when a study's therapists do not differ.
     """
     rows = tidy.set_index("term")
     if term not in rows.index:

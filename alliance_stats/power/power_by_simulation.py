@@ -1,4 +1,4 @@
-"""Power: the share of studies of a design that find what is there, and how far off they are."""
+"""Power: the share of studies of a design that detect an effect, and their errors."""
 
 import itertools
 import math
@@ -41,7 +41,7 @@ class Power:
     plan
         Design, analysis and seed.
     cells
-        The assumptions that were varied, a mapping a cell.
+        The assumptions that were varied, one mapping per cell.
     alpha
         Level of the tests.
     studies
@@ -63,7 +63,7 @@ class Power:
 
     @property
     def terms(self) -> tuple[str, ...]:
-        """Terms that some study has an answer for."""
+        """Terms for which any study has an answer."""
         return tuple(map(str, self.studies["term"].dropna().unique()))
 
     @property
@@ -86,7 +86,7 @@ class Power:
         power of an uncertain design; share rejected where the truth is not known), ``truth`` (its
         mean over the studies), ``n_studies, n_failed`` (without an answer for the term),
         ``n_singular``, ``estimate, conf_low, conf_high``: the share of all studies with p below
-        alpha, one without an answer counting as one that found nothing; ``closed_form`` where
+        alpha, those without an answer counting as not significant; ``closed_form`` where
         there is one; of studies with an answer ``bias`` (mean of estimate minus truth),
         ``coverage`` (of their 95% intervals), ``width`` (mean, of the intervals),
         ``singular_share``, and of those with p below alpha ``type_s`` (share with the wrong sign)
@@ -232,51 +232,51 @@ def power(
     store: str | Path | None = None,
     progress: bool = False,
 ) -> Power:
-    """Simulate a planned study with its planned analysis, and count what would be found.
+    """Simulate a planned study with its planned analysis, and count the significant findings.
 
     Parameters
     ----------
     design
         What is planned: :class:`~alliance_stats.power.StudyDesign`, ``ClusterTrial``,
         ``InterviewDesign``, an ``UncertainDesign`` of one of them (as ``pilot_design`` makes), or
-        any record of that kind.
+        any similar record.
     analysis
         A function of one drawn study that returns a frame with ``term, estimate, p_value`` and,
         where it has them, ``conf_low, conf_high, singular`` and ``parameter`` (the name of the true
-        value in ``design.truth``; the term's own if not given). Several are prepared, such as
-        :class:`~alliance_stats.power.ModelEffect`. Whatever it raises in a study is counted and
-        named.
+        value in ``design.truth``; the term's own if not given). Ready-made ones include
+        :class:`~alliance_stats.power.ModelEffect`. Errors that it raises in a study are counted and
+        reported.
     vary
-        Assumption -> values: every combination is a cell. ``{"therapists": [10, 15, 30]}``; those
-        of a truth behind a point, ``{"alliance.experience": [0, .01, .02]}``.
+        Assumption -> values: every combination is a cell. ``{"therapists": [10, 15, 30]}``; fields
+        of a truth after a point, ``{"alliance.experience": [0, .01, .02]}``.
     n_studies
-        Studies a cell. The Monte Carlo error of a power of 80% is 2.5 points at 1,000.
+        Studies per cell. The Monte Carlo error of a power of 80% is 2.5 points at 1,000.
     precision
         Aim for the Monte Carlo error: half the width of the 95% interval of a power of 50%, as
         ``.02``. Fewer studies than it needs are refused.
     seed
-        Whole number. Each study has a stream of its own: the numbers do not depend on `workers`.
+        Whole number. Each study has its own random stream: the numbers do not depend on `workers`.
     workers
         Processes, or a Dask client.
     alpha
         Level of the tests.
     store
-        Folder to which answers are appended as they come (a Parquet data set); a stopped run goes
-        on there.
+        Folder to which answers are appended as they come (a Parquet data set); a stopped run
+        continues from there.
     progress
-        Show a bar with the time left on the error stream.
+        Show a progress bar with the time left on the error stream.
 
     Returns
     -------
     Power
-        ``tidy()`` has power (or type I error), bias, coverage, width, type S and M errors a cell
+        ``tidy()`` has power (or type I error), bias, coverage, width, type S and M errors per cell
         and term, each with its Monte Carlo interval.
 
     Raises
     ------
     DataError
-        If a design cannot be, has no such assumption, the studies are fewer than `precision` needs,
-        none of them could be analysed, or the folder belongs to another plan.
+        If a design is impossible or has no such assumption, there are fewer studies than
+        `precision` needs, none could be analysed, or the folder belongs to another plan.
 
     Examples
     --------
@@ -294,7 +294,7 @@ def power(
 
 
 def answered(found: Power) -> Power:
-    """Return what was found, if some study could be analysed.
+    """Return the answers, if any study could be analysed.
 
     Raises
     ------
@@ -310,12 +310,12 @@ def answered(found: Power) -> Power:
 
 
 def plain_values(values: Sequence[object], name: str) -> list[object]:
-    """Return the values of an assumption that is varied, as Python's own, each once.
+    """Return the values of a varied assumption as plain Python values, each once.
 
     Raises
     ------
     DataError
-        If there is none, a text stands for a list, or a value appears twice.
+        If there is none, a text is given for a list, or a value appears twice.
     """
     if isinstance(values, str) or not hasattr(values, "__iter__"):
         raise DataError(f"vary= takes a list of values of '{name}'; got {values!r}.")
@@ -360,13 +360,13 @@ def _cells(vary: Mapping[str, Sequence[object]] | None) -> tuple[Mapping[str, ob
 
 
 def _known(column: pd.Series) -> bool:
-    """Say whether a column has anything to say: a count of none has not."""
+    """Say whether a column is informative: a zero count is not."""
     counts = column.name in ("n_failed", "n_singular")
     return bool(column.any() if counts else column.notna().any())
 
 
 def _measures(found: pd.DataFrame, n: int, alpha: float, conf_level: float) -> dict[str, object]:
-    """Return what one term's answers in n studies say, with Monte Carlo intervals."""
+    """Return the summary of one term's answers in n studies, with Monte Carlo intervals."""
     truths, estimates = found["truth"].to_numpy(), found["estimate"].to_numpy()
     truth = float(truths.mean()) if len(truths) and np.isfinite(truths).all() else math.nan
     rejected = (found["p_value"] < alpha).to_numpy()
@@ -408,7 +408,7 @@ def _what(truths: Array) -> str:
 
 
 def _share(name: str, count: int, n: int, conf_level: float) -> dict[str, float]:
-    """Return a share with Wilson's interval; missing of none."""
+    """Return a share with Wilson's interval; missing for n = 0."""
     names = _limits(name)
     if n == 0:
         return dict.fromkeys(names, math.nan)
@@ -419,7 +419,7 @@ def _share(name: str, count: int, n: int, conf_level: float) -> dict[str, float]
 def _mean(
     name: str, values: Array, conf_level: float, *, over: Array | None = _ONE
 ) -> dict[str, float]:
-    """Return a mean over another with the t interval of the ratio; missing of none.
+    """Return the ratio of two means with its t interval; missing without values.
 
     Its standard error is that of ``values - ratio * over``, over the mean of `over` (Cochran 1977,
     Sampling techniques, ch. 6); without `over` that of the mean.

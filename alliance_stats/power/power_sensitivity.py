@@ -1,4 +1,4 @@
-"""What each assumption does to power: one at a time, beside the study as it is planned."""
+"""The effect of each assumption on power: one at a time, beside the study as planned."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ class Sensitivity:
     Attributes
     ----------
     power
-        The simulations, that of the study as planned first.
+        The simulations, starting with the study as planned.
     """
 
     power: Power
@@ -136,14 +136,14 @@ def power_sensitivity(
     store: str | Path | None = None,
     progress: bool = False,
 ) -> Sensitivity:
-    """Change one assumption at a time, and see what that does to power.
+    """Change one assumption at a time, and show the effect on power.
 
     Other parameters and errors are as in :func:`power`.
 
     Parameters
     ----------
     vary
-        Assumption -> the values it might have instead, ``{"alliance.sd_therapist": [.1, .3],
+        Assumption -> alternative values, ``{"alliance.sd_therapist": [.1, .3],
         "missing_rating": [.2]}``. Values are not combined.
 
     Returns

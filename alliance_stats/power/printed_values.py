@@ -1,4 +1,4 @@
-"""Assumptions from published numbers: each carries where it stood."""
+"""Assumptions from published numbers, each with its source."""
 
 from alliance_stats.checks import did_you_mean
 from alliance_stats.errors import DataError
@@ -10,7 +10,7 @@ __all__ = ["PrintedValue", "hazard_of_dropout", "printed_value"]
 
 
 class PrintedValue(float):
-    """A number that knows where it was printed: ``value.source``."""
+    """A number that knows its source: ``value.source``."""
 
     source: str
 
@@ -21,7 +21,7 @@ class PrintedValue(float):
         return made
 
     def __reduce__(self) -> tuple[type, tuple[float, str]]:
-        """Return what a worker makes it from."""
+        """Return what a worker rebuilds it from."""
         return type(self), (float(self), self.source)
 
 
@@ -39,8 +39,8 @@ def printed_value(record: str, quantity: str) -> PrintedValue:
     -------
     PrintedValue
         A float, on the scale that was printed. Given to
-        :meth:`~alliance_stats.power.StudyDesign.of_shares` it brings its source into the table of
-        assumptions. Of a range (".23 to .31") the middle.
+        :meth:`~alliance_stats.power.StudyDesign.of_shares`, it adds its source to the table of
+        assumptions. For a range (".23 to .31"), its midpoint.
 
     Raises
     ------
@@ -79,12 +79,12 @@ def printed_value(record: str, quantity: str) -> PrintedValue:
 def hazard_of_dropout(share: float, *, sessions: int) -> PrintedValue:
     """Return the hazard per session that gives a share of dropouts over so many sessions.
 
-    ``1 - (1 - share)^(1 / sessions)``: of families of which none leaves otherwise.
+    ``1 - (1 - share)^(1 / sessions)``: if no family ends treatment otherwise.
 
     Parameters
     ----------
     share
-        Share that has dropped out by then, as :func:`printed_value` gives it.
+        Share that has dropped out by that session, as :func:`printed_value` gives it.
     sessions
         After how many sessions.
 

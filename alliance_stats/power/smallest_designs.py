@@ -1,4 +1,4 @@
-"""The smallest design with enough power, found by spending studies where the answer is open."""
+"""The smallest design with enough power, found by simulating most where the answer is uncertain."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -30,12 +30,12 @@ class SmallestDesign:
     power
         What was simulated on the way.
     name, value
-        The assumption that was varied, and its smallest value that reaches the aim; None where
-        none of those tried does.
+        The assumption that was varied, and its smallest value that reaches the aim; None if none of
+        those tried does.
     aim
         The power aimed at.
     open
-        Values, of those looked at, whose power cannot be told from the aim.
+        Values examined whose power cannot be distinguished from the aim.
     """
 
     power: Power
@@ -61,7 +61,7 @@ class SmallestDesign:
 
     @property
     def _extreme(self) -> str:
-        """What the answer is among the values: power rises along them, falling as they may be."""
+        """Which extreme of the values the answer is: power rises along them, even if they fall."""
         first, last = (cell[self.name] for cell in (self.power.cells[0], self.power.cells[-1]))
         numbers = isinstance(first, int | float) and isinstance(last, int | float)
         return "largest" if numbers and first > last else "smallest"  # type: ignore[operator]
@@ -123,37 +123,39 @@ def smallest_design(
     store: str | Path | None = None,
     progress: bool = False,
 ) -> SmallestDesign:
-    """Find the smallest design with enough power, simulating most where the answer is open.
+    """Find the smallest design with enough power, simulating most where the answer is uncertain.
 
-    The values are halved again and again, power being taken to rise along them; at each value
-    studies are drawn `batch` by `batch` until an interval of the power leaves the aim outside, or
-    `n_studies` are spent. The level of the intervals is 1 - .05 / looks, so that a value is judged
-    wrongly with a probability of at most 5% over all looks at it (Bonferroni). Other parameters and
-    errors are as in :func:`power`.
+    The values are searched by bisection, assuming that power rises along them; at each value
+    studies are drawn `batch` by `batch` until the interval of the power excludes the aim, or
+    `n_studies` are used up. The level of the intervals is 1 - .05 / looks, so that a value is
+    misjudged with a probability of at most 5% over all looks at it (Bonferroni). Other parameters
+    and errors are as in :func:`power`.
 
     Parameters
     ----------
     vary
-        One assumption and its values, that of the least power first: ``{"families": range(60, 400,
-        20)}``; any assumption: the smallest effect, ``{"alliance.experience": [.01, .02, .03]}``,
-        or the largest share of variance between therapists, ``{"icc": [.3, .2, .1, .05]}``.
+        One assumption and its values, the one with the least power first: ``{"families": range(60,
+        400, 20)}``; any assumption: the smallest effect, ``{"alliance.experience": [.01, .02,
+        .03]}``, or the largest share of variance between therapists, ``{"icc": [.3, .2, .1,
+        .05]}``.
     aim
         Power aimed at.
     term
         Which of the analysis's terms; required if there are several.
     n_studies, batch
-        Most studies a value, and how many at a time.
+        Maximum number of studies per value, and how many at a time.
 
     Returns
     -------
     SmallestDesign
-        ``value`` is the answer, ``open`` the values looked at that could not be told from the aim.
+        ``value`` is the answer, ``open`` the values examined that could not be distinguished from
+        the aim.
 
     Raises
     ------
     DataError
-        As :func:`power`; and if not one assumption is varied, its values do not rise or fall, or
-        the analysis has several terms and none is named.
+        As :func:`power`; and unless exactly one assumption is varied, its values do not rise or
+        fall, or the analysis has several terms and none is named.
 
     Examples
     --------
@@ -205,7 +207,7 @@ def smallest_design(
 
 
 def _check_order(name: str, values: Sequence[object]) -> None:
-    """Refuse numbers that neither rise nor fall: halving needs an order."""
+    """Refuse numbers that neither rise nor fall: bisection needs an order."""
     if all(isinstance(value, int | float) for value in values):
         rising = sorted(values)  # type: ignore[type-var]
         if list(values) not in (rising, rising[::-1]):
@@ -226,7 +228,7 @@ def _look(
     workers: Workers,
     progress: bool,
 ) -> tuple[Power, float, bool]:
-    """Draw studies of a cell until its power is told from the aim, or all are spent."""
+    """Draw studies of a cell until its power is distinguished from the aim, or all are used up."""
     most, batch = spend
     level = 1.0 - _ERROR / -(-most // batch)
     parts: list[pd.DataFrame] = []
@@ -244,7 +246,7 @@ def _look(
 
 
 def _of_term(found: Power, term: str | None, conf_level: float) -> tuple[float, float, float]:
-    """Return the power of a term with its interval; of no answer at all that of 0 studies."""
+    """Return the power of a term with its interval; without any answer, that of 0 studies."""
     terms = found.terms
     if not terms:
         return 0.0, 0.0, 0.0

@@ -1,4 +1,4 @@
-"""A study of families and therapists as it is planned, said in the field's words."""
+"""A planned study of families and therapists, described in the field's terms."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -60,14 +60,14 @@ class StudyDesign:
     Attributes
     ----------
     therapists, families
-        How many; at least a family a therapist, and two each if there are enough.
+        Their numbers; at least one family per therapist, and two each if there are enough.
     missing_rating
         Probability that a rating after the first session is missing.
     alliance, symptoms, endings, interviews, family
         True parameters of ratings, symptoms, endings, the alliance's success, and family
         composition; see :class:`~alliance_stats.simulate.AllianceTruth` and its like.
     sources
-        Assumption -> where it is from, for :meth:`assumptions`.
+        Assumption -> source, for :meth:`assumptions`.
     """
 
     therapists: int = 30
@@ -81,7 +81,7 @@ class StudyDesign:
     sources: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Refuse a study that cannot be."""
+        """Refuse an impossible study."""
         for name in ("therapists", "families"):
             check_count(name, getattr(self, name), 2)
         if self.families < self.therapists:
@@ -113,7 +113,7 @@ class StudyDesign:
         also: Mapping[str, object] | None = None,
         sources: Mapping[str, str] | None = None,
     ) -> "StudyDesign":
-        """Return a design said in the field's words.
+        """Return a design described in the field's terms.
 
         Parameters
         ----------
@@ -123,32 +123,32 @@ class StudyDesign:
             SD of a rating given the predictors.
         alliance_icc, symptoms_icc
             Share of that variance at each level, ``{"therapist": .08, "family": .18, "person":
-            .18}``; the rest is the residual's. Not given: 10, 20 and 20% of the alliance, 5, 20
+            .18}``; the rest is residual. By default 10, 20 and 20% of the alliance, 5, 20
             and 40% of symptoms.
         within, lagged, between
-            Symptom points a point of the alliance's deviation in this session, of that in the
+            Symptom points per point of the alliance's deviation in this session, of that in the
             session before, and of the person's level.
         dropout
-            Hazard of dropping out after a session, of a family with an alliance of 5 and no
-            barrier: one for all sessions, or one each for sessions 1, 2, ..., the last of them
-            for all further ones.
+            Hazard of dropping out after a session, for a family with an alliance of 5 and no
+            barrier: one for all sessions, or one each for sessions 1, 2, ..., with the last for all
+            further ones.
         success
             Share of families with a successful alliance, of those whose parents' level is 5.
         split_families
-            Share of families of whom one member stands apart.
+            Share of families in which one member stands apart.
         correlations
             Of a family's barriers, ``{"investment:parent_trauma": -.3}``.
         also
-            Any further assumption by its name, ``{"alliance.experience": .03, "alliance.sd_growth":
+            Further assumptions by name, ``{"alliance.experience": .03, "alliance.sd_growth":
             .05}``.
         sources
-            Assumption, or word of this call -> where it is from. A number from
-            :func:`~alliance_stats.power.printed_value` brings its own.
+            Assumption, or parameter of this call -> source. A number from
+            :func:`~alliance_stats.power.printed_value` brings its source.
 
         Raises
         ------
         DataError
-            If a number cannot be, or shares of variance leave nothing within persons.
+            If a number is impossible, or shares of variance leave nothing within persons.
 
         Examples
         --------
@@ -207,7 +207,7 @@ class StudyDesign:
         ).study
 
     def closed_form(self, alpha: float) -> Mapping[str, float]:  # noqa: ARG002  as designs are asked
-        """Nothing: the analysis says what has a formula, as ``ModelEffect.closed_form``."""
+        """None: the analysis says what has a formula, as ``ModelEffect.closed_form``."""
         return {}
 
     def assumptions(self) -> pd.DataFrame:
@@ -234,7 +234,7 @@ def _endings(dropout: float | Sequence[float]) -> EndingTruth:
 
 
 def _of_size(members: int | None) -> Mapping[tuple[str, ...], float]:
-    """Return the families that have so many members, and how often each kind comes."""
+    """Return the kinds of families with that many members, and their frequencies."""
     if members is None:
         return COMPOSITIONS
     check_count("members", members, 1)
@@ -252,7 +252,7 @@ def _of_size(members: int | None) -> Mapping[tuple[str, ...], float]:
 
 
 def _sources(said: Mapping[str, str]) -> dict[str, str]:
-    """Return the sources by the names of the assumptions; words of `of_shares` stand for theirs."""
+    """Return the sources by the names of the assumptions; parameters of `of_shares` give theirs."""
     found: dict[str, str] = {}
     for name, source in said.items():
         word, _, level = name.partition(".")

@@ -39,9 +39,9 @@ class ClusterTrial:
     Attributes
     ----------
     clusters, members
-        Clusters an arm, and members each; on average, where `size_cv` is not 0.
+        Clusters per arm, and members per cluster; on average, if `size_cv` is not 0.
     icc
-        Share of variance between clusters of an arm.
+        Share of variance between clusters within an arm.
     effect
         Difference of the arms in total SDs of a clustered arm.
     ratings, member_icc
@@ -51,9 +51,9 @@ class ClusterTrial:
         SD of the clusters' sizes over their mean; 0 for clusters of one size. Sizes are drawn from
         a gamma distribution and rounded, at least 1.
     partially_nested
-        Whether the second arm has no clusters: `clusters` times `members` persons on their own.
+        Whether the second arm has no clusters: `clusters` times `members` independent persons.
     sources
-        Assumption -> where it is from.
+        Assumption -> source.
     """
 
     clusters: int
@@ -67,7 +67,7 @@ class ClusterTrial:
     sources: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Refuse a trial that cannot be."""
+        """Refuse an impossible trial."""
         check_count("clusters", self.clusters, 2)
         check_count("members", self.members, 1)
         check_count("ratings", self.ratings, 1)
@@ -119,7 +119,7 @@ class ClusterTrial:
 
     @property
     def closed_form_name(self) -> str:
-        """What the closed form is."""
+        """Name of the closed form."""
         welch = ", Welch's df" if self.partially_nested else ""
         return f"noncentral t of cluster means{welch}"
 
@@ -169,7 +169,7 @@ class InterviewDesign:
     shares
         How often the theme is voiced in each.
     sources
-        Assumption -> where it is from.
+        Assumption -> source.
     """
 
     first: int = 6

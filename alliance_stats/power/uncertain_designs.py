@@ -81,7 +81,7 @@ class UncertainDesign:
 
     @property
     def closed_form_name(self) -> str:
-        """What the closed form is."""
+        """Name of the closed form."""
         return f"{getattr(self.design, 'closed_form_name', '')}, mean over the sets"
 
     def closed_form(self, alpha: float) -> Mapping[str, float]:

@@ -1,4 +1,4 @@
-"""Who takes part in a simulated study, and the alliance that is to be expected of each."""
+"""Who takes part in a simulated study, and the expected alliance of each."""
 
 from dataclasses import dataclass
 
@@ -78,7 +78,7 @@ def draw_units(
 
 
 def _draw_barriers(n_families: int, truth: FamilyTruth, rng: np.random.Generator) -> pd.DataFrame:
-    """Draw the families' barriers; trauma is where a uniform number is small."""
+    """Draw the families' barriers; trauma occurs where a uniform number is small."""
     investment = rng.standard_normal(n_families)
     trauma = rng.random(n_families)
     emotion = rng.standard_normal(n_families)
@@ -129,13 +129,13 @@ class Levels:
     apart
         Whether the person stands apart from a split family, shape (persons,).
     therapist
-        How far all families of a therapist lie from those of others, by experience, framework and
-        the therapist alone, shape (therapists,).
+        How far all families of a therapist deviate from those of others, by experience, framework
+        and the therapist effect, shape (therapists,).
     family
-        How far a family lies from others of its therapist, by its barriers and the family alone,
-        shape (families,).
+        How far a family deviates from others of its therapist, by its barriers and the family
+        effect, shape (families,).
     person
-        How far the person lies from the rest of the family, role and split set aside,
+        How far the person deviates from the rest of the family, apart from role and split,
         shape (persons,).
     """
 

@@ -40,8 +40,8 @@ def draw_therapist_ratings(
 ) -> Array:
     """Draw the therapist's rating of every member at every session, shape (persons, sessions).
 
-    None is missing. Each part of it goes with the part of the members' own alliance at the same
-    level as the reciprocities of ``truth.by_therapist`` say.
+    None is missing. Each part is correlated with the part of the members' alliance at the same
+    level according to the reciprocities of ``truth.by_therapist``.
     """
     own, members = truth.by_therapist, plain_terms(truth, families)
     across, within = own.generalized_reciprocity, own.dyadic_reciprocity
@@ -78,7 +78,7 @@ class Ratings:
     rupture
         Whether the session is a rupture, shape (persons, sessions).
     complete
-        Ratings before any goes missing, rounded and held in the score's range,
+        Ratings before missingness, rounded and kept within the score's range,
         shape (persons, sessions).
     recorded
         The same with missing ratings as NaN.
@@ -95,7 +95,7 @@ class Ratings:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Courses:
-    """How long each family came, and how it ended.
+    """How long each family attended, and how treatment ended.
 
     Attributes
     ----------
@@ -119,7 +119,7 @@ def draw_ratings(
     rng: np.random.Generator,
     rng_of_therapists: np.random.Generator,
 ) -> Ratings:
-    """Draw the alliance of every person over `n_sessions` sessions, as `truth` says.
+    """Draw the alliance of every person over `n_sessions` sessions, according to `truth`.
 
     A first rating is never missing; each later one is, with probability `missing_rating`, whatever
     its value.
@@ -149,7 +149,7 @@ def draw_ratings(
 def draw_symptoms(
     units: Units, ratings: Ratings, truth: SymptomTruth, rng: np.random.Generator
 ) -> Array:
-    """Draw the symptom scores that go with the ratings, shape (persons, sessions)."""
+    """Draw the symptom scores that accompany the ratings, shape (persons, sessions)."""
     therapist = truth.sd_therapist * rng.standard_normal(len(units.therapists))
     family = truth.sd_family * rng.standard_normal(len(units.families))
     person = truth.sd_person * rng.standard_normal(len(units.persons))
@@ -174,7 +174,7 @@ def draw_symptoms(
 def draw_courses(
     units: Units, ratings: Ratings, truth: EndingTruth, rng: np.random.Generator
 ) -> Courses:
-    """Draw after which session each family left, and how, as `truth` says."""
+    """Draw after which session each family left, and how, according to `truth`."""
     low, high = truth.available_sessions
     n_families = len(units.families)
     session = np.arange(1, high + 1)
@@ -213,7 +213,7 @@ def alliance_so_far(recorded: Array, family_of: Ints, n_families: int) -> Array:
     """Return each family's running mean alliance up to and including every session.
 
     The mean over its rated members at each session, then the mean of these over the sessions so
-    far; sessions that no member rated do not count. Shape (families, sessions).
+    far; sessions that no member rated are ignored. Shape (families, sessions).
     """
     rated = np.isfinite(recorded)
     first = np.searchsorted(family_of, np.arange(n_families))  # members stand together

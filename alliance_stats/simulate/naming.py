@@ -1,4 +1,4 @@
-"""The true parameters by name, so that fitted ones can be laid beside them."""
+"""The true parameters by name, to be compared with fitted ones."""
 
 import math
 from collections.abc import Mapping
@@ -128,7 +128,7 @@ def _alliance_terms(truth: AllianceTruth, families: FamilyTruth) -> dict[str, fl
 def plain_terms(truth: AllianceTruth, families: FamilyTruth) -> dict[str, float]:
     """Return the terms of ``alliance ~ session + role``, averaged over the predictors left out.
 
-    Their means are in the intercept, their variances in the SD of their level.
+    Their means enter the intercept, their variances the SD of their level.
     """
     low, high = EXPERIENCE_YEARS
     share, trauma = FRAMEWORK_SHARE, TRAUMA_SHARE
@@ -194,7 +194,7 @@ def _therapist_terms(truth: AllianceTruth) -> dict[str, float]:
 
 
 def _first_ratings_of_mothers(truth: AllianceTruth, families: FamilyTruth) -> dict[str, float]:
-    """Return what a one-with-many model of one mother a family finds at the first session."""
+    """Return the parameters of a one-with-many model of mothers at the first session."""
     own, plain = truth.by_therapist, plain_terms(truth, families)
     mothers = {r: share for r, share in families.compositions.items() if "mother" in r and share}
     # which member stands apart is drawn evenly, so a mother does in one of as many families as

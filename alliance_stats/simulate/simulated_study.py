@@ -42,12 +42,12 @@ _ROLES = {"session": "session", "role": "role", "alliance": "alliance", "outcome
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SimulatedStudy:
-    """A simulated study and what it was made from.
+    """A simulated study and its true values.
 
     Attributes
     ----------
     study
-        The study as an analyst gets it: a row per person and session.
+        The study as an analyst gets it: one row per person and session.
     truth
         Parameter name (``model.term``) -> true value; scales in
         :data:`~alliance_stats.simulate.TRUTH_SCALES`.
@@ -55,7 +55,7 @@ class SimulatedStudy:
         A row per interviewed parent: ``family, person, parent_alliance`` and ``theme_*`` columns
         of 0 and 1.
     latent
-        A row per person and session, as in ``study.sessions``, of what no analyst sees:
+        A row per person and session, as in ``study.sessions``, with what no analyst sees:
         ``family, person, session, level`` (expected rating at session 0), ``alliance`` (the rating
         before it may have gone missing), ``apart`` (whether the person stands apart from a split
         family) and ``rupture``.
@@ -96,7 +96,7 @@ def simulate_study(
         At least two therapists, and a family for each; two for each, if there are enough.
     interviewed
         How many families have one parent interviewed about the alliance, half of them with a
-        successful and half with an unsuccessful one as far as there are enough.
+        successful and half with an unsuccessful one if there are enough.
     missing_rating
         Probability that an alliance rating after the first session is missing, whatever its value.
     alliance, symptoms, endings, interviews, family
@@ -171,7 +171,7 @@ def _check_sizes(n_families: int, n_interviewed: int, missing_rating: float) -> 
 def _assemble(
     units: Units, ratings: Ratings, scores: Array, courses: Courses, parent_alliance: pd.Series
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Lay out a row per person and attended session: what is recorded, and what lies behind it."""
+    """Make one row per person and attended session: the recorded and the latent values."""
     n_sessions = courses.n_sessions[units.family_of]
     row = np.repeat(np.arange(len(n_sessions)), n_sessions)
     column = np.arange(len(row)) - np.repeat(np.cumsum(n_sessions) - n_sessions, n_sessions)
@@ -211,12 +211,12 @@ def _assemble(
 
 
 def _at(units: pd.DataFrame, place: Ints) -> dict[str, npt.NDArray[np.generic]]:
-    """Return the columns of units, each value where its unit stands."""
+    """Return the columns of units, repeated for the rows of each unit."""
     return {str(name): units[name].to_numpy()[place] for name in units}
 
 
 def _known_to_be_right(sessions: pd.DataFrame, units: Units) -> Entered:
-    """Return what ``Study.from_frame`` makes of the rows; its checks cannot find anything."""
+    """Return what ``Study.from_frame`` makes of the rows, without its checks, which must pass."""
     frames = {"person": units.persons, "family": units.families, "therapist": units.therapists}
     levels = {level: (level,) for level in frames}
     came = LedgerStep("came in", 0, len(sessions), {level: len(f) for level, f in frames.items()})
@@ -243,7 +243,7 @@ def _draw_themes(
     truth: InterviewTruth,
     rng: np.random.Generator,
 ) -> pd.DataFrame:
-    """Interview one parent in some families, as evenly over the two groups as can be."""
+    """Interview one parent in some families, as evenly over the two groups as possible."""
     groups = parent_alliance.to_numpy()
     order = rng.permutation(len(groups))
     successes = groups[order] == "successful"

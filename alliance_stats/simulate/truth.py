@@ -76,7 +76,7 @@ class TherapistRatingTruth:
     sd_therapist
         SD of the perceiver effect: some therapists rate every alliance higher than others do.
     generalized_reciprocity
-        Correlation over therapists of `v_therapist` with how their families rate them: with the
+        Correlation across therapists of `v_therapist` with how their families rate them: with the
         therapist's part of the members' alliance, experience and framework included.
     dyadic_reciprocity
         Correlation over a therapist's families of `v_family` with the family's part of the
@@ -104,10 +104,10 @@ class TherapistRatingTruth:
 class AllianceTruth:
     """How ratings of the alliance arise, in points of the 1-7 score.
 
-    ``alliance = intercept + fixed effects + u_therapist + u_family + u_person + split
-    + (session + g_person) * session number + rupture + e``, all random terms of mean zero and, but
-    for `u_person` and `g_person`, independent. Mother, no experience, usual framework and no
-    barrier are the reference.
+    ``alliance = intercept + fixed effects + u_therapist + u_family + u_person + split + (session +
+    g_person) * session number + rupture + e``, all random terms of mean zero and, except `u_person`
+    and `g_person`, independent. Mother, no experience, usual framework and no barrier are the
+    reference.
 
     Attributes
     ----------
@@ -117,8 +117,8 @@ class AllianceTruth:
     rupture_rate, rupture_depth
         Probability of a rupture at each session from the second on, and the drop of that session's
         rating; the next rating is back. Ratings are raised by ``rate * depth`` from the second
-        session on, so that growth stays the stated line. First ratings, which hold no rupture,
-        spread a little less than ``sd__Observation`` says.
+        session on, so that growth stays the stated line. First ratings, which contain no rupture,
+        vary a little less than ``sd__Observation`` says.
     sd_growth, cor_growth
         SD between persons of the growth per session, and its correlation with `u_person`.
     by_therapist
@@ -168,12 +168,12 @@ class AllianceTruth:
 class SymptomTruth:
     """How symptoms follow the alliance, in points of the symptom score (higher is worse).
 
-    ``symptoms = intercept + session * session number + within * (rating - level)
-    + before * (last rating - level) + between * (level - 5) + v_therapist + v_family + v_person
-    + carried * (last symptoms minus what of them is stable) + e``; a person's level is the
-    expected rating at session 0, and nothing comes before the first session. The rating that acts
-    is the one that would have been recorded, whether or not it is missing. Stable is all that
-    stands in neither `within`, `before`, `carried` nor e.
+    ``symptoms = intercept + session * session number + within * (rating - level) + before * (last
+    rating - level) + between * (level - 5) + v_therapist + v_family + v_person + carried * (last
+    symptoms minus what of them is stable) + e``; a person's level is the expected rating at session
+    0, and nothing comes before the first session. The rating that acts is the one that would have
+    been recorded, whether or not it is missing. Stable is everything that is in neither `within`,
+    `before`, `carried` nor e.
     """
 
     intercept: float = 55.0
@@ -188,7 +188,7 @@ class SymptomTruth:
     sd_residual: float = 5.0
 
     def __post_init__(self) -> None:
-        """Refuse negative SDs, and symptoms that would grow without end."""
+        """Refuse negative SDs, and symptoms that would grow without bound."""
         _check_fields(self)
         if not -1.0 < self.carried < 1.0:
             raise DataError(
@@ -205,14 +205,14 @@ class EndingTruth:
     ``exp(eta_k) / (1 + sum exp(eta))``, so that among families that either dropped out or went on
     the dropout follows a logistic regression with exactly these coefficients. ``alliance_so_far``
     acts on the running mean, over sessions 1..t, of the family's mean recorded rating. A family
-    that has come `available_sessions` times is still in treatment when the study ends; that number
-    is drawn evenly from the stated range. `by_session` adds to the log odds of dropping out after
-    sessions 1, 2, ..., its last number after all further ones: a hazard of any shape.
+    that has attended `available_sessions` sessions is still in treatment when the study ends; that
+    number is drawn uniformly from the stated range. `by_session` adds to the log odds of dropping
+    out after sessions 1, 2, ..., its last number after all further ones: a hazard of any shape.
 
     Published shares of therapists in the variance of dropout as a whole, 5.7% (Zimmermann 2017),
     9.5% (Xiao 2017) and 12.6% (Saxon 2017), are SDs of 0.45 to 0.69 on the logit scale of one
-    yes-or-no outcome a client, by share = SD^2 / (SD^2 + pi^2 / 3); `sd_therapist` is of that size,
-    though it acts in every session anew.
+    binary outcome per client, by share = SD^2 / (SD^2 + pi^2 / 3); `sd_therapist` is of that size,
+    although it acts at every session.
     """
 
     dropout: float = -3.9
@@ -243,7 +243,7 @@ class EndingTruth:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FamilyTruth:
-    """Who comes together, and how a family's barriers are correlated.
+    """Who attends together, and how a family's barriers are correlated.
 
     Attributes
     ----------
@@ -252,15 +252,15 @@ class FamilyTruth:
         father, partner and child, none twice.
     correlations
         Pair of ``investment``, ``parent_trauma`` and ``therapist_emotion`` -> correlation, as in
-        ``{"investment:parent_trauma": -0.3}``; pairs not named do not go together. That of
-        `parent_trauma` is the correlation with a normal score that trauma is a cut of.
+        ``{"investment:parent_trauma": -0.3}``; other pairs are uncorrelated. That of
+        `parent_trauma` is the correlation with the normal score that is dichotomised into trauma.
     """
 
     compositions: Mapping[tuple[str, ...], float] = field(default_factory=lambda: COMPOSITIONS)
     correlations: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
 
     def __post_init__(self) -> None:
-        """Refuse families that cannot be, and correlations that cannot hold together."""
+        """Refuse impossible families and incompatible correlations."""
         for roles, share in self.compositions.items():
             if not set(roles) <= set(_ROLES) or len(set(roles)) < len(roles):
                 raise DataError(
@@ -329,7 +329,7 @@ class InterviewTruth:
         of its parents of 5, and per point of that level.
     themes
         Theme -> probabilities among (successful, unsuccessful). The two ``became_`` themes exclude
-        one another and are voiced only where an early problem was.
+        one another and are voiced only after an early problem.
     """
 
     successful: float = 1.4

@@ -150,8 +150,8 @@ def participant_flow(
     -------
     ParticipantFlow
         Units count as having left by their endings (dropout, transferred), where the study records
-        them, and as analysed if at least one of its members has a rating of the alliance (or of the outcome,
-        where there is no alliance).
+        them, and as analysed if at least one member has a rating of the alliance (or of the
+        outcome, where there is no alliance).
 
     Raises
     ------

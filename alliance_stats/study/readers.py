@@ -62,7 +62,7 @@ def read_table(
         Columns whose values are words (role, rater, ending). In SPSS and Stata files their value
         labels replace the codes.
     sheet
-        Sheet of an Excel file; required if there are several.
+        Sheet of an Excel file; required if there are several sheets.
     header_rows
         How many rows name the columns of a text or Excel file: 3 in a Qualtrics export, 2 in one
         of SoSci Survey. The first contains the names; the others are set aside, with a note.

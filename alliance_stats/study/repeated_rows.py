@@ -26,7 +26,8 @@ def session_rows(
         Column of person ids.
     repeated
         One column and its value in rows of sessions, as in
-        ``{"redcap_repeat_instrument": "session_form"}``; or several values, if a session is spread over the rows of several forms:
+        ``{"redcap_repeat_instrument": "session_form"}``; or several values, if a
+        session is spread over the rows of several forms:
         ``{...: ["client_form", "therapist_form"]}``.
     session
         Column of session numbers, which identifies the rows of one session; required with several

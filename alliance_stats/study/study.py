@@ -279,7 +279,7 @@ class Study:
             How repeated columns are named, if the file has a row per person or family; see
             :meth:`from_wide`.
         sheet
-            Sheet of an Excel file; required if there are several.
+            Sheet of an Excel file; required if there are several sheets.
         separator, decimal, encoding
             How a text file is written, as in ``separator=";", decimal=",", encoding="cp1252"`` of
             German, Dutch or Swedish Excel. Never guessed: by default comma (tab in .tsv), point

@@ -162,8 +162,8 @@ class ReportTable:
             Target folder; created if it does not exist.
         formats
             Which files to write besides the fragment: ``"html"``, ``"csv"``, ``"md"`` (for Pandoc),
-            ``"tex"`` (LaTeX) and ``"docx"`` (Word, by python-docx: ``pip install
-            'alliance-stats[word]'``).
+            ``"tex"`` (LaTeX) and ``"docx"`` (Word, by python-docx:
+            ``pip install 'alliance-stats[word]'``).
 
         Raises
         ------
