@@ -46,7 +46,7 @@ def therapist_effect_power(
 ) -> Mapping[str, float]:
     """Return the power of ``experience`` or ``framework`` in a mixed model of the alliance.
 
-    None for other terms, for models without therapists or with predictors correlated with the
+    Nothing for other terms, for models without therapists or with predictors correlated with the
     rating itself (symptoms), and if the term's variable is in an interaction.
     """
     parsed = parse_formula(formula)
@@ -84,7 +84,7 @@ def within_effect_power(design: StudyDesign, term: str, alpha: float) -> Mapping
     """Return the power of the effect of a deviation from a person's mean on symptoms.
 
     ``sd_residual^2`` over the squares of the deviations, on as many df as there are ratings beyond
-    the persons'. None if symptoms also depend on the session before.
+    the persons'. Nothing if symptoms also depend on the session before.
     """
     own = design.symptoms
     if own.before or own.carried:

@@ -154,7 +154,7 @@ def smallest_design(
     Raises
     ------
     DataError
-        As :func:`power`; and unless exactly one assumption is varied, its values do not rise or
+        As :func:`power`; and if not exactly one assumption is varied, its values do not rise or
         fall, or the analysis has several terms and none is named.
 
     Examples

@@ -207,7 +207,7 @@ class StudyDesign:
         ).study
 
     def closed_form(self, alpha: float) -> Mapping[str, float]:  # noqa: ARG002  as designs are asked
-        """None: the analysis says what has a formula, as ``ModelEffect.closed_form``."""
+        """Nothing: the analysis says what has a formula, as ``ModelEffect.closed_form``."""
         return {}
 
     def assumptions(self) -> pd.DataFrame:

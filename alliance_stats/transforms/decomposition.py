@@ -63,9 +63,10 @@ def decompose(
         The caller's columns and one per component, in the units of the score:
         ``<column>_within_<level 1>``, ``<column>_<level 1>_in_<level 2>``, ...,
         ``<column>_<last level>_mean``. They add up to the score, to within a few units in the
-        last place of the largest number involved (floating-point subtraction rounds once per component). Means use
-        the available scores. If a row's score is missing, its ``within`` component is missing and
-        its means are given; if a unit has no score at all, its means are missing.
+        last place of the largest number involved (floating-point subtraction rounds once per
+        component). Means use the available scores. If a row's score is missing, its ``within``
+        component is missing and its means are given; if a unit has no score at all, its means
+        are missing.
 
     Raises
     ------
