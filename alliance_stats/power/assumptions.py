@@ -113,7 +113,7 @@ def check_count(name: str, value: object, least: int) -> None:
 
 
 def check_share(name: str, value: float, *, open_ended: bool = False, closed: bool = False) -> None:
-    """Refuse what is not a share: below 0 (or 0, if `open_ended`), above 1 (or 1, unless `closed`)."""
+    """Refuse a number below 0 (or 0, if `open_ended`) or above 1 (or 1, unless `closed`)."""
     _check_number(name, value)
     low = value > 0.0 if open_ended else value >= 0.0
     if not (low and (value <= 1.0 if closed else value < 1.0)):
