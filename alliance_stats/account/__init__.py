@@ -1,11 +1,11 @@
-"""What a result says, as data, and the one renderer that puts it into print.
+"""A result's account as data, and the common renderer that prints it.
 
-A result says of itself, by ``account()``, how it was computed (``method``), what must be known
+By ``account()`` a result states how it was computed (``method``), what must be known
 before any number is read (``notes``, the worst first), how much was counted (``sizes``), its
-numbers (``sections``: tidy frames, with what their columns are called and how they are written),
+numbers (``sections``: tidy frames, with the names and formats of their columns),
 further sentences (``remarks``) and what happened to its rows (``rows``). ``summary()``, the
 notebook's HTML, ``report()``, captions and notes of tables are all made from it here; no other
-module writes a number of a result, and nothing reads text back.
+module writes a number of a result, and no text is parsed.
 
 How to give a result its words
 ------------------------------
@@ -30,7 +30,7 @@ In the class body::
   ratio"), `kind` how it is written. Other columns are asked for by ``columns={"n_event":
   Column("events", "count")}``; a second estimate with an interval names its `low` and `high`.
 - `measure`, `kind` and `statistic` may name a column of the frame that says it for each row.
-- A name made of names is a :class:`Phrase`: ``Phrase("SD of {}", ("session",))``, so that words
+- A name composed of names is a :class:`Phrase`: ``Phrase("SD of {}", ("session",))``, so that words
   can be given for the names in it. So is a remark: ``Phrase("From {} {} on.", ("session", 4.0))``.
 - Sizes: the keys of :data:`NOUNS` are nouns ("1 row", "1,240 rows"), any other key is a column
   whose units were counted ("6 units of therapist").

@@ -1,4 +1,4 @@
-"""The publications that results name as the sources of their methods."""
+"""The publications that results give as the sources of their methods."""
 
 import re
 from collections.abc import Iterable, Mapping

@@ -42,10 +42,10 @@ __all__ = [
 
 @runtime_checkable
 class Accountable(Protocol):
-    """A result that gives an account of itself."""
+    """A result with an account."""
 
     def account(self, *, conf_level: float = 0.95) -> Account:
-        """Return what the result says, as data."""
+        """Return the result's account as data."""
         ...
 
 
@@ -54,7 +54,7 @@ class Result(Protocol):
     """What every result of this package can do.
 
     ``tidy`` has a row per estimate, ``glance`` a row per fit, ``summary`` is text that opens with
-    any warning, and ``rows`` tells what happened to the data's rows.
+    any warning, and ``rows`` records what happened to the data's rows.
     """
 
     @property
@@ -83,8 +83,7 @@ def summary_of(
     Parameters
     ----------
     words
-        Name of a coefficient, level, group or column -> label to print; one that names nothing in
-        the result is refused.
+        Name of a coefficient, level, group or column -> label to print; unknown names are refused.
     decimal
         The decimal sign, ``"."`` or ``","``.
     """
@@ -151,7 +150,7 @@ def sizes_in_words(account: Account, speaker: Speaker) -> str:
 
 
 def _counts_more_than_rows(account: Account) -> bool:
-    """Say whether the sizes tell more than the ledger that is printed below them."""
+    """Say whether the sizes add to the ledger that is printed below them."""
     return bool(account.sizes) and (account.rows is None or list(account.sizes) != ["rows"])
 
 
@@ -189,7 +188,7 @@ def section_cells(section: Section, speaker: Speaker) -> pd.DataFrame:
 
 
 def _beside(columns: Mapping[str, object], more: dict[str, list[str]]) -> dict[str, list[str]]:
-    """Give way to a column of the data that is called as one of the result is (``p``, ``df``)."""
+    """Rename a column whose name is also used in the data (``p``, ``df``)."""
     return {f"{name} (result)" if name in columns else name: more[name] for name in more}
 
 
@@ -207,9 +206,9 @@ def _name_cells(section: Section, speaker: Speaker) -> dict[str, list[str]]:
 
 
 def _told_apart(values: pd.Series, column: str, speaker: Speaker) -> list[tuple[str, bool]]:
-    """Return what names rows and whether it is a name; numbers as ``"column = 1.5"``.
+    """Return the names of rows and whether they are names; numbers as ``"column = 1.5"``.
 
-    Numbers get decimals enough to tell them apart.
+    Numbers get enough decimals to be distinguished.
     """
     numbers = [float(value) for value in values if is_number(value)]
     digits = 0 if all(value.is_integer() for value in numbers if math.isfinite(value)) else 2

@@ -41,9 +41,9 @@ NOUNS: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Phrase:
-    """Words around names and numbers: ``Phrase("SD of {}", ("session",))``.
+    """Text around names and numbers: ``Phrase("SD of {}", ("session",))``.
 
-    The names can be given other words, the numbers another decimal sign. A number is a float, or
+    The names can be relabelled, and the numbers given another decimal sign. A number is a float, or
     a pair of it and its decimals (``(-12.3, 2)``) or its kind (``(0.4, "share")``).
     """
 
@@ -55,14 +55,14 @@ class Phrase:
         return self.filled(map(str, self.parts))
 
     def filled(self, words: Iterable[str]) -> str:
-        """Return the phrase with these words in its gaps; no other sign in it means anything."""
+        """Return the phrase with these words in its gaps; other characters are literal."""
         gaps = self.text.split("{}")
         return "".join(text for pair in zip(gaps, [*words, ""], strict=True) for text in pair)
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A further column of a section: what it is called, how it is written, its interval.
+    """A further column of a section: its name, format and interval.
 
     Attributes
     ----------
@@ -73,9 +73,9 @@ class Column:
     low, high
         The columns of its limits.
     spread
-        The column of the SD that stands beside it: two digits of that set the decimals.
+        The column of its SD, two digits of which set the decimals.
     named
-        Whether sentences say its name before a text; numbers always have theirs.
+        Whether sentences put its name before a text; numbers always have theirs.
     """
 
     called: str | Phrase
@@ -88,7 +88,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Section:
-    """Rows of numbers: a tidy frame, and what its columns are in print.
+    """Rows of numbers: a tidy frame, and its columns in print.
 
     Attributes
     ----------
@@ -97,13 +97,14 @@ class Section:
     frame
         A row per estimate, a count or a test; columns as the glossary names them.
     names
-        The columns that name a row. Numbers among them are told with their column: "session = 3".
+        The columns that name a row. Numbers among them are printed with their column: "session =
+        3".
     measure
-        What `estimate` is called ("b", "hazard ratio"), or the column that says it row by row.
+        Name of `estimate` ("b", "hazard ratio"), or the column that gives it row by row.
     kind
-        How it is written, or the column that says it row by row.
+        How it is written, or the column that gives it row by row.
     statistic
-        What `statistic` is called, or the column that says it; a t with infinite df is a z.
+        Name of `statistic`, or the column that gives it; a t with infinite df is a z.
     columns
         Further columns -> what they are.
     conf_level
@@ -111,7 +112,7 @@ class Section:
     lead
         In sentences, the words before all rows as one sentence; empty for a sentence per row.
     undefined
-        What is said of an estimate that is missing.
+        Text for a missing estimate.
     """
 
     title: str
@@ -138,7 +139,7 @@ class Section:
 
     @property
     def measure_by_row(self) -> bool:
-        """Whether a column of words says row by row what the estimate is."""
+        """Whether a column gives the name of the estimate row by row."""
         return self.measure in self.frame and self.measure != "estimate"
 
     def main(self, row: Mapping[str, object]) -> Column:
@@ -150,14 +151,14 @@ class Section:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Account:
-    """What a result says of itself; see the module's docstring.
+    """A result's account; see the module's docstring.
 
     Attributes
     ----------
     method
-        How it was computed, a phrase.
+        How it was computed, as a phrase.
     notes
-        Whole sentences to know before any number, the worst first.
+        Whole sentences to read before any number, the worst first.
     sizes
         What was counted -> how many; the keys are of :data:`NOUNS` or columns.
     sections
@@ -167,7 +168,7 @@ class Account:
     rows
         The ledger, where the result has one.
     drawn
-        Whether the numbers rest on random draws, so that a seed belongs to them.
+        Whether the numbers depend on random draws, so that a seed belongs to them.
     sources
         Keys of the methods' publications, as in :data:`~alliance_stats.account.REFERENCES`.
     """

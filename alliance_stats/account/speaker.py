@@ -1,4 +1,4 @@
-"""The words and the decimal sign that a reader wants, and what words can be given for."""
+"""The labels and the decimal sign that a reader wants, and what can be relabelled."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -28,7 +28,7 @@ __all__ = ["Speaker", "as_float", "is_missing", "is_number", "nameable"]
 
 @dataclass(frozen=True, slots=True)
 class Speaker:
-    """The words, the decimal sign and the least number of decimals that the reader wants."""
+    """The labels, decimal sign and minimum number of decimals that the reader wants."""
 
     words: Mapping[str, str] = field(default_factory=dict)
     decimal: str = "."
@@ -44,7 +44,7 @@ class Speaker:
         *,
         terms_as_code: bool = True,
     ) -> "Speaker":
-        """Return the speaker, or refuse words for what is not in the account."""
+        """Return the speaker, or refuse labels for names that are not in the account."""
         speaker = cls(dict(words or {}), decimal, terms_as_code)
         if speaker.words:
             known = list(dict.fromkeys(nameable(account)))
@@ -120,7 +120,7 @@ class Speaker:
 
 
 def nameable(account: Account) -> Iterator[str]:
-    """Yield everything that words can be given for."""
+    """Yield everything that can be relabelled."""
     yield from account.sizes
     for remark in account.remarks:
         if isinstance(remark, Phrase):
@@ -149,19 +149,19 @@ def _names_in(value: object) -> Iterator[str]:
 
 
 def is_missing(value: object) -> bool:
-    """Say whether a cell holds nothing."""
+    """Say whether a cell is empty."""
     return value is None or bool(pd.api.types.is_scalar(value) and pd.isna(value))
 
 
 def is_number(value: object) -> bool:
-    """Say whether a cell holds a number (a truth value is none)."""
+    """Say whether a cell is a number (truth values are not)."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, float | int | np.number):
         return False
     return not math.isnan(float(value))
 
 
 def as_float(value: object) -> float:
-    """Return a cell's number, nan where there is none."""
+    """Return a cell's number, nan if there is none."""
     if is_missing(value):
         return math.nan
     return float(value)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Results as plain JSON that others can open, and that print tomorrow what they print today."""
+"""Results as plain JSON that others can open, and that print the same later."""
 
 from alliance_stats.archive.documents import from_dict, load_result, save_result, to_dict
 from alliance_stats.archive.opened import opened

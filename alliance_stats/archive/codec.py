@@ -1,9 +1,9 @@
-"""Values of results as JSON and back: one way of writing for every kind of value.
+"""Values of results as JSON and back: one notation for every kind of value.
 
-Texts, truth values, whole numbers, finite floats and nothing are themselves, a tuple is a JSON
+Texts, truth values, whole numbers, finite floats and None are written as such, a tuple is a JSON
 list; everything else is an object that says what it ``is``. A record (a dataclass or a named tuple
-of this package) is written field by field under its name. What is held at several places is
-written once and referred to by its number, in the order in which it was finished.
+of this package) is written field by field under its name. What occurs in several places is written
+once and referred to by its number, in order of completion.
 
 Reading makes records of the package's own classes and partial calls of functions marked with
 :func:`alliance_stats.named.named`, and nothing else: no name in a file is ever imported.
@@ -197,7 +197,7 @@ class Writer:
 
 
 def _is_shared(kind: str) -> bool:
-    """Say whether what is of this kind is numbered when it is finished."""
+    """Say whether values of this kind are numbered on completion."""
     return kind in _NUMBERED or "." in kind
 
 

@@ -1,7 +1,7 @@
-"""Arrays, columns, labels and frames as JSON and back, their types and every digit kept.
+"""Arrays, columns, labels and frames as JSON and back, with their types and every digit kept.
 
-Numbers are written as numbers (with as many digits as tell them apart from every other), so that
-any program reads them; what JSON has no number for is ``"nan"``, ``"inf"`` or ``"-inf"``.
+Numbers are written as numbers (with enough digits to distinguish them from every other), so that
+any program can read them; what JSON cannot write as a number is ``"nan"``, ``"inf"`` or ``"-inf"``.
 """
 
 from collections.abc import Callable, Mapping
@@ -23,7 +23,7 @@ _ODD = {"nan": np.nan, "inf": np.inf, "-inf": -np.inf}
 
 
 def array_of(values: npt.NDArray[Any], code: Code) -> Json:
-    """Return an array: its type, shape and values row by row; ``order`` is how it lay in memory."""
+    """Return an array: its type, shape and values row by row; ``order`` is its memory layout."""
     kind = values.dtype.kind
     if kind in "OV" and values.dtype.names is None:
         flat = [code(value) for value in values.ravel()]

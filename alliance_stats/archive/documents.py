@@ -1,4 +1,4 @@
-"""A saved result: one JSON document that says what it is and which versions made it."""
+"""A saved result: one JSON document that states its class and the versions that made it."""
 
 import hashlib
 import json
@@ -27,8 +27,8 @@ FORMAT = 1
 def to_dict(result: object) -> dict[str, Any]:
     """Return a result as plain JSON: dicts, lists, texts, numbers, truth values and None.
 
-    Everything the result holds is kept, the rows that a model was fitted to with it, so that the
-    loaded result answers every further question. (Names of persons in id columns are kept too:
+    Everything in the result is kept, including the rows that a model was fitted to, so that the
+    loaded result can answer further questions. (Names of persons in id columns are kept too:
     :meth:`Study.deidentify <alliance_stats.Study.deidentify>` before fitting makes them new ids.)
 
     Parameters
@@ -40,15 +40,15 @@ def to_dict(result: object) -> dict[str, Any]:
     -------
     dict
         ``format``, ``class``, ``versions`` (of alliance_stats, Python, numpy, scipy and pandas),
-        ``sha256`` (of ``result``, by which a change by hand is found), ``method``, ``summary``
+        ``sha256`` (of ``result``, which reveals changes by hand), ``method``, ``summary``
         (what was printed when it was saved) and ``result``.
 
     Raises
     ------
     WrongObjectError
-        What is not a result of this package.
+        If it is not a result of this package.
     DataError
-        A result that holds what JSON cannot carry, such as a function of the caller's own.
+        If the result contains what JSON cannot hold, such as a function of the caller's.
 
     Examples
     --------
@@ -93,15 +93,15 @@ def from_dict(document: Mapping[str, Any]) -> Any:
     Raises
     ------
     DataError
-        A document of a newer format, of a class or with fields that this version does not know,
-        or no saved result at all. Nothing that a document names is imported or run but classes
-        and marked functions of this package.
+        If the document has a newer format, an unknown class or unknown fields, or is not a saved
+        result. Nothing named in a document is imported or run except classes and marked functions
+        of this package.
 
     Warns
     -----
     AllianceStatsWarning
-        A result that was changed after it was saved, that was saved without a field that has a
-        default today, or that prints otherwise under the versions of today.
+        If the result was changed after saving, was saved without a field that now has a default, or
+        prints differently under the current versions.
 
     Examples
     --------
@@ -182,7 +182,7 @@ def save_result(result: object, path: str | Path) -> Path:
     result
         Any result of this package.
     path
-        The file; one that is there is replaced.
+        The file; an existing one is replaced.
 
     Raises
     ------
@@ -221,7 +221,7 @@ def load_result(path: str | Path) -> Any:
     Raises
     ------
     DataError
-        If the file is no JSON (cut off, or another kind of file), or as in :func:`from_dict`.
+        If the file is not JSON (cut off, or another kind of file), or as in :func:`from_dict`.
     FileNotFoundError
         If there is none.
 

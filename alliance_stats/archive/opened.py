@@ -1,4 +1,4 @@
-"""What a result was computed from and with, as frames: columns, rows, residuals, effects, draws."""
+"""What a result was computed from, as frames: columns, rows, residuals, effects, draws."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
@@ -38,9 +38,8 @@ _OF_PAIRS = ("APIM", "OneWithMany", "CrossLagged", "SeveralOutcomes", "FactorMod
 def opened(result: object, what: What) -> pd.DataFrame:
     """Return what a result was computed from or with, as a frame.
 
-    Results that rest on a model (estimated means, a within-between split, a discrete hazard) are
-    opened through it. Where a class has a method of the name, that is what is asked, with its
-    defaults.
+    Results based on a model (estimated means, a within-between split, a discrete hazard) are
+    opened through it. If a class has a method of that name, it is called with its defaults.
 
     Parameters
     ----------
@@ -59,9 +58,9 @@ def opened(result: object, what: What) -> pd.DataFrame:
     Raises
     ------
     WrongObjectError
-        What is no result; a result in which that is not defined, with the reason.
+        If it is not a result, or `what` is not defined for it; with the reason.
     ValueError
-        Another word for `what`.
+        If `what` is another word.
 
     Examples
     --------
@@ -90,7 +89,7 @@ def opened(result: object, what: What) -> pd.DataFrame:
 
 
 def _holders(result: object) -> Iterator[object]:
-    """Yield the result, and the models that it rests on."""
+    """Yield the result, and the models that it is based on."""
     yield result
     for name in _INSIDE:
         inner = getattr(result, name, None)
@@ -148,5 +147,5 @@ def _as_frame(holder: Any, found: Any, what: str) -> pd.DataFrame | None:
 
 
 def _printed(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return a frame with columns that a room made for itself under their printed names."""
+    """Return a frame with its internal columns under their printed names."""
     return frame.rename(columns=lambda name: str(name) if isinstance(name, OwnColumn) else name)

@@ -1,4 +1,4 @@
-"""The `alliance-stats` command: check a table, start a study folder, recompute the published."""
+"""The `alliance-stats` command: check a table, start a study folder, recompute published values."""
 
 from alliance_stats.cli.app import app
 

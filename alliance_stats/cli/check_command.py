@@ -32,7 +32,7 @@ _WORDS = ("role", "rater", "ending")
 
 
 def _endings(settings: CheckSettings) -> dict[str | int, str] | None:
-    """Return what endings stand for, as ``WORD=ENDING`` says; None where nothing does."""
+    """Return the meaning of endings, from ``WORD=ENDING``; None if not given."""
     texts = settings.ending_word or []
     pairs = [text.rpartition("=") for text in texts]
     for text, (word, _, ending) in zip(texts, pairs, strict=True):
@@ -46,7 +46,7 @@ def _endings(settings: CheckSettings) -> dict[str | int, str] | None:
 
 
 def _repeated(settings: CheckSettings) -> dict[str, list[str]] | None:
-    """Return which rows are sessions, as ``COLUMN=VALUE`` says; None where nothing does."""
+    """Return which rows are sessions, from ``COLUMN=VALUE``; None if not given."""
     found: dict[str, list[str]] = {}
     for text in settings.repeated or []:
         column, _, value = text.partition("=")
@@ -61,7 +61,7 @@ def _repeated(settings: CheckSettings) -> dict[str, list[str]] | None:
 
 
 def _scales(settings: CheckSettings) -> list[Scale]:
-    """Return the scales, as ``NAME=ITEM,ITEM`` says."""
+    """Return the scales, from ``NAME=ITEM,ITEM``."""
     found, used = [], set()
     for text in settings.scale or []:
         name, _, listed = text.partition("=")
@@ -83,7 +83,7 @@ def _scales(settings: CheckSettings) -> list[Scale]:
 
 
 def _written_by_file(settings: CheckSettings) -> tuple[Written, Written]:
-    """Return how each of the two files is written.
+    """Return the format of each of the two files.
 
     What was said of one table only, and can only be meant for the other, goes there; what was
     said of the sessions' text file holds for the families' too, unless stated otherwise.
@@ -162,7 +162,7 @@ def _study(settings: CheckSettings, frame: pd.DataFrame) -> Study:
 
 
 def _form(settings: CheckSettings, sessions: pd.DataFrame, scale: Scale) -> list[str]:
-    """Return what is said of a scale: reliability, missing answers, rows without a score."""
+    """Return the description of a scale: reliability, missing answers, rows without a score."""
     person, session = settings.columns.get("person", "person"), settings.session or "session"
     complete = sessions.dropna(subset=list(scale.items))
     repeated = complete[person].duplicated().any()
@@ -185,7 +185,7 @@ def _form(settings: CheckSettings, sessions: pd.DataFrame, scale: Scale) -> list
 def _read(
     settings: CheckSettings, path: Path, written: Written, *, of_families: bool = False
 ) -> TableFile:
-    """Read a table; what is not there as a mark or an encoding is refused as data are."""
+    """Read a table; unknown marks or encodings are refused like data."""
     columns = settings.columns
     try:
         return read_table(
@@ -247,7 +247,7 @@ def _is_wide(settings: CheckSettings, frame: pd.DataFrame) -> bool:
 
 
 def _has_forms(settings: CheckSettings, frame: pd.DataFrame) -> bool:
-    """Say what to do with an export of REDCap in which rows of persons stand among sessions."""
+    """Say what to do with a REDCap export in which rows of persons are mixed with sessions."""
     if settings.repeated or _REDCAP not in frame.columns:
         return False
     forms = list(frame[_REDCAP].dropna().unique())
@@ -270,7 +270,7 @@ def _refuse_moments(given: Mapping[str, object]) -> None:
 
 
 def _ask_for_roles(settings: CheckSettings, frame: pd.DataFrame) -> None:
-    """Say which columns there are; columns named like a role make a proposal, never a guess."""
+    """List the columns; those named like a role make a proposal, never a guess."""
     columns = ", ".join(f"'{name}'" for name in frame.columns[:_COLUMNS_SHOWN])
     more = len(frame.columns) - _COLUMNS_SHOWN
     columns += f" and {more} more" if more > 0 else ""
@@ -306,7 +306,7 @@ def _print_study(
 
 
 def _unasked(study: Study, scales: Sequence[Scale]) -> Iterator[str]:
-    """Yield what no error says, but an analysis would trip over."""
+    """Yield problems that raise no error but would affect an analysis."""
     frame = study.sessions
     given = {*study.roles.values(), *study.scores}
     given |= {name for scale in scales for name in (*scale.items, f"{scale.name}_answered")}

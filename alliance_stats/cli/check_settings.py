@@ -29,7 +29,7 @@ Limits = tuple[float, float] | None
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """How a file is written; None where it was not said."""
+    """Format of a file; None if not stated."""
 
     sheet: str | None
     separator: str | None
@@ -54,7 +54,7 @@ class Written:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckSettings:
-    """What is to be checked: the files, the columns of the roles, and how all is written."""
+    """What is to be checked: the files, the columns of the roles, and their formats."""
 
     file: Annotated[Path, typer.Argument(help="A row per person x session; the suffix says how.")]
     person: Annotated[Name, _column("Column of person ids (needed).")] = None
@@ -122,7 +122,7 @@ class CheckSettings:
 
     @property
     def roles(self) -> dict[str, str | None]:
-        """Role -> column, None where the table has no such; without the person."""
+        """Role -> column, None if the table has none; without the person."""
         names = ("family", "therapist", "session", "time", "role", "rater", "alliance", "outcome",
                  "ending", "ending_session")  # fmt: skip
         return {name: getattr(self, name) for name in names}
@@ -140,18 +140,18 @@ class CheckSettings:
 
     @property
     def ranges(self) -> dict[str, tuple[float, float]]:
-        """Role of a score -> its limits, where they were said."""
+        """Role of a score -> its limits, if stated."""
         said = {"alliance": self.alliance_range, "outcome": self.outcome_range}
         return {role: limits for role, limits in said.items() if limits is not None}
 
     @property
     def written(self) -> Written:
-        """How the sessions' file is written."""
+        """Format of the sessions' file."""
         return Written(self.sheet, self.separator, self.decimal, self.encoding, self.header_rows)
 
     @property
     def families_written(self) -> Written:
-        """How the families' file is written, where it is another."""
+        """Format of the families' file, if it is a separate one."""
         return Written(
             self.families_sheet,
             self.families_separator,
@@ -162,7 +162,7 @@ class CheckSettings:
 
 
 def asks_for(settings: type) -> Callable[[Callable[[Any], None]], Callable[..., None]]:
-    """Give a command the fields of its settings as options: the command line reads a signature."""
+    """Give a command the fields of its settings as options; the signature is read."""
     hints = get_type_hints(settings, include_extras=True)
     parameters = [
         inspect.Parameter(

@@ -21,8 +21,8 @@ REPORTS = ("apa",)
 def start_study(folder: Path, report: str | None = None) -> int:
     """Copy the templates into `folder`; return the exit code.
 
-    The folder must be new or empty. A manuscript (`report`) is also added to a study folder that is
-    there already.
+    The folder must be new or empty. A manuscript (`report`) is also added to an existing study
+    folder.
     """
     if report is not None and report not in REPORTS:
         print_error(f"There is no report '{report}'; there is {', '.join(REPORTS)}.")
@@ -63,14 +63,14 @@ def _say_what_comes_next(folder: Path, written: list[str], report: str | None) -
 
 
 def _references() -> bytes:
-    """Return all references, until the manuscript writes those of the methods that it used."""
+    """Return all references, until the manuscript writes those of the methods used."""
     return entries_of(REFERENCES).encode("utf-8")
 
 
 def _templates(
     folder: Traversable, under: PurePosixPath = _HERE
 ) -> Iterator[tuple[PurePosixPath, bytes]]:
-    """Yield each template with its path, caches of an interpreter left out."""
+    """Yield each template with its path, without interpreter caches."""
     for entry in folder.iterdir():
         if entry.name.startswith("__"):
             continue

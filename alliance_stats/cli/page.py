@@ -1,4 +1,4 @@
-"""One self-contained page of a study's texts, figures and tables, where there is no Quarto."""
+"""One self-contained page of a study's texts, figures and tables, without Quarto."""
 
 import base64
 import re
@@ -80,7 +80,7 @@ _MOST_DATA = 200_000  # characters of a figure's numbers that a page carries
 
 
 def drawing(figure: ReportFigure) -> str:
-    """Return a figure's picture twice: as it is, and laid out for a phone, which shows that one."""
+    """Return a figure's picture twice: as it is, and laid out for phones."""
     wide = f'<div class="drawing wide">{_svg(figure)}</div>'
     if figure.again is None:
         return f'<div class="drawing">{_svg(figure)}</div>'
@@ -128,9 +128,9 @@ def _code(again: object) -> str:
 
 
 def with_labels(html: str, table: ReportTable) -> str:
-    """Return a table's HTML whose cells bear their heading, which a phone shows beside them.
+    """Return a table's HTML whose cells carry their heading, shown beside them on phones.
 
-    On a wider screen, a table of more columns than fit is moved within its own frame.
+    On wider screens, a table with more columns than fit scrolls within its frame.
     """
     headings = [to_html(str(name)) for name in table.frame.columns]
 
@@ -146,14 +146,14 @@ def with_labels(html: str, table: ReportTable) -> str:
 def write_page(
     path: Path, *, title: str, source: str, sections: Mapping[str, Sequence[Part]]
 ) -> None:
-    """Write an HTML page that needs no file beside it: a heading a section, its parts under it.
+    """Write a self-contained HTML page: one heading per section, its parts below.
 
     Parameters
     ----------
     path
         File to write.
     source
-        Where the data come from; stands under the title.
+        Where the data come from; printed below the title.
     sections
         Heading -> parts, in order. A text may refer to a part as ``@fig-x`` or ``@tbl-x``.
 

@@ -1,4 +1,4 @@
-"""What the commands print, and how an error reads at the command line."""
+"""What the commands print, and how errors are shown at the command line."""
 
 import re
 import sys
@@ -55,7 +55,7 @@ def print_error(text: str, *, of_families: bool = False) -> None:
 
 
 def plain(text: str) -> str:
-    """Return a text that is safe to print: no control sign, nothing the stream cannot write."""
+    """Return a text that is safe to print: no control or unwritable characters."""
     shown = "".join(_visible(character) for character in text)
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
     return shown.encode(encoding, errors="replace").decode(encoding)

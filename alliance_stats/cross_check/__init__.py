@@ -1,4 +1,4 @@
-"""The same question to other libraries, with their answer beside each number."""
+"""The same question put to other libraries, with their answer beside each number."""
 
 from alliance_stats.cross_check.cross_check import CrossCheck, cross_check
 from alliance_stats.cross_check.without_counterpart import why_not

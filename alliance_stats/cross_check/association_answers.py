@@ -118,10 +118,10 @@ def of_linear_regression(result: LinearRegression) -> Iterator[Answer]:
 
 
 def _centred(X: Array, terms: list[str]) -> tuple[Array, Array]:
-    """Return the columns centred (beside a constant) and of one size, and what turns theirs back.
+    """Return the columns centred (if there is a constant) and scaled, and the back-transformation.
 
-    statsmodels squares the condition of the columns as they are, and loses digits of its robust
-    errors with years and their squares.
+    statsmodels squares the condition number of the columns, and loses digits of its robust errors
+    with years and their squares.
     """
     constant = terms.index("(Intercept)") if "(Intercept)" in terms else None
     middle = X.mean(axis=0) if constant is not None else np.zeros(X.shape[1])
@@ -257,7 +257,7 @@ def _anova(result: AnalysisOfVariance) -> tuple[str, pd.DataFrame | None]:
 
 
 def of_mediation(result: Mediation, data: pd.DataFrame) -> Iterator[Answer]:
-    """Check the paths by mediation_analysis, of one treatment at one level without moderator."""
+    """Check the paths by mediation_analysis, for one treatment at one level without a moderator."""
     import pingouin
 
     asked = result.asked

@@ -1,4 +1,4 @@
-"""A result's numbers beside those of the libraries that an analyst knows."""
+"""A result's numbers beside those of well-known libraries."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -118,7 +118,7 @@ class CrossCheck:
     checked
         Class of the result that was checked.
     answers
-        One number of ours and one of theirs each.
+        Pairs of one number of ours and one of theirs.
     rows
         The result's own ledger.
     """
@@ -131,7 +131,7 @@ class CrossCheck:
 
     @property
     def agrees(self) -> bool:
-        """Whether every number that was asked agrees or differs for a known reason."""
+        """Whether every requested number agrees or differs for a known reason."""
         return not self._of(DIFFERS)
 
     def _of(self, verdict: str) -> list[Answer]:
@@ -164,7 +164,7 @@ class CrossCheck:
         )
 
     def glance(self) -> pd.DataFrame:
-        """Return one row: how many numbers agree, differ for which reason, were not asked."""
+        """Return one row: how many numbers agree, differ (by reason), or were not requested."""
         return pd.DataFrame(
             {
                 "n_numbers": [len(self.answers)],
@@ -231,20 +231,20 @@ class CrossCheck:
 def cross_check(
     result: object, data: pd.DataFrame | None = None, *, ask_r: bool = False
 ) -> CrossCheck:
-    """Have other libraries answer the question that a result answers.
+    """Have other libraries answer the same question as a result.
 
-    Each number is asked of statsmodels, lifelines or pingouin, and of R on request, on the rows
-    that the result used, in the form that the library is known to get right. What it does not
-    have or is known to get wrong is not asked, and the table says why.
+    Each number is requested from statsmodels, lifelines or pingouin, and optionally from R, for the
+    rows that the result used, in the form that the library is known to get right. What it lacks or
+    is known to get wrong is not requested, and the table says why.
 
     Parameters
     ----------
     result
         A model, curves, a comparison, correlations, a reliability, a pooled effect.
     data
-        The rows, for results that do not hold them (a mediation).
+        The rows, for results that do not contain them (a mediation).
     ask_r
-        Whether R is asked too (lme4, survival, metafor), where ``Rscript`` is on the path.
+        Whether R is used too (lme4, survival, metafor), where ``Rscript`` is on the path.
 
     Returns
     -------
@@ -252,15 +252,14 @@ def cross_check(
         ``tidy()`` has a row per number: ours, theirs, their difference and the verdict: ``agrees``
         (closed forms within 1e-7 of the number, searches within 0.002 standard errors), ``differs
         by definition`` (which, with source), ``differs by a fault of theirs`` (with its address),
-        ``not asked`` (why), or ``differs``: without a known reason, which ``summary()`` opens
-        with.
+        ``not asked`` (why), or ``differs``: without a known reason; ``summary()`` opens with these.
 
     Raises
     ------
     WrongObjectError
-        A result that none of the libraries has a counterpart of.
+        If none of the libraries has a counterpart of the result.
     DataError
-        A result that needs its rows, without `data`; R asked for where there is none.
+        If the result needs `data` and has none, or R is requested but not installed.
 
     Examples
     --------

@@ -72,7 +72,7 @@ _BAYES = (
 
 
 def of_inner_model(result: Any) -> Iterator[Answer]:
-    """Check the mixed model that a result rests on, where it is one that MixedLM has."""
+    """Check the mixed model that a result is based on, if MixedLM can fit it."""
     if isinstance(result.model, LinearMixedModel):
         yield from of_linear_mixed(result.model)
         return
@@ -124,7 +124,7 @@ def of_linear_mixed(model: LinearMixedModel) -> Iterator[Answer]:
 
 
 def _why_not(model: LinearMixedModel) -> str:
-    """Say why MixedLM is not asked, or nothing."""
+    """Say why MixedLM is not used, or nothing."""
     fit, groupings = model.fit, _outermost_first(model.design)
     if fit.problem.shape is not None or fit.problem.known or np.ptp(model.design.root_weights) > 0:
         return _STRUCTURE
@@ -160,7 +160,7 @@ class _Theirs(NamedTuple):
 
 
 def _mixed(model: LinearMixedModel) -> _Theirs | None:
-    """Fit by MixedLM on columns of one size, the best of its searches; None where all fail."""
+    """Fit by MixedLM on scaled columns, the best of its searches; None if all fail."""
     from statsmodels.regression.mixed_linear_model import MixedLM, VCSpec
 
     design, reml = model.design, model.fit.problem.reml
@@ -245,7 +245,7 @@ def _effects(model: LinearMixedModel, name: str) -> list[str]:
 
 
 def of_generalized_mixed(model: GeneralizedLinearMixedModel) -> Iterator[Answer]:
-    """Check by GEE, which answers another question, where there is one grouping."""
+    """Check by GEE, which answers another question, if there is one grouping."""
     terms = [model.design.fixed.names[i] for i in model.design.fixed.kept]
     plain = model.fit.family.name in ("binomial", "poisson") and model.weights is None
     if len(model.design.groupings) > 1 or not plain:

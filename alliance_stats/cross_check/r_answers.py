@@ -1,7 +1,7 @@
 """The same question put to R, where it is installed: lme4, survival and metafor.
 
-R runs as a process of its own, on files in a folder that is removed afterwards; nothing is kept
-of it but the numbers.
+R runs as a separate process, on files in a folder that is removed afterwards; only the numbers are
+kept.
 """
 
 import json
@@ -81,12 +81,12 @@ say(beta = as.numeric(m$beta), se = m$se, tau2 = m$tau2, version = version("meta
 
 
 def r_is_installed() -> bool:
-    """Say whether there is an R to ask."""
+    """Say whether R is installed."""
     return shutil.which("Rscript") is not None
 
 
 def _ask(script: str, frame: pd.DataFrame, *arguments: str) -> dict[str, Any] | str:
-    """Return R's answer, or what it said instead."""
+    """Return R's answer, or its error."""
     with tempfile.TemporaryDirectory() as folder:
         data, code = Path(folder) / "data.csv", Path(folder) / "ask.R"
         frame.to_csv(data, index=False, float_format="%.17g")

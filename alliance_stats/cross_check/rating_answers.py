@@ -27,7 +27,7 @@ _KRIPPENDORFF = "statsmodels has no Krippendorff alpha; R's irr has"
 
 
 def of_meta_analysis(result: MetaAnalysis) -> Iterator[Answer]:
-    """Check tau2 where statsmodels has the estimator, and the pooling given tau2 by WLS."""
+    """Check tau2 if statsmodels has the estimator, and the pooling given tau2 by WLS."""
     import statsmodels.api as sm
     from statsmodels.stats.meta_analysis import combine_effects
 

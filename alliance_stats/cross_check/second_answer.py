@@ -1,4 +1,4 @@
-"""One number of ours beside one of theirs, and what the difference says."""
+"""One number of ours beside one of theirs, and what their difference means."""
 
 import math
 import warnings
@@ -50,18 +50,18 @@ class Answer:
     Attributes
     ----------
     term, measure
-        What the number is of, and which number it is.
+        What the number refers to, and which number it is.
     ours, theirs
-        Both; theirs is NaN where it was not asked.
+        Both; theirs is NaN if not requested.
     library
         Who answered, with the version.
     allowed
         The largest difference that counts as agreement.
     kind, reason
-        What a larger difference would be: :data:`DEFINITION`, :data:`FAULT` or :data:`NOT_ASKED`,
-        with the source; empty where none is known.
+        Class of a larger difference: :data:`DEFINITION`, :data:`FAULT` or :data:`NOT_ASKED`,
+        with the source; empty if none is known.
     explained
-        The largest difference that the reason can make: a larger one has another.
+        The largest difference that the reason can explain.
     """
 
     term: str
@@ -95,7 +95,7 @@ class Known:
     Attributes
     ----------
     kind, reason
-        :data:`DEFINITION` or :data:`FAULT`, with the source; both empty where nothing is known.
+        :data:`DEFINITION` or :data:`FAULT`, with the source; both empty if nothing is known.
     explains
         The largest difference that it explains, as a multiple of the number's scale.
     """
@@ -106,12 +106,12 @@ class Known:
 
 
 def by_definition(reason: str, *, explains: float = math.inf) -> Known:
-    """Return a difference of definitions; none where `reason` is empty."""
+    """Return a difference of definitions; none if `reason` is empty."""
     return Known(DEFINITION, reason, explains) if reason else Known()
 
 
 def by_fault(reason: str) -> Known:
-    """Return a documented fault of theirs; none where `reason` is empty."""
+    """Return a documented fault of theirs; none if `reason` is empty."""
     return Known(FAULT, reason) if reason else Known()
 
 
@@ -128,8 +128,8 @@ def both(
 ) -> Answer:
     """Return a number of ours beside theirs.
 
-    They agree within `close` times `scale`: a standard error, or the number's own size. What is
-    `known` of a difference explains it up to its own limit, and no larger one.
+    They agree within `close` times `scale`: a standard error, or the number's own size. A `known`
+    reason explains a difference up to its limit only.
     """
     ours, theirs = float(ours), float(theirs)
     size = abs(ours) if scale is None else float(scale)
@@ -162,13 +162,13 @@ def library(name: str, what: str) -> str:
 
 
 def known_names(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return pingouin's table with the names of its columns as they are since version 0.6."""
+    """Return pingouin's table with its column names since version 0.6."""
     return frame.rename(columns=lambda name: str(name).replace("-", "_").rstrip("%"))
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep the other libraries' warnings and floating-point states to themselves."""
+    """Suppress the other libraries' warnings and contain their floating-point states."""
     # recorded, not filtered: statsmodels puts filters of its own in front when it is imported
     with warnings.catch_warnings(record=True), np.errstate(all="ignore"):
         warnings.simplefilter("always")

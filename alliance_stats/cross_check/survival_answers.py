@@ -99,7 +99,7 @@ def of_restricted_mean(result: RestrictedMean) -> Iterator[Answer]:
 
 
 def of_log_rank(result: LogRank) -> Iterator[Answer]:
-    """Check the statistic by statsmodels, and by lifelines where all enter at the start."""
+    """Check the statistic by statsmodels, and by lifelines if all enter at the start."""
     from statsmodels.duration.survfunc import survdiff
 
     found = result.intervals
@@ -139,7 +139,7 @@ def of_log_rank(result: LogRank) -> Iterator[Answer]:
 
 
 def of_incidence(result: CumulativeIncidence) -> Iterator[Answer]:
-    """Check each curve: by statsmodels, and by lifelines where no two endings share a time."""
+    """Check each curve: by statsmodels, and by lifelines if no two endings share a time."""
     from statsmodels.duration.survfunc import CumIncidenceRight
 
     for curve in result.curves:

@@ -1,4 +1,4 @@
-"""Where the numbers of a report came from, and whether they still come from there."""
+"""Where the numbers of a report came from, and whether they still do."""
 
 from alliance_stats.provenance.log import record
 from alliance_stats.provenance.origins import Number, Origin, numbers_from

@@ -1,8 +1,8 @@
-"""The log of a report: each figure, table and number with what it was made of.
+"""The log of a report: each figure, table and number with what it was made from.
 
 ``log.json`` holds once the SHA-256 of the data files, the versions of the libraries and the seeds,
 and of each figure, table and number its origin (:class:`~alliance_stats.provenance.Origin`): the
-call, the SHA-256 of what was read or is shown, the seed, the method, the notes and the ledger.
+call, the SHA-256 of what was read or shown, the seed, the method, the notes and the ledger.
 """
 
 import hashlib
@@ -53,18 +53,18 @@ def record(
     folder
         Where the figures and tables were saved, such as ``generated``.
     parts
-        Figures and tables of the report; texts among them are passed over.
+        Figures and tables of the report; texts among them are skipped.
     script
-        What makes the report again: a Python file, or the name of a module (``"analyses"``). It is
+        What reproduces the report: a Python file, or the name of a module (``"analyses"``). It is
         run with one argument, the folder to write into.
     writes
         Where in that folder the log stands; `folder` itself if not given.
     inputs
-        Data files that the report rests on.
+        Data files that the report is based on.
     seed
-        Of random numbers; by name where there are several.
+        Seed of random numbers; by name if there are several.
     numbers
-        Name -> a number that the text is made of: by :func:`numbers_from`, or as ``(number,
+        Name -> number in the text: by :func:`numbers_from`, or as ``(number,
         result)``, with the result that it was read from. A bare number is written without origin.
     results
         Name -> a result: its method, notes, ledger and numbers are written.
@@ -77,7 +77,7 @@ def record(
     Raises
     ------
     DataError
-        Two parts of one label, a missing input, or a number that is not one.
+        If two parts share a label, an input is missing, or a number is not one.
     OSError
         If the folder cannot be written.
 
@@ -125,7 +125,7 @@ def read_log(folder: str | Path) -> dict[str, Any]:
     Raises
     ------
     DataError
-        If there is none, or it is none that this version reads.
+        If there is none, or this version cannot read it.
     """
     path = Path(folder) / NAME
     try:
@@ -142,7 +142,7 @@ def read_log(folder: str | Path) -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of Python and the libraries that numbers and figures rest on."""
+    """Return the versions of Python and the libraries that numbers and figures depend on."""
     found = {"python": platform.python_version()}
     for name in _LIBRARIES:
         try:
@@ -168,7 +168,7 @@ def _script(folder: Path, script: str | Path) -> dict[str, str]:
 
 
 def input_of(path: Path) -> dict[str, Any]:
-    """Return what tells a data file from one with other rows, columns or cells."""
+    """Return what distinguishes a data file from one with other rows, columns or cells."""
     if not path.is_file():
         raise DataError(f"The report is said to rest on '{path}', which is not there.")
     found: dict[str, Any] = {"sha256": file_hash(path)}
@@ -188,14 +188,14 @@ def _part(part: ReportFigure | ReportTable, folder: Path, seed: int | None) -> d
 
 
 def _other_files(folder: Path, parts: Mapping[str, Any]) -> dict[str, str]:
-    """Return the files of the folder that are no part's, such as pages and texts."""
+    """Return the files of the folder that belong to no part, such as pages and texts."""
     known = {name for part in parts.values() for name in part["files"]} | {NAME}
     named = {name: path for name, path in files_in(folder).items() if name not in known}
     return {name: file_hash(path) for name, path in named.items()}
 
 
 def files_in(folder: Path) -> dict[str, Path]:
-    """Return a folder's files by name; hidden ones are nobody's (a killed run leaves some)."""
+    """Return a folder's files by name; hidden ones are ignored (a killed run leaves some)."""
     paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.name[0] != ".")
     return {path.relative_to(folder).as_posix(): path for path in paths}
 
@@ -220,7 +220,7 @@ def _result(result: Accountable, seed: int | None) -> dict[str, Any]:
 
 
 def _numbers(table: pd.DataFrame) -> dict[str, float | int | None]:
-    """Return a tidy frame's numbers by row and column, where they are not too many."""
+    """Return a tidy frame's numbers by row and column, unless there are too many."""
     own = table.select_dtypes("number")
     if own.size > _MOST_NUMBERS:
         return {}

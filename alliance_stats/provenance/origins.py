@@ -1,4 +1,4 @@
-"""What figures, tables and numbers were made of: call, data, seed, method, notes and ledger."""
+"""What figures, tables and numbers were made from: call, data, seed, method, notes and ledger."""
 
 import hashlib
 from collections.abc import Iterator, Mapping
@@ -24,22 +24,22 @@ _NOT_ASKED = ("notes", "remarks", "method")  # fields that say what was found, n
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """What a figure, a table or a number was made of.
+    """What a figure, a table or a number was made from.
 
     Attributes
     ----------
     call
-        What was asked: the function and its arguments, or a result and its settings.
+        The call: the function and its arguments, or a result and its settings.
     data
-        SHA-256 of the table that it was read from, numbers to six digits.
+        SHA-256 of the table it was read from, with numbers to six digits.
     seed
         Of random numbers in it; None where there are none.
     method, notes
-        How it was computed, and what to know of it.
+        How it was computed, and what to know about it.
     rows
         The ledger: how many rows came in, were used, were set aside, and why.
     drawn
-        Whether it rests on random draws, so that a seed belongs to it.
+        Whether it depends on random draws, so that a seed belongs to it.
     """
 
     call: str
@@ -51,7 +51,7 @@ class Origin:
     drawn: bool = False
 
     def entry(self, seed: int | None = None) -> dict[str, Any]:
-        """Return it as the log writes it; `seed` is the report's, where it has one only."""
+        """Return it as written in the log; `seed` is the report's, if it has only one."""
         own = self.seed if self.seed is not None or not self.drawn else seed
         return {**asdict(self), "notes": list(self.notes), "seed": own}
 
@@ -79,7 +79,7 @@ class Number(float):
         return number
 
     def __getnewargs__(self) -> tuple[float, Origin]:  # type: ignore[override]
-        """Let it be copied and sent to workers."""
+        """Allow it to be copied and sent to workers."""
         return self.value, self.origin
 
 
@@ -91,7 +91,7 @@ def numbers_from(
     Parameters
     ----------
     source
-        A result; a row ledger, a study or a frame, where the numbers count its rows; or several of
+        A result; a row ledger, a study or a frame, if the numbers count its rows; or several of
         these, as a tuple or by name.
     numbers
         Name -> number that was read from it.
@@ -134,7 +134,7 @@ def origin_of(source: object, *, seed: int | None = None) -> Origin:
 
 
 def origin_of_part(part: ReportFigure | ReportTable) -> Origin:
-    """Return what a figure or table was made of: its sources, or what its call was given."""
+    """Return what a figure or table was made from: its sources, or what its call was given."""
     made = part.again if isinstance(part.again, partial) else None
     given = () if made is None else (*made.args, *made.keywords.values())
     shown = part.data if isinstance(part, ReportFigure) else part.frame
@@ -155,9 +155,9 @@ def origin_of_part(part: ReportFigure | ReportTable) -> Origin:
 
 
 def frame_hash(frame: pd.DataFrame) -> str:
-    """Return the SHA-256 of a frame in writing, numbers to six digits.
+    """Return the SHA-256 of a frame as text, with numbers to six digits.
 
-    Where a search ends moves in the ninth digit with the threads of linear algebra.
+    The end of an optimisation varies in the ninth digit with the number of threads.
     """
     text = frame.to_csv(index=False, float_format="%.6g", lineterminator="\n")
     return hashlib.sha256(text.encode("utf-8")).hexdigest()
@@ -219,7 +219,7 @@ def _together(found: list[Origin], seed: int | None) -> Origin:
 
 
 def _asked(result: object) -> str:
-    """Return a result's class with what it was asked: its formula and its settings in words."""
+    """Return a result's class with its formula and settings in words."""
     formula = getattr(result, "formula", None)
     settings: dict[str, object] = {"formula": formula} if isinstance(formula, str) else {}
     if is_dataclass(result):

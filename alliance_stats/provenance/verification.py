@@ -36,9 +36,9 @@ class Verification:
     Attributes
     ----------
     changes
-        ``what`` (data file, version, file, and by what the script makes today: file made by the
-        script, text, seed, part, figure, table, result, number, source, call, method, rows, notes),
-        ``name, recorded, found``, a row per change; empty where nothing did.
+        ``what`` (data file, version, file, and, compared with a new run of the script: file made by
+        the script, text, seed, part, figure, table, result, number, source, call, method, rows,
+        notes), ``name, recorded, found``, one row per change; empty if nothing changed.
     recomputed
         Whether the script was run again.
     """
@@ -56,7 +56,7 @@ Change = tuple[str, str, str, str]
 
 
 def verify(folder: str | Path, *, run: bool = True) -> Verification:
-    """Compare a report with its log, and with what its script makes today.
+    """Compare a report with its log, and with a new run of its script.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ def verify(folder: str | Path, *, run: bool = True) -> Verification:
     Raises
     ------
     DataError
-        A folder without a log, a script that is not there or ends in an error.
+        If the folder has no log, or the script is missing or ends in an error.
 
     Examples
     --------
@@ -109,7 +109,7 @@ def _inputs(folder: Path, log: Mapping[str, Any]) -> Iterator[Change]:
 
 
 def _changed(was: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[str, str]:
-    """Return what was and is now of a data file: columns, number of rows, their order, cells."""
+    """Return a data file's recorded and present state: columns, rows, their order, cells."""
     if "header" not in was or "header" not in now:
         return was["sha256"][:12], now["sha256"][:12]
     if was["header"] != now["header"]:
@@ -148,7 +148,7 @@ def _recorded(log: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _made_again(folder: Path, log: Mapping[str, Any]) -> dict[str, Any]:
-    """Run the script into another folder and return the log that it writes."""
+    """Run the script in another folder and return the log that it writes."""
     script = log["script"]
     with tempfile.TemporaryDirectory() as aside:
         out = str(Path(aside) / "made")
@@ -200,7 +200,7 @@ def _compared(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change
 
 
 def _texts(old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[Change]:
-    """Yield the texts that read otherwise today."""
+    """Yield the texts that differ now."""
     for name, was in old.items():
         now = new.get(name, was)
         if name.endswith(_TEXTS) and was != now:
@@ -223,7 +223,7 @@ def _part(label: str, was: Mapping[str, Any], now: Mapping[str, Any]) -> Iterato
 
 
 def _words(name: str, was: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Change]:
-    """Yield what else is said now of how something was made."""
+    """Yield other changes in how something was made."""
     for what in _WORDS:
         before, after = was.get(what, ""), now.get(what, "")
         if before != after:

@@ -33,17 +33,17 @@ def methods_paragraph(
     results
         What each was for -> result, in the order of the paper.
     df_method
-        As was given to :func:`report` for the linear mixed models.
+        As given to :func:`report` for the linear mixed models.
     seed
-        Seed of the random numbers; needed where a result drew some.
+        Seed of the random numbers; required if a result used any.
     cited
-        Whether citations as Pandoc and Quarto read them (``[@bates2015]``) stand behind software
-        and methods; :func:`bibliography` writes their references.
+        Whether software and methods are followed by citations for Pandoc and Quarto
+        (``[@bates2015]``); :func:`bibliography` writes their references.
 
     Raises
     ------
     ValueError
-        If a result rests on random numbers and no seed is given.
+        If a result depends on random numbers and no seed is given.
 
     Examples
     --------
@@ -73,7 +73,7 @@ def methods_paragraph(
 
 
 def account_of(result: Accountable, df_method: DfMethod = "satterthwaite") -> Account:
-    """Return what a result says of itself; `df_method` is for linear mixed models."""
+    """Return a result's account; `df_method` is for linear mixed models."""
     if isinstance(result, LinearMixedModel):
         return result.account(df_method=df_method)
     return result.account()
@@ -89,7 +89,7 @@ def bibliography(
     results
         What each was for -> result, as for :func:`methods_paragraph`.
     df_method
-        As was given to :func:`report` for the linear mixed models.
+        As given to :func:`report` for the linear mixed models.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Any result in sentences: its account, said by the one renderer."""
+"""Any result in sentences: its account, written by the common renderer."""
 
 from collections.abc import Mapping
 from typing import get_args
@@ -19,7 +19,7 @@ def report(
     conf_level: float = 0.95,
     decimal: str = ".",
 ) -> str:
-    """Write a result as sentences: warnings, what was fitted to how many rows, every estimate.
+    """Write a result as sentences: warnings, model and number of rows, every estimate.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ def report(
         Any result of this package that gives an account of itself (``result.account()``).
     words
         Name of a coefficient, level, stratum, group or outcome -> label to print; others keep their
-        own names, so that none is omitted. A name that the result does not have is refused.
+        own names, so that none is omitted. Unknown names are refused.
     df_method
         Of a linear mixed model, as in :meth:`LinearMixedModel.tidy`; others have none to choose.
     conf_level
@@ -39,16 +39,16 @@ def report(
     -------
     str
         Plain text such as ``"session: b = 0.21, 95% CI [0.12, 0.30], t(43.2) = 4.61, p < .001."``
-        Coefficients of generalized models are on the link scale, with their exponential beside
-        them where it is a ratio; those of a Cox model are given as hazard ratios.
+        Coefficients of generalized models are on the link scale, followed by their exponential if
+        it is a ratio; those of a Cox model are given as hazard ratios.
 
     Raises
     ------
     TypeError
-        If there are no sentences for such a result.
+        If such a result cannot be written as sentences.
     ValueError
-        If `df_method` is not known, or was chosen for a result that has none; or if `words` or
-        another `conf_level` are asked of a result that is reported by its summary.
+        If `df_method` is unknown, or was chosen for a result that has none; or if `words` or
+        another `conf_level` are requested for a result that is reported by its summary.
 
     Examples
     --------

@@ -32,7 +32,7 @@ def correlation_table(
     words: Mapping[str, str] | None = None,
     p_values: str = "stars",
 ) -> ReportTable:
-    """Print correlations as papers do: n, M and SD of each variable, r below the diagonal.
+    """Print correlations as in papers: n, M and SD of each variable, r below the diagonal.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def correlation_table(
         From :func:`~alliance_stats.association.correlations`. With correlations within and between
         units, those within are below the diagonal and those between above it.
     note
-        What to say beside the method, n and the meaning of stars, which are always said.
+        Text to add to the method, n and the meaning of stars, which are always given.
     words
         Variable -> label to print.
     p_values
@@ -49,7 +49,7 @@ def correlation_table(
     Returns
     -------
     ReportTable
-        A row per variable, numbered; reliabilities stand in the diagonal where they were given.
+        One row per variable, numbered; reliabilities, if given, on the diagonal.
 
     Examples
     --------

@@ -41,7 +41,7 @@ def group_table(
     comparison
         From :func:`~alliance_stats.groups.compare_groups`.
     note
-        What to say beside the methods, which are always said.
+        Text to add to the methods, which are always given.
     words
         Outcome or group -> label to print; others keep their own names.
 

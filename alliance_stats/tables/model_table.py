@@ -1,4 +1,4 @@
-"""Models as papers print them, from the accounts that they give: one, or several side by side."""
+"""Models as papers print them, from their accounts: one, or several side by side."""
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -47,7 +47,7 @@ _SHORT = {words.ratio: words.short for words in LINK_WORDS.values() if words.rat
 
 @dataclass(frozen=True, slots=True)
 class _Line:
-    """One line of one model, in words; what a line does not have is empty."""
+    """One line of one model, in print; what it does not have is empty."""
 
     section: str
     name: str
@@ -72,7 +72,7 @@ class _Printed:
 
 @dataclass(frozen=True, slots=True)
 class _Model:
-    """A model's account, the section of its coefficients, and how to say its names."""
+    """A model's account, the section of its coefficients, and the labels of its names."""
 
     heading: str
     model: Accountable
@@ -83,7 +83,7 @@ class _Model:
 
     @property
     def measure(self) -> str:
-        """What a coefficient is called: ``"b"``, ``"odds ratio"``."""
+        """Name of a coefficient: ``"b"``, ``"odds ratio"``."""
         columns = self.section.columns
         return str(columns["ratio"].called) if self.ratios else self.section.measure
 
@@ -112,21 +112,19 @@ def model_table(
     Parameters
     ----------
     models
-        A model of :func:`lmm`, :func:`glmm`, :func:`regression`, :func:`cox_ph`,
-        :func:`fine_gray`, :func:`discrete_hazard`, :func:`competing_hazards`, one brought by
-        :func:`from_statsmodels` or :func:`from_lifelines`, or another result whose account has
-        coefficients; or heading -> model, to stand side by side in that order.
-        Different kinds may stand together.
+        A model of :func:`lmm`, :func:`glmm`, :func:`regression`, :func:`cox_ph`, :func:`fine_gray`,
+        :func:`discrete_hazard`, :func:`competing_hazards`, one brought by :func:`from_statsmodels`
+        or :func:`from_lifelines`, or another result whose account has coefficients; or heading ->
+        model, printed side by side in that order. Different kinds may be combined.
     note
-        What to say beside each model's method and notes and what its ratios are, which are always
-        said.
+        Text to add to each model's method, notes and kind of ratio, which are always given.
     words
         Name of a coefficient, a grouping factor, a unit or an ending -> label to print; others keep
         their own names, so that none is omitted.
     df_method
         Of linear mixed models, as in :meth:`LinearMixedModel.tidy`.
     digits
-        Least number of decimals of coefficients, limits and SDs; more where their interval needs
+        Minimum number of decimals of coefficients, limits and SDs; more where their interval needs
         them.
     scale
         Of models with a link: ``"link"`` for coefficients (log odds, log rates); ``"ratio"`` for
@@ -141,16 +139,16 @@ def model_table(
         One model: estimate, SE, interval, df, test, p. Several: two columns each, estimate with
         interval, and p; a coefficient that a model does not have is left blank. The heading of a
         column names the scale: b, HR (hazard ratio), SHR (ratio of subdistribution hazards), OR,
-        RR; these answer different questions and do not compare by size. A model of competing
+        RR; these answer different questions and are not comparable in size. A model of competing
         endings has columns for each ending. AIC is printed for maximum-likelihood fits only:
-        restricted likelihoods of different fixed parts do not compare.
+        restricted likelihoods of different fixed parts are not comparable.
 
     Raises
     ------
     DataError
         If there is no model, or two rows of one would have the same name.
     ValueError
-        If ratios are asked of a link that has none (probit).
+        If ratios are requested for a link that has none (probit).
     WrongObjectError
         If a result has no coefficients.
 
@@ -240,7 +238,7 @@ def _printed(one: _Model, read: Sequence[_Model]) -> Iterator[_Printed]:
 
 
 def _title(place: int, read: Sequence[_Model]) -> str:
-    """Return what the further estimates of all models are headed by."""
+    """Return the heading of the further estimates of all models."""
     titles = {one.others[place].title for one in read if len(one.others) > place}
     return titles.pop() if len(titles) == 1 else _BETWEEN
 
@@ -286,7 +284,7 @@ def _known(value: object, write: Callable[[float], str], say: Speaker) -> str:
 
 
 def _name(row: Mapping[str, object], section: Section, say: Speaker) -> str:
-    """Return what a row is called; an ending heads its column instead."""
+    """Return the name of a row; an ending heads its column instead."""
     parts = [
         say.term(row[name]) if name == "term" else say.name(row[name])
         for name in section.names
@@ -296,7 +294,7 @@ def _name(row: Mapping[str, object], section: Section, say: Speaker) -> str:
 
 
 def _sizes(one: _Model, state: str | None) -> Iterator[_Line]:
-    """Yield what was counted, of an ending its own events."""
+    """Yield the counts; for an ending, its events."""
     say, account = one.speaker, one.account
     ledger = {} if account.rows is None else account.rows.steps[-1].units_left
     for key, n in {
@@ -331,7 +329,7 @@ def _fit(one: _Model) -> Iterator[_Line]:
 
 
 def _notes(read: Sequence[_Model]) -> Iterator[str]:
-    """Yield each model's method and notes, what its ratios are, and for whom they hold."""
+    """Yield each model's method and notes, the kind of its ratios, and to whom they apply."""
     for one in read:
         said = method_and_notes(one.account).replace("WARNING: ", "")
         yield f"{one.heading}: {said}" if one.heading else said
@@ -361,7 +359,7 @@ def _spread(one: _Model) -> bool:
 
 
 def _alone(model: _Printed, *, conf_level: float) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    """Set one model: a column for each thing that is known of an estimate."""
+    """Print one model: one column per known property of an estimate."""
     lines = _in_order([model])
     columns = {
         "Term": [line.name for line in lines],
@@ -379,7 +377,7 @@ def _alone(model: _Printed, *, conf_level: float) -> tuple[pd.DataFrame, tuple[s
 def _side_by_side(
     models: Sequence[_Printed], *, conf_level: float
 ) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    """Set models in two columns each: estimate with interval, and p."""
+    """Print models in two columns each: estimate with interval, and p."""
     keys = list(dict.fromkeys((line.section, line.name) for line in _in_order(models)))
     level = format_level(conf_level)
     columns: dict[str, list[str]] = {"Term": [name for _, name in keys]}

@@ -54,9 +54,9 @@ class ReportTable:
     label
         Cross-reference label: ``tbl-`` and lower-case words joined by hyphens.
     caption, note
-        What the table holds, and how it was computed; plain text.
+        What the table contains, and how it was computed; plain text.
     sections
-        Name of the section each row stands in (one per row), or empty for none. A heading row is
+        Section of each row (one per row), or empty for none. A heading row is
         printed where the section changes.
     again
         Makes it again with other options: ``table.again(digits=3)``. It holds the call and the
@@ -204,12 +204,12 @@ class ReportTable:
         )
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
-        """Show the table once, as HTML or Markdown, whichever the front end takes."""
+        """Show the table once, as HTML or Markdown, whichever the front end accepts."""
         del include, exclude  # the front end picks
         return {"text/html": self.html(), "text/markdown": self.markdown()}
 
     def _numeric(self) -> list[bool]:
-        """Say of each column whether its cells are numbers (and stand to the right)."""
+        """Say for each column whether its cells are numbers (and are right-aligned)."""
         return [
             all(_NUMERIC_CELL.fullmatch(cell) for cell in self.frame.iloc[:, i])
             for i in range(self.frame.shape[1])
@@ -244,9 +244,9 @@ class ReportTable:
         """Return the width of each column in characters of print.
 
         Pandoc gives a table that is wider than 72 characters the whole page and divides it by
-        these. Numbers must not break: their columns have what they need, and columns of words
-        share the rest of the line, never less than their longest word. Where that is more than a
-        line holds, an interval or an SD may stand below its estimate.
+        these. Numbers must not break: their columns get the width they need, and columns of words
+        share the rest of the line, never less than their longest word. If that exceeds a line, an
+        interval or an SD may be printed below its estimate.
         """
         full, least, tight = [], [], []
         for i, name in enumerate(self.frame.columns):
@@ -267,7 +267,7 @@ P = ParamSpec("P")
 
 
 def remembers_call(function: Callable[P, ReportTable]) -> Callable[P, ReportTable]:
-    """Let the tables that a function makes know the call that made them, as figures do."""
+    """Let the tables made by a function know the call that made them, as figures do."""
 
     @wraps(function)
     def made(*args: P.args, **kwargs: P.kwargs) -> ReportTable:
@@ -277,7 +277,7 @@ def remembers_call(function: Callable[P, ReportTable]) -> Callable[P, ReportTabl
 
 
 def _words(texts: Sequence[str]) -> list[str]:
-    """Return what a line is not broken within."""
+    """Return the parts within which a line is not broken."""
     return [word for text in texts for word in _BREAKS.split(text)]
 
 

@@ -25,15 +25,16 @@ def sample_table(
     described
         From :func:`~alliance_stats.groups.table_one`.
     note
-        What to say beside the unit, what was missing and what the SMD is, which are always said.
+        Text to add to the unit, missing values and the definition of the SMD, which are always
+        given.
     words
         Variable, level or group -> label to print; others keep their own names.
 
     Returns
     -------
     ReportTable
-        A row per variable (mean and SD, or count and percentage) or a level of one
-        (``"role: mother"``), a column per group with its size, and the standardised difference.
+        A row per variable (mean and SD, or count and percentage) or per level of one (``"role:
+        mother"``), a column per group with its size, and the standardised difference.
 
     Examples
     --------

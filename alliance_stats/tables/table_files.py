@@ -22,18 +22,18 @@ _SPECIAL = {
 
 @dataclass(frozen=True, slots=True)
 class Cells:
-    """What a table prints: its words, which columns are numbers, what stands in italics.
+    """What a table prints: its words, which columns are numbers, what is in italics.
 
     Attributes
     ----------
     label, caption, note
         As the table's own.
     headings
-        A heading a column, in pieces: ``(text, whether it is in italics)``.
+        One heading per column, in pieces: ``(text, whether it is in italics)``.
     rows
         Section that opens with the row (empty for none), and its cells.
     numeric
-        Whether a column holds numbers, which stand to the right.
+        Whether a column contains numbers, which are right-aligned.
     """
 
     label: str
@@ -194,7 +194,7 @@ def _rule(cells: Sequence[object], *sides: str) -> None:
 
 
 def _repeat(row: object) -> None:
-    """Repeat a heading row where the table goes on to another page."""
+    """Repeat a heading row where the table continues on another page."""
     from docx.oxml import OxmlElement
 
     row._tr.get_or_add_trPr().append(OxmlElement("w:tblHeader"))  # type: ignore[attr-defined]

@@ -37,13 +37,13 @@ def tidy_table(
     tidy
         A row per estimate, columns named as in :data:`alliance_stats.estimates.GLOSSARY`.
     headings
-        Column -> heading, in the order to print. The name ``"conf_low"`` stands for the interval
+        Column -> heading, in the order to print. The name ``"conf_low"`` denotes the interval
         ``[conf_low, conf_high]``.
     digits
         Decimals of estimates, standard errors, statistics and limits.
     source
-        The result that the frame came from, or name -> result: a frame does not know it, and the
-        log of a report writes its method and ledger.
+        The result that the frame came from, or name -> result, whose method and ledger the log of a
+        report records.
 
     Returns
     -------
@@ -56,7 +56,7 @@ def tidy_table(
     DataError
         If a column does not exist.
     WrongObjectError
-        If `source` is no result.
+        If `source` is not a result.
 
     Examples
     --------
