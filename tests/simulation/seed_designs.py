@@ -128,21 +128,22 @@ def page(n: int, folder: Path | None = None) -> str:
             "",
             "## 15 therapists: does experience go with the alliance?",
             "",
-            f"{n} simulated studies a row, families of 2 to 4 members who may drop out; experience "
-            "of 1 to 25 years, effect in points of a 1-7 score a year (0.03 is 0.2 points between "
-            "therapists one SD, 7 years, apart). Mixed model, Satterthwaite's df.",
+            f"{n:,} simulated studies per row, families of 2 to 4 members who may drop out; "
+            "experience of 1 to 25 years, effect in points of a 1-7 score per year (0.03 is 0.2 "
+            "points between therapists one SD, 7 years, apart). Mixed model, Satterthwaite's df.",
             "",
-            f"| families | effect a year | {head}",
+            f"| families | effect per year | {head}",
             "|--:|--:|--:|--:|--:|--:|--:|",
             *rows_of(rating, ["families", "alliance.experience"]),
             "",
             "## Experience as a moderator: does a better session do more with some therapists?",
             "",
-            f"{n} simulated studies a row of 120 families; a better session (a point of alliance) "
-            "goes with 3 symptom points less, SD 0.7 between therapists, changed by the stated "
-            "points for each year of experience. Random slope of therapists, Satterthwaite's df.",
+            f"{n:,} simulated studies per row of 120 families; a better session (a point of "
+            "alliance) goes with 3 symptom points less, SD 0.7 between therapists, changed by "
+            "the stated points for each year of experience. Random slope of therapists, "
+            "Satterthwaite's df.",
             "",
-            f"| therapists | points a year | {head}",
+            f"| therapists | points per year | {head}",
             "|--:|--:|--:|--:|--:|--:|--:|",
             *rows_of(slopes, ["study.therapists", "moderation"]),
             "",
