@@ -58,6 +58,7 @@ from alliance_stats.multilevel.model_likelihood import ModelLikelihood
 from alliance_stats.multilevel.model_profiles import Profile
 from alliance_stats.multilevel.ordinal_mixed_model import OrdinalMixedModel
 from alliance_stats.multilevel.parameter_tables import all_coefficients, coefficients, tidy_frame
+from alliance_stats.multilevel.refits import refit_without
 from alliance_stats.multilevel.refitted_intervals import Bootstrap, Redrawn, redraw
 from alliance_stats.multilevel.separation import check_not_separated
 
@@ -128,6 +129,7 @@ __all__ = [
     "profile",
     "r_squared",
     "redraw",
+    "refit_without",
     "residual_checks",
     "response_surface",
     "simple_slopes",

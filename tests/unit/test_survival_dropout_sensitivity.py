@@ -457,3 +457,83 @@ def test_unseen_rows_without_an_id_are_refused(
     holed = unseen.assign(person=unseen["person"].mask(np.arange(len(unseen)) == 1).astype(dtype))
     with pytest.raises(DataError, match="'person' is missing in row .*to know whose outcome it is"):
         dropout_sensitivity(model, holed, term="time:arm", deltas=[1.0], seed=1, n_imputations=2)
+
+
+def _with_arms(data: pd.DataFrame) -> pd.DataFrame:
+    """Arms in words whose order is not the alphabet's, and one that nobody is in."""
+    words = pd.Categorical.from_codes(data["arm"], ["usual", "new", "never begun"])
+    return data.assign(arm=words, age=20.0 + 3.0 * data["therapist"].str[1:].astype(int))
+
+
+# The completed fit starts elsewhere, and stops within about 1e-6 of its variances.
+SAME_FIT = 1e-4
+
+
+@pytest.mark.parametrize("variance", ["rubin", "conditional mean"])
+@pytest.mark.parametrize("kind", ["as seen", "text", "only the used"])
+def test_a_coefficient_means_the_same_whatever_the_type_of_the_unseen_arms(
+    data, kind, variance
+) -> None:
+    """The reference arm stays the model's: it is not learned anew with the unseen rows."""
+    numbers = data.assign(arm=1.0 * data["arm"])
+    options = {"term": "time", "deltas": [2.0], "seed": 3, "n_imputations": 5, "variance": variance}
+    frames = [numbers, _with_arms(data)]
+    models = [lmm(FORMULA, frame.dropna()) for frame in frames]
+    missed = [frame[frame["y"].isna()].drop(columns="y") for frame in frames]
+    if kind == "text":
+        missed[1] = missed[1].astype({"arm": str})
+    if kind == "only the used":
+        missed[1]["arm"] = missed[1]["arm"].cat.remove_unused_categories().cat.as_ordered()
+    expected, found = (
+        dropout_sensitivity(m, u, **options).tidy() for m, u in zip(models, missed, strict=True)
+    )
+    for column in ("estimate", "std_error", "df"):
+        assert_allclose(found[column], expected[column], rtol=SAME_FIT)
+
+
+@pytest.mark.parametrize("variance", ["rubin", "conditional mean"])
+def test_a_mean_is_not_learned_anew_with_the_unseen_rows(data, variance) -> None:
+    aged = _with_arms(data)
+    aged["centred"] = aged["age"] - aged.loc[aged["y"].notna(), "age"].mean()
+    options = {"term": "time", "deltas": [2.0], "seed": 3, "n_imputations": 5, "variance": variance}
+    found = [
+        dropout_sensitivity(
+            lmm(f"y ~ time * {age} + (1 | therapist/person)", aged.dropna()),
+            aged[aged["y"].isna()],
+            **options,
+        ).tidy()
+        for age in ("center(age)", "centred")
+    ]
+    for column in ("estimate", "std_error"):
+        assert_allclose(found[0][column], found[1][column], rtol=SAME_FIT)
+
+
+@pytest.mark.parametrize("variance", ["rubin", "conditional mean"])
+def test_an_offset_is_added_to_what_is_imputed(data, variance) -> None:
+    """It equals the model of the outcome less the offset, which no column spans."""
+    more = data.assign(o=5.0 * (data["time"] - 1.0) ** 2, less=lambda d: d["y"] - d["o"])
+    options = {"term": "time", "deltas": [2.0], "seed": 3, "n_imputations": 5, "variance": variance}
+    found = [
+        dropout_sensitivity(
+            lmm(formula, more.dropna()),
+            more[more["y"].isna()].drop(columns=["y", "less"]),
+            **options,
+        ).tidy()
+        for formula in (
+            "y ~ time * arm + offset(o) + (1 | therapist/person)",
+            "less ~ time * arm + (1 | therapist/person)",
+        )
+    ]
+    for column in ("estimate", "std_error"):
+        assert_allclose(found[0][column], found[1][column], rtol=SAME_FIT)
+
+
+def test_a_jackknife_refuses_a_reference_level_of_one_unit(data) -> None:
+    """Without it another level would be the reference, and the coefficient another one."""
+    sites = data.assign(site=np.where(data["therapist"] == "T3", "alone", "the others"))
+    model = lmm("y ~ time * site + (1 | therapist/person)", sites.dropna())
+    unseen = sites[sites["y"].isna()].drop(columns="y")
+    with pytest.raises(NotIdentifiedError, match="Without 'T3' of 'therapist'"):
+        dropout_sensitivity(
+            model, unseen, term="time", deltas=[1.0], seed=1, variance="conditional mean"
+        )

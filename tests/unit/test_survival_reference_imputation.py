@@ -230,3 +230,80 @@ def test_refusals(model, frames) -> None:
 def test_the_seed_decides(model, frames) -> None:
     one, two = (asked(model, frames[1], n_imputations=3).tidy() for _ in range(2))
     pd.testing.assert_frame_equal(one, two)
+
+
+def test_what_was_missed_before_the_last_outcome_seen_stays_at_random(frames) -> None:
+    """Who came back had not left; those who left later are treated as having left then."""
+    seen, unseen = frames
+    came_back = seen["person"].isin([f"P {p}" for p in range(0, 240, 3)]) & (seen["time"] == 1.0)
+    back = came_back & seen["person"].isin(seen.loc[seen["time"] == 2.0, "person"])
+    both = pd.concat([unseen, seen[back].drop(columns="y")]).sample(frac=1.0, random_state=1)
+    fit = lmm("y ~ time * arm + (1 | person)", seen[~back])
+    found = asked(fit, both, variance="conditional mean")
+    without = asked(fit, unseen, variance="conditional mean")
+    # at random, completing adds nothing: so between rows at random change the others but little
+    table, other = found.tidy(), without.tidy()
+    assert_allclose(table["estimate"][0], other["estimate"][0], rtol=EXACT)
+    assert found.n_between == back.sum()
+    assert found.n_moved == without.n_moved
+    assert f"{back.sum()} unseen outcomes before the last one seen" in found.summary()
+    means = OutcomeImputer(fit, both).expected()
+    between = both["person"].isin(seen.loc[back, "person"]).to_numpy()
+    methods = _assumptions(fit, both, ("arm", "usual"), "time", "person")
+    for assumption in methods[1:]:
+        assert_allclose(assumption.outcomes(means)[between], means.y[between], rtol=EXACT)
+    only = asked(fit, both[between], n_imputations=2)
+    assert_allclose(only.tidy()["estimate"], only.tidy()["estimate"][0], rtol=EXACT)
+
+
+def test_the_jackknife_leaves_out_who_was_never_seen_too() -> None:
+    seen, unseen = drawn(24)
+    never = seen["person"].isin(["P 2", "P 8", "P 11"])
+    unseen = pd.concat([unseen, seen[never].drop(columns="y")], ignore_index=True)
+    unseen = unseen[~unseen["person"].isin(["P 2", "P 8", "P 11"]) | (unseen["time"] == 2.0)]
+    unseen = unseen.reset_index(drop=True)
+    seen = seen[~never].reset_index(drop=True)
+    model = lmm("y ~ time * arm + (1 | person)", seen)
+    found = asked(model, unseen, variance="conditional mean", term="arm[T.new arm]")
+    options = lambda m, u: _assumptions(m, u, ("arm", "usual"), "time", "person")  # noqa: E731
+    everyone = pd.unique(pd.concat([seen["person"], unseen["person"]]))
+    spread = np.array(
+        [
+            _of_means(
+                lmm("y ~ time * arm + (1 | person)", seen[seen["person"] != person]),
+                unseen[unseen["person"] != person],
+                options,
+                "arm[T.new arm]",
+            )
+            for person in everyone
+        ]
+    )
+    n = len(everyone)
+    expected = np.sqrt((n - 1) / n * ((spread - spread.mean(axis=0)) ** 2).sum(axis=0))
+    assert_allclose(found.tidy()["std_error"], expected, rtol=SEARCH)
+    assert (found.tidy()["df"] == n - 1).all()
+
+
+def test_ids_that_repeat_in_families_are_read_as_the_model_nests_them() -> None:
+    seen, unseen = drawn(60)
+    model = lmm("y ~ time * arm + (1 | person)", seen)
+    inside = [
+        f.assign(
+            family=f["person"].str[2:].astype(int) // 2,
+            role=np.where(f["person"].str[2:].astype(int) % 2, "mother of one", "child"),
+        ).drop(columns="person")
+        for f in (seen, unseen)
+    ]
+    # the same arms as before, so that one role is in one arm and its ids repeat unnoticed
+    nested = lmm("y ~ time * arm + (1 | family:role)", inside[0])
+    options = {"variance": "rubin", "n_imputations": 3}
+    expected = _assumptions(model, unseen, ("arm", "usual"), "time", "person")
+    found = _assumptions(nested, inside[1], ("arm", "usual"), "time", "role")
+    for one, two in zip(expected[1:], found[1:], strict=True):
+        assert_allclose(two.moves, one.moves)
+    assert asked(nested, inside[1], unit="role", **options).n_moved > 0
+
+
+def test_an_unseen_row_without_an_id_is_refused(model, frames) -> None:
+    with pytest.raises(DataError, match="'person'"):
+        asked(model, frames[1].assign(person=None))

@@ -287,3 +287,15 @@ def test_an_integral_that_does_not_settle_is_said_to_be_so(both) -> None:
     fit = shared_parameter(LEVEL, "1", *both, **COLUMNS, nodes=129)  # no room for twice as many
     assert np.isnan(fit.found.log_lik_moved)
     assert fit.notes[0].startswith("The integral over the shared effects has not settled")
+
+
+@pytest.mark.parametrize("seconds", [1e6, 1e-4])
+def test_the_clocks_unit_does_not_matter(both, seconds) -> None:
+    """A slope a second is tiny, and is none the less a slope that differs."""
+    clocks = [[f.assign(time=f["time"] * by) for f in both] for by in (1.0, seconds)]
+    options = {"association": "slope", "time": "time", **COLUMNS}
+    one, two = (shared_parameter(GROWTH, "1", *frames, **options).tidy() for frames in clocks)
+    scale = np.where(one["term"] == "time", 1.0 / seconds, 1.0)
+    scale = np.where(one["term"] == "slope", seconds, scale)
+    assert_allclose(two["estimate"], one["estimate"] * scale, rtol=1e-3)
+    assert_allclose(two["std_error"], one["std_error"] * scale, rtol=1e-3)

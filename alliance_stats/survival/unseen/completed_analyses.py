@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from scipy import linalg, sparse
 
@@ -32,9 +33,15 @@ from alliance_stats.checks import (
 from alliance_stats.errors import DataError, FormulaError, NotIdentifiedError
 from alliance_stats.estimates import Array, estimate_columns
 from alliance_stats.ledger import RowLedger
-from alliance_stats.multilevel import LinearMixedModel, lmm
+from alliance_stats.multilevel import LinearFit, LinearMixedModel, fit_linear, refit_without
 from alliance_stats.seeds import Seed
-from alliance_stats.survival.unseen.outcome_imputation import Imputed, OutcomeImputer, imputations
+from alliance_stats.survival.unseen.outcome_imputation import (
+    Imputed,
+    OutcomeImputer,
+    completed_design,
+    effects_columns,
+    imputations,
+)
 
 __all__ = ["Assumption", "CompletedAnalyses", "Pooled", "Variance", "completed_analyses", "pool"]
 
@@ -55,12 +62,15 @@ class Assumption:
         (n, p) columns by which the unseen means move; None for none.
     swapped
         (N, p) columns by which the seen means of those who left move the other way; None for none.
+    pulled
+        (n,) unseen rows in which that is felt.
     """
 
     shift: Array | float = 0.0
     factor: Array | float = 1.0
     moves: Array | None = None
     swapped: Array | None = None
+    pulled: npt.NDArray[np.bool_] | Literal[True] = True
 
     def outcomes(self, imputed: Imputed) -> Array:
         """Return the unseen outcomes under this assumption."""
@@ -68,7 +78,7 @@ class Assumption:
         if self.moves is not None:
             y = y + self.moves @ imputed.beta
         if self.swapped is not None:
-            y = y + imputed.pull(self.swapped @ imputed.beta)
+            y = y + self.pulled * imputed.pull(self.swapped @ imputed.beta)
         return np.asarray(self.factor * y + self.shift)
 
 
@@ -216,10 +226,8 @@ def _completed_fit(
     """Fit the model to seen and imputed outcomes, refitting an earlier fit where there is one."""
     if before is not None:
         return before.refit(y)
-    response = model.design.formula.response
-    rest = [column for column in model.design.frame.columns if column != response]
-    frame = pd.concat([model.design.frame[rest], unseen[rest]], ignore_index=True)
-    return lmm(model.formula, frame.assign(**{response: y}), reml=model.reml)
+    design = completed_design(model.design, unseen, y)
+    return LinearMixedModel(fit_linear(design, reml=model.reml))
 
 
 def _jackknife(
@@ -234,17 +242,28 @@ def _jackknife(
         )
     column = next(iter(outermost))
     estimate = _of_means(model, unseen, assumptions_of, term)
-    frame, others = model.design.frame, []
-    for value in frame[column].unique():
+    seen, others = model.design.frame[column].astype(object), []
+    # who was never seen is in the sample, too: leaving them out leaves the fit as it is
+    for value in pd.concat([seen, unseen[column].astype(object)]).unique():
+        kept = (seen != value).to_numpy()
+        without = model if kept.all() else _without(model, kept, f"'{value}' of '{column}'")
         rest = unseen[(unseen[column] != value).to_numpy()]
-        without = lmm(model.formula, frame[(frame[column] != value).to_numpy()], reml=model.reml)
-        if np.isnan(without.beta.get(term, np.nan)):
-            raise NotIdentifiedError(
-                f"Without '{value}' of '{column}' there is no coefficient '{term}': the jackknife "
-                "has no answer. Take variance='rubin'."
-            )
         others.append(_of_means(without, rest, assumptions_of, term))
     return column, estimate, np.array(others)
+
+
+def _without(model: LinearMixedModel, kept: npt.NDArray[np.bool_], what: str) -> LinearMixedModel:
+    """Fit the model, in its own coding, to some of the rows."""
+    try:
+        fit = refit_without(model.fit, kept)
+    except np.linalg.LinAlgError:
+        fit = None
+    if not isinstance(fit, LinearFit) or min(len(g.labels) for g in fit.design.groupings) < 2:
+        raise NotIdentifiedError(
+            f"Without {what} the rows left do not determine every coefficient and variance: the "
+            "jackknife has no answer. Take variance='rubin'."
+        )
+    return LinearMixedModel(fit)
 
 
 def _of_means(
@@ -254,15 +273,21 @@ def _of_means(
     place = list(model.beta.index[model.beta.notna()]).index(term)
     if unseen.empty:
         return np.full(len(assumptions_of(model, unseen)), float(model.beta[term]))
-    imputer = OutcomeImputer(model, unseen)
-    expected = imputer.expected()
-    weigh = _weights(*imputer.completed())
-    return np.array(
+    expected = OutcomeImputer(model, unseen).expected()
+    y = np.array(
         [
-            weigh[place] @ np.concatenate([model.design.y, assumption.outcomes(expected)])
+            np.concatenate([model.design.y, assumption.outcomes(expected)])
             for assumption in assumptions_of(model, unseen)
         ]
     )
+    sample = completed_design(model.design, unseen, y[0])
+    left = y if sample.offset is None else y - sample.offset
+    factors = [
+        sparse.kron(sparse.eye(len(g.labels)), L)
+        for g, L in zip(sample.groupings, model.fit.Lambda, strict=True)
+    ]
+    ZL = effects_columns(sample) @ sparse.block_diag(factors, format="csr")
+    return np.asarray(left @ _weights(sample.X, ZL)[place])
 
 
 def _weights(X: Array, ZL: sparse.csr_matrix) -> Array:

@@ -18,21 +18,21 @@ in, arrays out.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from scipy import linalg, sparse
 
-from alliance_stats.design.design import code_new_rows
+from alliance_stats.design.design import Design, code_new_rows
 from alliance_stats.design.groupings import back_transform, unit_labels, units_of
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array
 from alliance_stats.multilevel import LinearMixedModel
 from alliance_stats.seeds import Seed, whole_seed
 
-__all__ = ["Imputed", "OutcomeImputer", "imputations"]
+__all__ = ["Imputed", "OutcomeImputer", "completed_design", "effects_columns", "imputations"]
 
 _DENSE_LIMIT = 6000
 
@@ -76,9 +76,8 @@ class OutcomeImputer:
             _number_new(unseen, list(grouping.columns), units)
             for grouping, units in zip(design.groupings, self.units, strict=True)
         ]
-        self.effects = sparse.hstack(
-            [_indicator(g.Z, g.codes, len(g.labels)) for g in design.groupings], format="csr"
-        )
+        self.left = design.y if design.offset is None else design.y - design.offset
+        self.effects = effects_columns(design)
         p, q = design.X.shape[1], self.effects.shape[1]
         if p + q > _DENSE_LIMIT:
             raise DataError(
@@ -105,7 +104,7 @@ class OutcomeImputer:
             sigma * L @ rng.standard_normal((len(L), n))
             for L, (_, n) in zip(Lambda, self.new_units, strict=True)
         ]
-        y = self.rows.X @ beta + self._effects(b, fresh)
+        y = self.rows.X @ beta + self.rows.offset + self._effects(b, fresh)
         y += sigma * rng.standard_normal(len(y))
         return Imputed(y, beta, self._pull(Lambda))
 
@@ -118,22 +117,8 @@ class OutcomeImputer:
         ]
         beta, b = self._solved(Lambda, nothing, np.zeros(len(self.model.design.y)))
         fresh = [np.zeros((len(L), n)) for L, (_, n) in zip(Lambda, self.new_units, strict=True)]
-        return Imputed(self.rows.X @ beta + self._effects(b, fresh), beta, self._pull(Lambda))
-
-    def completed(self) -> tuple[Array, sparse.csr_matrix]:
-        """Return X (n, p) and ``Z Lambda`` of the seen rows and the unseen ones, as one sample."""
-        design, blocks = self.model.design, []
-        for f, (grouping, L) in enumerate(
-            zip(design.groupings, self.model.fit.Lambda, strict=True)
-        ):
-            fresh, n_new = self.new_units[f]
-            codes = self.units[f].copy()
-            codes[codes < 0] = len(grouping.labels) + fresh
-            Z = np.hstack([grouping.Z, (self.rows.Z[f] @ back_transform(grouping.terms)).T])
-            n = len(grouping.labels) + n_new
-            own = _indicator(Z, np.concatenate([grouping.codes, codes]), n)
-            blocks.append(own @ sparse.kron(sparse.eye(n), L))
-        return np.vstack([design.X, self.rows.X]), sparse.hstack(blocks, format="csr")
+        y = self.rows.X @ beta + self.rows.offset + self._effects(b, fresh)
+        return Imputed(y, beta, self._pull(Lambda))
 
     def _solved(
         self, Lambda: Sequence[Array], prior: list[Array], noise: Array
@@ -145,7 +130,7 @@ class OutcomeImputer:
         """
         p = len(self.products) - self.effects.shape[1]
         flat = np.concatenate([effects.T.ravel() for effects in prior])
-        left = self.model.design.y - self.effects @ flat - noise
+        left = self.left - self.effects @ flat - noise
         scale, C = self._equations(Lambda, p)
         found = scale @ linalg.cho_solve(
             linalg.cho_factor(C, lower=True), scale.T @ (self.columns.T @ left)
@@ -209,6 +194,48 @@ def imputations(
     imputer = OutcomeImputer(model, unseen)
     for stream in np.random.SeedSequence(whole_seed(seed)).spawn(m):
         yield imputer.draw(np.random.default_rng(stream))
+
+
+def completed_design(design: Design, unseen: pd.DataFrame, y: Array) -> Design:
+    """Return the seen rows and the unseen ones as one sample with outcomes `y`.
+
+    The unseen rows are coded as the fit's were: a reference level, a mean or a knot learned anew
+    from all rows would change what a coefficient means.
+    """
+    rows = code_new_rows(design, unseen, with_units=False)
+    X, n = np.vstack([design.X, rows.X]), len(y)
+    offset = None if design.offset is None else np.concatenate([design.offset, rows.offset])
+    Q, R = linalg.qr(X, mode="economic", check_finite=False)
+    left = y if offset is None else y - offset
+    start = Q.T @ left
+    response = design.formula.response
+    rest = [column for column in design.frame.columns if column != response]
+    frame = pd.concat([design.frame[rest], unseen[rest]], ignore_index=True)
+    groupings = []
+    for grouping, Z in zip(design.groupings, rows.Z, strict=True):
+        codes, labels, keys = unit_labels(grouping.columns, frame)
+        columns = np.hstack([grouping.Z, (Z @ back_transform(grouping.terms)).T])
+        groupings.append(replace(grouping, codes=codes, labels=labels, keys=keys, Z=columns))
+    return replace(
+        design,
+        index=frame.index,
+        y=y,
+        X=X,
+        Q=np.ascontiguousarray(Q.T) * np.sqrt(n),
+        residual=left - Q @ start,
+        root_weights=np.ones(n),
+        groupings=tuple(groupings),
+        fixed=replace(design.fixed, R=R / np.sqrt(n), offset=linalg.solve_triangular(R, start)),
+        frame=frame.assign(**{response: y}),
+        offset=offset,
+    )
+
+
+def effects_columns(design: Design) -> sparse.csr_matrix:
+    """Return the working random-effects columns of all groupings, (n, effects)."""
+    return sparse.hstack(
+        [_indicator(g.Z, g.codes, len(g.labels)) for g in design.groupings], format="csr"
+    )
 
 
 def _indicator(Z: Array, codes: npt.NDArray[np.int64], n_units: int) -> sparse.csr_matrix:

@@ -4,18 +4,26 @@ Those who left an arm are assumed to continue without its effect (Carpenter, Rog
 doi:10.1080/10543406.2013.834911): from the mean of the reference arm at once (jump to reference),
 or parallel to it from where they were (copy increments in reference), in either case as far from
 the mean as their own history predicts; or as if they had been in the reference arm all along, with
-their own history, too, measured from its mean (copy reference). The means are those of the model;
-each imputation moves them by its own draw of the coefficients.
+their own history, too, measured from its mean (copy reference). Outcomes missed before the last one
+seen were not missed by leaving: they stay as at random. The means are those of the model; each
+imputation moves them by its own draw of the coefficients.
 """
 
 from collections.abc import Hashable
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from alliance_stats.account import Account, Section, html_of, summary_of
-from alliance_stats.checks import check_frame, did_you_mean, finite_or_missing, require_columns
+from alliance_stats.checks import (
+    check_frame,
+    did_you_mean,
+    finite_or_missing,
+    require_columns,
+    require_present,
+)
 from alliance_stats.design.design import code_new_rows
 from alliance_stats.errors import DataError, FormulaError
 from alliance_stats.estimates import Array, one_line
@@ -48,12 +56,15 @@ class ReferenceImputation:
         The analyses of the completed data, in the order of ``tidy()``.
     n_moved
         Unseen outcomes that follow an arm other than their own.
+    n_between
+        Unseen outcomes before the unit's last outcome seen, as at random by all methods.
     """
 
     group: str
     reference: object
     completed: CompletedAnalyses
     n_moved: int
+    n_between: int
 
     __repr__ = one_line
 
@@ -100,10 +111,15 @@ class ReferenceImputation:
             f"Nothing is unseen but in {self.group} = {self.reference}: no outcome follows another "
             "arm than its own, and all rows are as at random."
         )
+        between = (
+            f"{plural(self.n_between, 'unseen outcome')} before the last one seen of the unit: "
+            "not missed by leaving, and as at random in all rows."
+        )
         return (
             "Each row stands on what it says of the outcomes after leaving; the data cannot tell "
             "which is true.",
             *([] if self.n_moved else [idle]),
+            *([between] if self.n_between else []),
             self.completed.note,
         )
 
@@ -169,7 +185,7 @@ def reference_imputation(
         Column of the groups (arms), and the one that dropouts follow.
     time, unit
         Columns: the clock of the formula, and the unit; for a unit with no outcome seen, all
-        methods jump.
+        methods jump. What a unit missed before its last outcome seen stays as at random.
     seed, n_imputations
         As in :func:`dropout_sensitivity`; nothing is drawn for conditional means.
     variance
@@ -220,8 +236,9 @@ def reference_imputation(
         model, unseen, assumptions, term=term, seed=seed, n_imputations=n_imputations,
         variance=variance,
     )  # fmt: skip
-    moved = int((unseen[group] != reference).sum())
-    return ReferenceImputation(group, reference, completed, moved)
+    after, _ = _left(model, unseen, time, unit)
+    moved = int((after & (unseen[group] != reference).to_numpy()).sum())
+    return ReferenceImputation(group, reference, completed, moved, int((~after).sum()))
 
 
 def _check_columns(
@@ -237,13 +254,34 @@ def _check_columns(
     seen = model.design.frame
     require_columns(seen, [unit], what="the model's data")
     require_columns(unseen, [unit, arm, time], what="unseen")
-    both = pd.concat([frame[[unit, arm]] for frame in (seen, unseen)], ignore_index=True)
-    arms = both.drop_duplicates().groupby(unit).size()
-    if (arms > 1).any():
+    require_present(unseen, unit, why="to know whose outcome it is")
+    both = pd.concat([frame[[unit, arm]].astype(object) for frame in (seen, unseen)])
+    several = both[arm].groupby(_units(model, unseen, unit)).transform("nunique").to_numpy() > 1
+    if several.any():
         raise DataError(
-            f"'{arms.index[arms > 1][0]}' of column '{unit}' is in several values of '{arm}': what "
-            "it left cannot be told."
+            f"'{both[unit].to_numpy()[several][0]}' of column '{unit}' is in several values of "
+            f"'{arm}': what it left cannot be told."
         )
+
+
+def _units(model: LinearMixedModel, unseen: pd.DataFrame, unit: str) -> npt.NDArray[np.int64]:
+    """Return numbers of the units of the seen rows and then the unseen ones, as the model nests."""
+    nested = [g.columns for g in model.design.groupings if g.columns[-1] == unit]
+    columns = list(nested[0] if nested else (unit,))
+    both = pd.concat([frame[columns].astype(object) for frame in (model.design.frame, unseen)])
+    found: npt.NDArray[np.int64] = both.groupby(columns, sort=False).ngroup().to_numpy()
+    return found
+
+
+def _left(
+    model: LinearMixedModel, unseen: pd.DataFrame, time: str, unit: str
+) -> tuple[npt.NDArray[np.bool_], Array]:
+    """Return which unseen rows come after the unit's last seen, and when that was (NaN: never)."""
+    n = model.design.X.shape[0]
+    units = _units(model, unseen, unit)
+    last = model.design.frame[time].reset_index(drop=True).astype(float).groupby(units[:n]).max()
+    at = last.reindex(units[n:]).to_numpy(dtype=np.float64)
+    return ~(finite_or_missing(unseen, time) <= at), at
 
 
 def _assumptions(
@@ -272,17 +310,17 @@ def _assumptions(
             other[arm] = other[arm].astype(frame[arm].dtype)
         return other
 
-    jump = columns(there(unseen)) - columns(unseen)
-    last = unseen[unit].map(seen.groupby(unit)[time].max())
-    known = last.notna().to_numpy()
-    at_last = unseen.assign(
-        **{time: pd.Series(np.where(known, last, finite_or_missing(unseen, time)), unseen.index)}
-    )
-    parted = columns(at_last) - columns(there(at_last))
-    left = seen[unit].isin(unseen[unit]).to_numpy()[:, None]
+    after, last = _left(model, unseen, time, unit)
+    jump = (columns(there(unseen)) - columns(unseen)) * after[:, None]
+    known = ~np.isnan(last)
+    at_last = unseen.assign(**{time: np.where(known, last, finite_or_missing(unseen, time))})
+    parted = (columns(at_last) - columns(there(at_last))) * (after & known)[:, None]
+    units = _units(model, unseen, unit)
+    left = np.isin(units[: len(seen)], units[len(seen) :][after])[:, None]
+    swapped = (columns(seen) - columns(there(seen))) * left
     return [
         Assumption(),
-        Assumption(moves=jump + parted * known[:, None]),
-        Assumption(moves=jump, swapped=(columns(seen) - columns(there(seen))) * left),
+        Assumption(moves=jump + parted),
+        Assumption(moves=jump, swapped=swapped, pulled=after),
         Assumption(moves=jump),
     ]

@@ -388,7 +388,9 @@ def _start(
     """Return the separate fits' parameters, associations 0, and approximate standard errors."""
     spread = growth.covariances()
     D = spread.pop(of_units(growth, unit).name).to_numpy()
-    if np.linalg.eigvalsh(D / growth.sigma**2).min() <= _NO_EFFECT:
+    place = growth.design.groupings.index(of_units(growth, unit))
+    Lambda = growth.fit.Lambda[place]  # in working columns, whatever the clock's unit and origin
+    if np.linalg.eigvalsh(Lambda @ Lambda.T).min() <= _NO_EFFECT:
         raise NotIdentifiedError(
             "The outcome model's random effects are on their boundary: there is no effect to "
             "share. Leave the random slope out."
