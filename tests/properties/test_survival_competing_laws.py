@@ -5,6 +5,7 @@ import pandas as pd
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
+from scipy import special
 
 from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.survival import CompetingHazards, competing_hazards
@@ -91,3 +92,48 @@ def test_order_of_rows_and_names_of_therapists_do_not_matter(seed: int, random: 
     assert_allclose(one.log_lik, other.log_lik, atol=1e-7)
     assert_allclose(one.beta, other.beta, atol=SAME)
     assert_allclose(np.diag(one.covariance), np.diag(other.covariance), rtol=1e-3)
+
+
+def test_units_of_covariates_do_not_matter() -> None:
+    data = courses(5)
+    data["age"] = 30.0 + np.arange(len(data)) % 23
+    asked = dict(COLUMNS, cluster="therapist")
+    own = competing_hazards("x + age", data, **asked)
+    small = data.assign(x=data["x"] * 1e-9, age=data["age"] * 1e5)
+    other = competing_hazards("x + age", small, **asked)
+    unit = own.tidy()["term"].map({"x": 1e-9, "age": 1e5}).fillna(1.0)
+    for column in ("estimate", "std_error"):
+        assert_allclose(other.tidy()[column] * unit, own.tidy()[column], rtol=1e-6)
+    for test in ("wald", "score"):
+        found, known = other.anova(test=test), own.anova(test=test)
+        assert_allclose(found["statistic"], known["statistic"], rtol=1e-6)
+
+
+def ended_by_the_fourth(seed: int) -> pd.DataFrame:
+    data = courses(seed)
+    last = data["session"] == 4
+    ways = np.resize(["dropout", "planned", "dropout"], int(last.sum()))
+    data.loc[last, "ending"] = ways
+    return data.assign(weight=1.0 + data["family"].str[1:].astype(int) % 3)
+
+
+def test_a_row_of_weight_two_is_two_rows_where_everyone_ended() -> None:
+    data = ended_by_the_fourth(5)
+    copies = [data[data["weight"] > k].assign(family=data["family"] + f"-{k}") for k in range(3)]
+    twice = competing_hazards("x", pd.concat(copies, ignore_index=True), **COLUMNS)
+    weighted = competing_hazards("x", data, **COLUMNS, weights="weight")
+    at = pd.DataFrame({"x": [0.4]})
+    for column in ("hazard", "estimate"):
+        assert_allclose(weighted.curve(at)[column], twice.curve(at)[column], rtol=1e-8)
+    rows = pd.DataFrame({"x": [0.4, -1.0], "session": [4, 2]})
+    assert_allclose(weighted.predict(rows), twice.predict(rows), rtol=1e-8)
+
+
+def test_sessions_after_which_everyone_ended_are_in_the_likelihood() -> None:
+    data = ended_by_the_fourth(5)
+    found = competing_hazards("1", data, **COLUMNS).likelihood()
+    counts = pd.crosstab(data["session"], data["ending"]).to_numpy()
+    shares = counts / counts.sum(axis=1, keepdims=True)
+    assert_allclose(found.log_lik, special.xlogy(counts, shares).sum(), rtol=1e-10)
+    # two endings at each of four sessions
+    assert found.n_parameters + found.n_boundary == 8

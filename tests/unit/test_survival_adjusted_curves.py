@@ -201,3 +201,25 @@ def test_nothing_is_said_behind_the_last_row(strata: str | None) -> None:
     assert found["estimate"].isna().tolist() == [False, False, True] * 2
     assert found["conf_low"].isna().tolist() == [False, False, True] * 2
     assert adjusted_curves(fit, variable="group").tidy()["estimate"].notna().all()
+
+
+def test_fewer_clusters_than_coefficients_have_a_covariance(periods: pd.DataFrame) -> None:
+    few = periods.assign(
+        clinic=periods["family"].str[1:].astype(int) % 3,
+        event=(periods["ending"] == "dropout").astype(float),
+    )
+    fit = discrete_hazard("x + arm", few, **COLUMNS, random=None, cluster="clinic")
+    people = few.drop_duplicates("family")
+    curve, X = fit.whole_course(people.iloc[[0]].assign(arm="b"), level="population")
+    of_one = adjusted_curves(fit, variable="arm", data=people.iloc[[0]]).tidy()
+    slope = curve.survival_slope @ X
+    expected = np.sqrt(np.einsum("tp,pq,tq->t", slope, fit.covariance, slope))
+    assert_allclose(of_one.loc[of_one["group"] == "b", "std_error"], expected, rtol=ROUNDING)
+
+
+def test_weighted_models_ask_for_the_people_to_average_over(periods: pd.DataFrame) -> None:
+    weighted = periods.assign(weight=1.0 + periods["x"] ** 2)
+    fit = competing_hazards("x + arm", weighted, session="session", event="ending", unit="family",
+                            censored="none", weights="weight")  # fmt: skip
+    with pytest.raises(DataError, match="unlike numbers of people"):
+        adjusted_curves(fit, variable="arm")

@@ -283,7 +283,7 @@ def _states(model: Hazards) -> tuple[str, ...]:
 
 def _own_rows(model: Hazards) -> pd.DataFrame:
     """Return the model's rows, one per unit."""
-    if isinstance(model, DiscreteHazard) and model.weights is not None:
+    if isinstance(model, DiscreteHazard | CompetingHazards) and model.weights is not None:
         raise DataError(
             "The model's rows stand for unlike numbers of people: give data= with one row per "
             "person of those to be averaged over."
@@ -332,6 +332,17 @@ def _complete(X: Array) -> Array:
     return X
 
 
+def _root(covariance: Array) -> Array:
+    """Return a matrix (m, m) times whose transpose the covariance is, of any rank.
+
+    Over fewer clusters than coefficients a robust covariance has no Cholesky factor.
+    """
+    sizes = np.sqrt(np.diag(covariance))
+    sizes[sizes == 0.0] = 1.0
+    values, vectors = np.linalg.eigh(covariance / np.outer(sizes, sizes))
+    return np.asarray(sizes[:, None] * vectors * np.sqrt(np.maximum(values, 0.0)))
+
+
 def _of_cox(model: CoxModel, rows: pd.DataFrame, asked: Array | None) -> tuple[Array, Array, Array]:
     strata = new_strata(model.intervals, rows)
     X, offset = _complete(new_covariates(model.design, rows)), new_offset(model.design, rows)
@@ -341,7 +352,7 @@ def _of_cox(model: CoxModel, rows: pd.DataFrame, asked: Array | None) -> tuple[A
     times = np.unique(model.sets.time) if asked is None else asked
     times = same_times(times if asked is not None else times[times <= last], intervals.exit)
     scale = model.design.scale
-    beta_root = np.linalg.cholesky(model.covariance * np.outer(scale, scale))
+    beta_root = _root(model.covariance * np.outer(scale, scale))
     estimate, by_beta = np.zeros(len(times)), np.zeros((len(times), len(scale)))
     hazard_roots = []
     for number in numbers:
@@ -384,7 +395,7 @@ def _by_session(
             value, by_beta = found.incidence.T, by.transpose(1, 0, 2)
         estimate = estimate + n / len(rows) * value
         slope = slope + n / len(rows) * by_beta
-    root = np.asarray(slope) @ np.linalg.cholesky(covariance)
+    root = np.asarray(slope) @ _root(covariance)
     if asked is None:
         return sessions, np.asarray(estimate), root
     place = np.searchsorted(sessions, asked, side="right")

@@ -170,7 +170,7 @@ def competing_hazards(
     )
     if group:
         refuse_copies(periods, [group])
-    observed = _observed(periods, states)
+    everyone, observed = periods, _observed(periods, states)
     check_baseline(baseline, baseline_df, len(observed))
     if baseline == "dummies":
         periods = periods.without_certain_sessions()
@@ -182,9 +182,11 @@ def competing_hazards(
         formula_of(_OUTCOME, terms, [intercepts([unit])]), frame, residual_variance=False
     )
     rows = _rows(design.X, frame, session, observed, states, smooth=baseline != "dummies")
+    counted = observed
     if weights is not None:
         weight = read_weights(frame, weights)
         rows = replace(rows, weight=weight / weight.mean())
+        counted = _observed(everyone, states, read_weights(everyone.frame, weights) / weight.mean())
     names = [design.fixed.names[i] for i in design.fixed.kept]
     named = [f"{states[k]}: {names[j]}" for k, j in np.argwhere(rows.counts)]
     plain = fit_multinomial(rows, names=named)
@@ -202,7 +204,7 @@ def competing_hazards(
         beta, covariance, log_lik = effects.fit.beta, effects.coefficients, effects.fit.log_lik
     return CompetingHazards(
         states, design, beta, covariance, log_lik, periods, observed, formula, baseline,
-        n_clusters, effects, rows, codes, weights,
+        n_clusters, effects, rows, codes, weights, counted,
     )  # fmt: skip
 
 
@@ -276,14 +278,18 @@ def _coded(
     return data.assign(**{_OUTCOME: codes.astype(np.float64)}), states
 
 
-def _observed(periods: Periods, states: tuple[str, ...]) -> pd.DataFrame:
+def _observed(
+    periods: Periods, states: tuple[str, ...], weight: Array | None = None
+) -> pd.DataFrame:
+    """Count those at risk and each ending by session, or sum the weights (n,) of their rows."""
     frame = periods.frame
-    by_session = frame.groupby(periods.session)
+    number = frame[periods.session]
+    each = pd.Series(1 if weight is None else weight, index=frame.index)
     counts = {
-        state: (frame[_OUTCOME] == k + 1).groupby(frame[periods.session]).sum().astype(np.int64)
+        state: each.where(frame[_OUTCOME] == k + 1, 0).groupby(number).sum()
         for k, state in enumerate(states)
     }
-    table = pd.DataFrame({"n_risk": by_session.size(), **counts})
+    table = pd.DataFrame({"n_risk": each.groupby(number).sum(), **counts})
     never = [state for state in states if table[state].sum() == 0]
     if never:
         raise NotIdentifiedError(

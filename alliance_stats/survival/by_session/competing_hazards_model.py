@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy import special
 
 from alliance_stats.account import Account, Column, Section, html_of, summary_of
 from alliance_stats.checks import check_choice, check_frame, require_columns
@@ -65,6 +66,8 @@ class CompetingHazards:
         The data as arrays, and (n,) the number of each row's cluster; None without clusters.
     weights
         Column of weights; None without.
+    counted
+        As `observed`, with rows counted as often as their weights (of mean 1) say.
     """
 
     states: tuple[str, ...]
@@ -81,6 +84,7 @@ class CompetingHazards:
     ending_rows: EndingRows
     cluster: IntArray | None
     weights: str | None
+    counted: pd.DataFrame
 
     __repr__ = one_line
 
@@ -199,28 +203,42 @@ class CompetingHazards:
     def likelihood(self) -> ModelLikelihood:
         """Return what `likelihood_ratio_test` and `compare_models` need.
 
-        As in :meth:`DiscreteHazard.likelihood`.
+        As in :meth:`DiscreteHazard.likelihood`; where everyone ended after a session but in several
+        ways, the share of each way is a parameter, and adds to the log-likelihood.
         """
-        counted = ~np.isnan(self.beta)
-        refusal = ""
-        if self.n_clusters is not None:
-            refusal = OVER_CLUSTERS
-        effects = self.effects
-        never = int((self.observed[list(self.states)] == 0).sum().sum())
+        refusal = OVER_CLUSTERS if self.n_clusters is not None else ""
+        own, effects = int((~np.isnan(self.beta)).sum()), self.effects
         columns = plural(baseline_columns(self.design, self.baseline), "column")
+        log_lik, n_shares, n_boundary = self._of_certain_sessions()
         return ModelLikelihood(
             formula=f"{self.formula} ({self.baseline} baseline, {columns})",
             kind="model of competing hazards",
-            log_lik=self.log_lik,
-            n_parameters=int(counted.sum()) if effects is None else effects.n_parameters,
+            log_lik=self.log_lik + log_lik,
+            n_parameters=n_shares + (own if effects is None else effects.n_parameters),
             n=int(self.observed["n_risk"].sum()),
             columns=pd.DataFrame(self.design.X, index=self.design.index),
             outcome=tuple(self.observed.to_numpy(dtype=np.float64).T),
             rows=self.rows,
-            n_boundary=never if self.baseline == "dummies" else 0,
+            n_boundary=n_boundary,
             n_variances=0 if effects is None else len(self.states),
             refusal=refusal,
         )
+
+    def _of_certain_sessions(self) -> tuple[float, int, int]:
+        """Return what sessions that are not modelled add under dummies.
+
+        The log-likelihood and the parameters of shares of endings where everyone ended, and the
+        parameters at a limit: of endings that did not occur, and of ending at all.
+        """
+        if self.baseline != "dummies":
+            return 0.0, 0, 0
+        counts = self.counted[list(self.states)].to_numpy(dtype=np.float64)
+        modelled = self.counted["session"].isin(self.periods.frame[self.periods.session])
+        everyone = ~modelled.to_numpy() & (counts > 0.0).any(axis=1)
+        own = counts[everyone]
+        log_lik = special.xlogy(own, own / own.sum(axis=1, keepdims=True)).sum()
+        n_shares = int((own > 0.0).sum()) - len(own)
+        return float(log_lik), n_shares, int((counts == 0.0).sum()) + len(own)
 
     def median_ratios(self, *, conf_level: float = 0.95) -> pd.DataFrame:
         """Return the median odds ratio between two groups for each ending.
@@ -319,7 +337,7 @@ class CompetingHazards:
         session = self.periods.session
         newdata = check_frame(newdata, what="newdata")
         require_columns(newdata, [session], what="newdata")
-        counts = self.observed.set_index("session")
+        counts = self.counted.set_index("session")
         shares = counts[list(self.states)].div(counts["n_risk"], axis=0)
         modelled = np.ones(len(newdata), dtype=bool)
         if self.baseline == "dummies":
@@ -350,8 +368,8 @@ class CompetingHazards:
         if newdata is not None and len(newdata) != 1:
             raise DataError(f"newdata must have one row; it has {len(newdata)}.")
         numbers = self.observed["session"].to_numpy()
-        counts = self.observed[list(self.states)].to_numpy(dtype=np.float64)
-        shares = counts / self.observed["n_risk"].to_numpy()[:, None]
+        counts = self.counted[list(self.states)].to_numpy(dtype=np.float64)
+        shares = counts / self.counted["n_risk"].to_numpy()[:, None]
         modelled = np.ones(len(numbers), dtype=bool)
         if self.baseline == "dummies":
             modelled = np.isin(numbers, self.periods.frame[session])

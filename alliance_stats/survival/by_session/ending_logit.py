@@ -1,7 +1,7 @@
 """Multinomial logit: several endings against none, in one likelihood. Arrays in, arrays out."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ __all__ = [
     "EndingRows",
     "EndingsAt",
     "MultinomialFit",
+    "evened",
     "fit_multinomial",
     "highest",
     "probabilities",
@@ -115,9 +116,10 @@ def fit_multinomial(rows: EndingRows, *, names: Sequence[str]) -> MultinomialFit
     NotIdentifiedError
         Separation, with the coefficients; or no maximum.
     """
-    found = highest(rows)
+    even, size = evened(rows)
+    found = highest(even)
     covariance = _inverse(found.curvature) if found.converged else None
-    if covariance is None or _suspicious(rows, covariance):
+    if covariance is None or bool((np.sqrt(np.diag(covariance)) > _SUSPICIOUS).any()):
         _refuse_separation(rows, names)
     if covariance is None:
         raise NotIdentifiedError(
@@ -126,7 +128,20 @@ def fit_multinomial(rows: EndingRows, *, names: Sequence[str]) -> MultinomialFit
         )
     beta = np.full(rows.counts.shape, np.nan)
     beta[rows.counts] = found.beta
-    return MultinomialFit(beta, covariance, row_scores(rows, found.at), found.at.log_lik)
+    unscale = np.broadcast_to(size, rows.counts.shape)[rows.counts]
+    covariance = covariance / np.outer(unscale, unscale)
+    return MultinomialFit(beta / size, covariance, row_scores(rows, found.at), found.at.log_lik)
+
+
+def evened(rows: EndingRows) -> tuple[EndingRows, Array]:
+    """Return the rows with columns of mean square 1, and (p,) what they were divided by.
+
+    Whether information is flat can be told from its eigenvalues only where no column's unit is in
+    them.
+    """
+    size = np.sqrt((rows.X**2).mean(axis=0))
+    size[size == 0.0] = 1.0
+    return replace(rows, X=rows.X / size), size
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -193,11 +208,6 @@ def _inverse(information: Array) -> Array | None:
         )
     except linalg.LinAlgError:
         return None
-
-
-def _suspicious(rows: EndingRows, covariance: Array) -> bool:
-    size = np.tile(np.sqrt((rows.X**2).mean(axis=0)), len(rows.counts))[rows.counts.ravel()]
-    return bool((np.sqrt(np.diag(covariance)) * size > _SUSPICIOUS).any())
 
 
 def _refuse_separation(rows: EndingRows, names: Sequence[str]) -> None:

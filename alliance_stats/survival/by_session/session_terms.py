@@ -10,6 +10,7 @@ from alliance_stats.estimates import Array
 from alliance_stats.survival.by_session.ending_logit import (
     EndingLikelihood,
     EndingRows,
+    evened,
     highest,
     row_scores,
 )
@@ -85,7 +86,8 @@ class EndingTerms:
     def _keeping(self, columns: list[int]) -> EndingRows:
         counts = np.zeros(self.rows.counts.size, dtype=bool)
         counts[np.flatnonzero(self.rows.counts)[columns]] = True
-        return replace(self.rows, counts=counts.reshape(self.rows.counts.shape))
+        rows, _ = evened(self.rows)
+        return replace(rows, counts=counts.reshape(rows.counts.shape))
 
     def log_lik(self, columns: list[int]) -> float:
         """Return the maximum over the coefficients of these columns."""
