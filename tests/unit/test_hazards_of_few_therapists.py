@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from alliance_stats import cox_ph
+from alliance_stats import cox_ph, discrete_hazard
 from alliance_stats.errors import AllianceStatsWarning
 from alliance_stats.survival.cox.cluster_errors import rejection_rates
 from tests.simulation.hazards_of_few_therapists import COLUMNS, METHODS, p_values, page, study
@@ -50,6 +50,35 @@ def test_notes_say_what_was_simulated() -> None:
     assert fitted(12, vcov="CR2").notes[0].startswith("Under CR2 ")
     assert not [note for note in fitted(60, vcov="CR2").notes if "clusters" in note]
     assert "simulated" not in " ".join(fitted(35).notes)
+
+
+def test_nothing_is_told_of_weights_that_was_not_simulated() -> None:
+    data = study(np.random.default_rng(3), 12, balanced=True)
+    data["weight"] = 1.0 + data["family"] % 2
+    weighted = cox_ph("treated", data, time="time", event="event", cluster="therapist",
+                      weights="weight")  # fmt: skip
+    assert (
+        weighted.notes[0]
+        == "Standard errors over 12 clusters: below about 40 they tend to be too small."
+    )
+
+
+def test_sizes_of_clusters_are_their_units_and_not_their_rows() -> None:
+    lengths = np.array([[6, 6], [1, 1], [5, 5], [2, 3], [4, 3], [2, 2], [6, 5], [3, 3]])
+    families = [
+        {"family": f"{t}-{k}", "therapist": t, "session": s, "left": float(s == n and n < 6)}
+        for t, own in enumerate(lengths)
+        for k, n in enumerate(own)
+        for s in range(1, n + 1)
+    ]
+    data = pd.DataFrame(families)
+    asked = {"session": "session", "event": "left", "unit": "family", "random": None}
+    model = discrete_hazard("1", data, **asked, cluster="therapist", baseline="constant")
+    assert "simulated studies of 10 clusters of equal size" in model.notes[0]
+    weighted = discrete_hazard(
+        "1", data.assign(weight=2.0), **asked, weights="weight", baseline="constant"
+    )
+    assert "simulated" not in " ".join(weighted.notes)
 
 
 def test_robust_errors_reject_too_often_and_reduced_ones_do_not() -> None:

@@ -221,5 +221,9 @@ def test_weighted_models_ask_for_the_people_to_average_over(periods: pd.DataFram
     weighted = periods.assign(weight=1.0 + periods["x"] ** 2)
     fit = competing_hazards("x + arm", weighted, session="session", event="ending", unit="family",
                             censored="none", weights="weight")  # fmt: skip
-    with pytest.raises(DataError, match="unlike numbers of people"):
-        adjusted_curves(fit, variable="arm")
+    units = weighted.groupby("family").tail(1)
+    other = fine_gray("x + arm", units, time="session", event="ending", cause="dropout",
+                      censored="none", weights="weight")  # fmt: skip
+    for model in (fit, other):
+        with pytest.raises(DataError, match="unlike numbers of people"):
+            adjusted_curves(model, variable="arm")

@@ -283,7 +283,12 @@ def _states(model: Hazards) -> tuple[str, ...]:
 
 def _own_rows(model: Hazards) -> pd.DataFrame:
     """Return the model's rows, one per unit."""
-    if isinstance(model, DiscreteHazard | CompetingHazards) and model.weights is not None:
+    weights: object = (
+        model.weights
+        if isinstance(model, DiscreteHazard | CompetingHazards)
+        else model.intervals.weight
+    )
+    if weights is not None:
         raise DataError(
             "The model's rows stand for unlike numbers of people: give data= with one row per "
             "person of those to be averaged over."

@@ -406,7 +406,9 @@ class DiscreteHazard:
         if self.fit.singular:
             found.append("A variance of random effects is at zero (boundary fit).")
         if self.errors is not None:
-            found += few_cluster_notes(self.errors, "discrete")
+            units = ~self.periods.frame[self.periods.unit].duplicated().to_numpy()
+            sizes = None if self.weights else np.bincount(self.errors.cluster[units])
+            found += few_cluster_notes(self.errors, "discrete", sizes)
         n_covariates = len(self.fit.vcov()) - baseline_columns(self.fit.design, self.baseline)
         if n_covariates > 0 and self.n_event / n_covariates < _FEW_EVENTS:
             few = format_number(self.n_event / n_covariates, 1)

@@ -81,7 +81,7 @@ def rejection_rates() -> pd.DataFrame:
         return pd.read_csv(file)
 
 
-def few_cluster_notes(errors: ClusterErrors, model: str) -> Iterator[str]:
+def few_cluster_notes(errors: ClusterErrors, model: str, sizes: IntArray | None) -> Iterator[str]:
     """Say how reliable tests with few clusters are, by simulated studies with as many.
 
     Parameters
@@ -90,13 +90,15 @@ def few_cluster_notes(errors: ClusterErrors, model: str) -> Iterator[str]:
         The covariance over clusters.
     model
         ``"Cox"`` or ``"discrete"``.
+    sizes
+        (c,) how many end in each cluster; None where rows have weights, of which nothing was
+        simulated.
     """
     n, reduced = errors.n_clusters, errors.reduced is not None
     plain = "" if reduced else " ".join(few_clusters_warning(n))
-    if n > MOST:
+    if n > MOST or sizes is None:
         yield from [plain] if plain else []
         return
-    sizes = np.bincount(errors.cluster, minlength=n)
     uneven = bool(sizes.max() >= UNEVEN * sizes.min())
     table = rejection_rates()
     table = table[

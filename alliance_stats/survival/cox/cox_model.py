@@ -484,7 +484,8 @@ class CoxModel:
                 f"{self.fit.convergence.gradient:.2g}."
             )
         if self.errors is not None:
-            yield from few_cluster_notes(self.errors, "Cox")
+            sizes = None if self.weighted else np.bincount(self.errors.cluster)
+            yield from few_cluster_notes(self.errors, "Cox", sizes)
         if self.frailty is not None:
             yield from few_groups_warning(self.frailty.group, self.frailty.levels)
         empty = [self.intervals.strata[k] for k in np.flatnonzero(np.diff(self.sets.bounds) == 0)]
