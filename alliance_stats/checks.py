@@ -30,6 +30,7 @@ __all__ = [
     "finite_or_missing",
     "group_codes",
     "only_used",
+    "plain_number",
     "require_columns",
     "require_kind",
     "require_present",
@@ -378,11 +379,19 @@ def _plain_spelling(value: object) -> str:
     return _WHOLE.sub(r"\1", text) if "." in text else text
 
 
+def plain_number(value: object) -> object:
+    """Return a whole float as an integer, all else as it is: ``str`` calls ending 1.0 '1' then.
+
+    To name a value by: ``f"{value:g}"`` gives 1000001.0 and 1000002.0 one name.
+    """
+    if isinstance(value, float | np.floating) and float(value).is_integer():
+        return int(value)
+    return value
+
+
 def _told_apart(values: list[object]) -> list[str]:
     """Return each value as Python writes it, in ASCII where signs would look the same."""
-    plain = [
-        int(value) if isinstance(value, float) and value.is_integer() else value for value in values
-    ]
+    plain = [plain_number(value) for value in values]
     shown = [repr(value) for value in plain]
     plain_letters = all(c.isascii() or c.isalpha() for text in shown for c in text)
     if (

@@ -1,6 +1,8 @@
 """Axes as the house draws them: spines, ticks, bands, rows of estimates."""
 
+import math
 from collections.abc import Sequence
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -31,6 +33,7 @@ __all__ = [
     "TALLEST",
     "Figure",
     "add_axes",
+    "check_limits",
     "draw_band",
     "draw_beyond",
     "draw_intervals",
@@ -185,6 +188,24 @@ def _ratio_ticks(low: float, high: float, width: float) -> Sequence[float]:
     return [1.0]
 
 
+def check_limits(limits: object) -> None:
+    """Refuse limits that are not two numbers, the lower first.
+
+    Raises
+    ------
+    DataError
+    """
+    if limits is None:
+        return
+    two = isinstance(limits, Sequence | np.ndarray) and len(limits) == 2
+    if (
+        not two
+        or not all(isinstance(limit, Real) and math.isfinite(limit) for limit in limits)
+        or not limits[0] < limits[1]
+    ):
+        raise DataError(f"limits= takes two numbers, the lower first; got {limits!r}.")
+
+
 def set_limits(ax: Axes, limits: tuple[float, float] | None, *, axis: str) -> None:
     """Give the axis of the values the caller's limits, if there are any.
 
@@ -193,10 +214,9 @@ def set_limits(ax: Axes, limits: tuple[float, float] | None, *, axis: str) -> No
     DataError
         If they are not two numbers, the lower first.
     """
+    check_limits(limits)
     if limits is None:
         return
-    if len(limits) != 2 or not np.isfinite(limits).all() or not limits[0] < limits[1]:
-        raise DataError(f"limits= takes two numbers, the lower first; got {limits!r}.")
     if axis == "x":
         ax.set_xlim(*limits)
     else:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import partial, wraps
 from typing import Any, ParamSpec, TypedDict, TypeVar
 
+from alliance_stats.figures.axes import check_limits
 from alliance_stats.figures.style import PER_MM, Sheet, Theme, on_sheet, sheet
 
 __all__ = ["Common", "laid_out"]
@@ -52,6 +53,7 @@ def laid_out(width: float) -> Callable[[Callable[P, R]], Callable[P, R]]:
             except TypeError as error:
                 raise TypeError(f"{function.__name__}() {error}") from None
             given: dict[str, Any] = dict.fromkeys(_SAID) | dict(kwargs)
+            check_limits(given["limits"])
             theme = given["theme"] or sheet().theme
             wide = given["width"] or theme.width or width
             Theme(width=wide)  # refuses a width that is none

@@ -54,8 +54,8 @@ _RATIOS = ("odds_ratio", "hazard_ratio", "exp_b")
 _ON = ("fitted", "r", "ratio")
 
 
-@laid_out(FULL_WIDTH)
 @renamed(on="scale")
+@laid_out(FULL_WIDTH)
 def meta_forest_figure(
     meta: MetaAnalysis,
     *,

@@ -31,7 +31,8 @@ __all__ = ["draw_participants", "participant_flow_figure"]
 _LEAST = (13.0, 10.0, 8.0)  # times the size of small text: the least width of an arm's column
 _PLURALS = {"family": "families", "person": "persons", "therapist": "therapists"}
 _STAGES = (("in group", "In group"), ("left", "Left early"), ("stayed", "Stayed"),
-           ("analysed", "Analysed"))  # fmt: skip
+           ("ending not known", "Ending not known"), ("analysed", "Analysed"))  # fmt: skip
+_WITH_ALL_LEVELS = ("in group", "ending not known", "analysed")
 
 Said = Callable[[object], str]
 
@@ -152,8 +153,12 @@ def _caption(flow: ParticipantFlow) -> str:
     found = flow.glance().iloc[0]
     entered = plural(int(found["n_entered"]), flow.unit, _PLURALS[flow.unit])
     arms = f" in {plural(len(flow.groups), 'arm')}" if flow.groups else ""
+    said = f"{entered}{arms} entered"
+    if "group not known" in set(flow.table["stage"]):
+        inside = flow.table.loc[flow.table["stage"] == "in group", f"n_{_PLURALS[flow.unit]}"]
+        said = f"{entered} entered, {format_count(inside.sum())} of them{arms}"
     analysed = f", of whom {format_count(found['n_analysed'])} were analysed" if flow.rated else ""
-    return f"Flow of participants: {entered}{arms} entered{analysed}."
+    return f"Flow of participants: {said}{analysed}."
 
 
 def _rule(flow: ParticipantFlow) -> Iterator[str]:
@@ -297,7 +302,7 @@ def _texts(flow: ParticipantFlow, name: str, said: Said) -> list[tuple[str, list
         rows = own[own["stage"] == stage]
         heading = said(name) if stage == "in group" else called
         lines = _reasons(rows, flow, said)
-        if stage in ("in group", "analysed"):
+        if stage in _WITH_ALL_LEVELS and len(rows):
             first, *others = _counts(rows.iloc[0].to_dict(), flow)
             heading, lines = f"{heading}: {first}", others
             gone = own[own["stage"] == "not analysed"] if stage == "analysed" else own.head(0)

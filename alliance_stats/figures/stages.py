@@ -213,9 +213,9 @@ def _told(result: StageTransitions, said: Callable[[object], str]) -> Iterator[s
 
 
 def _aside(result: StageTransitions) -> str:
-    lost = result.rows.n_set_aside
-    return (
-        f"{plural(lost, 'case')} without a state at every stage set aside."
-        if lost
-        else ("Every case has its state at every stage.")
-    )
+    lost = [
+        f"{plural(step.rows_set_aside, 'case')} set aside: {step.reason}."
+        for step in result.rows.steps[1:]
+        if step.rows_set_aside
+    ]
+    return " ".join(lost) or "Every case has its state at every stage."

@@ -2,12 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 import pandas as pd
 
 from alliance_stats.account import Account, Column, Section, html_of, summary_of
-from alliance_stats.checks import check_conf_level, check_frame, check_spelling, require_columns
+from alliance_stats.checks import (
+    check_conf_level,
+    check_frame,
+    check_spelling,
+    plain_number,
+    require_columns,
+)
 from alliance_stats.effect_sizes import clopper_pearson
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import one_line
@@ -176,14 +183,14 @@ def stage_transitions(
         raise NotIdentifiedError(f"No case has its state at each of {', '.join(stages)}.")
     texts = kept[stages].astype(object).map(_in_words)
     check_spelling(pd.Series(texts.to_numpy().ravel(), name="states"), kind="state")
-    found = sorted(set(texts.to_numpy().ravel()))
+    found = _in_order(kept[stages].to_numpy(dtype=object).ravel())
     order = found if states is None else [_in_words(state) for state in states]
     unknown = [state for state in found if state not in order]
     if unknown or len(set(order)) < len(order):
         raise DataError(f"states= is {order}, each once; the data also hold {unknown}.")
     place = {state: i for i, state in enumerate(order)}
     named = pd.Series("", index=kept.index) if group is None else kept[group].map(_in_words)
-    labels = sorted(named.unique())
+    labels = [""] if group is None else _in_order(kept[group].to_numpy(dtype=object))
     return StageTransitions(
         tuple(map(str, stages)),
         tuple(order),
@@ -194,5 +201,12 @@ def stage_transitions(
     )
 
 
-def _in_words(state: object) -> str:
-    return f"{state:g}" if isinstance(state, float) else str(state)
+def _in_words(value: object) -> str:
+    return str(plain_number(value))
+
+
+def _in_order(values: np.ndarray) -> list[str]:
+    """Return the distinct values in words, numbers by their size."""
+    words = {_in_words(value): value for value in values}
+    numeric = all(isinstance(value, Real) for value in words.values())
+    return sorted(words, key=words.__getitem__ if numeric else str)

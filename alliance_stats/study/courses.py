@@ -12,6 +12,7 @@ from alliance_stats.checks import (
     describe_rows,
     did_you_mean,
     group_codes,
+    plain_number,
     units_with_several,
 )
 from alliance_stats.door import replaced
@@ -83,7 +84,7 @@ def recoded_endings(
         check_choice(word, ENDINGS, name="an ending that others stand for")
     meaning = {str(key): word for key, word in endings.items()}
     codes, distinct = group_codes(frame[column])
-    shown = [_shown(value) for value in distinct]
+    shown = [str(plain_number(value)) for value in distinct]
     words = [meaning.get(text, value) for text, value in zip(shown, distinct, strict=True)]
     counts = np.bincount(codes[codes >= 0], minlength=len(shown))
     told = [
@@ -95,10 +96,6 @@ def recoded_endings(
     new[:] = [*words, np.nan]
     note = f"Endings in '{column}' were recoded as stated: {', '.join(told)}."
     return replaced(frame, {column: new[codes]}), ((note,) if told else ())
-
-
-def _shown(value: object) -> str:
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def check_known_endings(frame: pd.DataFrame, column: str) -> None:

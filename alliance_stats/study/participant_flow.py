@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from numbers import Integral
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,7 @@ from alliance_stats.checks import (
     check_spelling,
     describe_rows,
     group_codes,
+    plain_number,
     require_columns,
 )
 from alliance_stats.errors import DataError
@@ -25,7 +27,7 @@ from alliance_stats.study.study import Study
 __all__ = ["STAGES", "ParticipantFlow", "participant_flow"]
 
 STAGES = ("screened", "excluded", "entered", "group not known", "in group", "left", "stayed",
-          "analysed", "not analysed")  # fmt: skip
+          "ending not known", "analysed", "not analysed")  # fmt: skip
 """The stages of a flow, in their order; a study has those that it can count."""
 
 _LEFT = ("dropout", "transferred")
@@ -51,6 +53,8 @@ class ParticipantFlow:
         The score whose ratings make a unit count as analysed; empty if there is none.
     rows
         The study's row ledger.
+    shared
+        Other levels of which some units are in more than one arm.
     """
 
     table: pd.DataFrame
@@ -59,6 +63,7 @@ class ParticipantFlow:
     levels: tuple[str, ...]
     rated: str
     rows: RowLedger
+    shared: tuple[str, ...] = ()
 
     __repr__ = one_line
 
@@ -97,14 +102,7 @@ class ParticipantFlow:
         return tuple(self._notes())
 
     def _notes(self) -> Iterator[str]:
-        here = self.table[self.table["stage"] == "in group"]
-        whole = self.table[self.table["stage"] == "entered"].iloc[0]
-        others = [level for level in self.levels if level != self.unit]
-        twice = [
-            _PLURALS[level]
-            for level in others
-            if len(self.groups) > 1 and here[f"n_{_PLURALS[level]}"].sum() > _known(whole, level)
-        ]
+        twice = [_PLURALS[level] for level in self.shared]
         if twice:
             yield f"Some {' and '.join(twice)} are in more than one arm, and counted in each."
 
@@ -149,9 +147,9 @@ def participant_flow(
     Returns
     -------
     ParticipantFlow
-        Units count as having left by their endings (dropout, transferred), where the study records
-        them, and as analysed if at least one member has a rating of the alliance (or of the
-        outcome, where there is no alliance).
+        Units count as having left by their endings (dropout, transferred), or as having stayed
+        (planned, ongoing), where the study records them, and as analysed if at least one member has
+        a rating of the alliance (or of the outcome, where there is no alliance).
 
     Raises
     ------
@@ -201,6 +199,7 @@ def participant_flow(
         levels,
         roles.get(rated, ""),
         study.rows,
+        () if arm is None else _in_several(frame, arm, count.columns),
     )
 
 
@@ -243,8 +242,17 @@ def _arms(
     if not len(labels):
         raise DataError(f"Column '{group}' is missing in every row.")
     first = of_unit.transform("first").fillna(-1)  # one row that knows it tells it of all
-    names = [f"{label:g}" if isinstance(label, float) else str(label) for label in labels]
-    return first.to_numpy(dtype=np.int64), tuple(names)
+    names = tuple(str(plain_number(label)) for label in labels)
+    return first.to_numpy(dtype=np.int64), names
+
+
+def _in_several(
+    frame: pd.DataFrame, arm: npt.NDArray[np.int64], columns: Mapping[str, str]
+) -> tuple[str, ...]:
+    """Return the levels of which some units are in more than one arm."""
+    known = pd.Series(arm, index=frame.index).where(arm >= 0)
+    arms = {level: known.groupby(frame[column]).nunique() for level, column in columns.items()}
+    return tuple(level for level, n_arms in arms.items() if (n_arms > 1).any())
 
 
 def _before(
@@ -254,10 +262,10 @@ def _before(
     if screened is None and excluded is None:
         return
     of = f"n_{_PLURALS[unit]}"
-    out = sum((excluded or {}).values())
+    reasons = _reasons({} if excluded is None else excluded)
+    out = sum(reasons.values())
     n = int(str(entered[of]))
-    if screened is None:
-        screened = n + out
+    screened = n + out if screened is None else _whole(screened, "screened=")
     if screened - out != n:
         raise DataError(
             f"{plural(screened, unit, _PLURALS[unit])} screened, less {out} excluded, make "
@@ -265,19 +273,39 @@ def _before(
         )
     unknown: dict[str, object] = dict.fromkeys(_COUNTED, np.nan)
     yield {"stage": "screened", "group": "", "term": "", **unknown, of: screened}
-    for reason, number in (excluded or {}).items():
+    for reason, number in reasons.items():
         yield {"stage": "excluded", "group": "", "term": reason, **unknown, of: number}
+
+
+def _reasons(excluded: Mapping[str, int]) -> dict[str, int]:
+    named = isinstance(excluded, Mapping)
+    if not named or not all(isinstance(reason, str) and reason.strip() for reason in excluded):
+        raise DataError(
+            'excluded= says how many for each reason, as in {"no consent": 12}; '
+            f"got {excluded!r}."
+        )
+    return {reason: _whole(number, f"excluded[{reason!r}]") for reason, number in excluded.items()}
+
+
+def _whole(number: object, said: str) -> int:
+    plain = plain_number(number)
+    if isinstance(plain, bool | np.bool_) or not isinstance(plain, Integral) or plain < 0:
+        raise DataError(f"{said} counts units: a whole number of 0 or more; got {number!r}.")
+    return int(plain)
 
 
 def _endings(
     count: _Counting, endings: pd.Series, inside: npt.NDArray[np.bool_], group: str
 ) -> Iterator[Row]:
-    said = endings.astype(object).where(endings.notna(), "not known").to_numpy()
-    for ending in (*_LEFT, *(name for name in ENDINGS if name not in _LEFT), "not known"):
+    said = endings.astype(object).to_numpy()
+    for ending in (*_LEFT, *(name for name in ENDINGS if name not in _LEFT)):
         here = inside & (said == ending)
         if here.any():
             stage = "left" if ending in _LEFT else "stayed"
             yield count(stage, here, group=group, term=ending)
+    unknown = inside & endings.isna().to_numpy()
+    if unknown.any():
+        yield count("ending not known", unknown, group=group)
 
 
 def _analysed(
@@ -290,7 +318,3 @@ def _analysed(
     missing = {name: everybody[name] - rated[name] for name in _COUNTED}  # type: ignore[operator]
     if any(n > 0 for n in missing.values()):
         yield rated | {"stage": "not analysed", "term": f"no rating of {known.name}"} | missing
-
-
-def _known(row: pd.Series, level: str) -> float:
-    return float(row[f"n_{_PLURALS[level]}"])

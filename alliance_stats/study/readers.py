@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import is_numeric_dtype
 
-from alliance_stats.checks import describe_rows, did_you_mean
+from alliance_stats.checks import describe_rows, did_you_mean, plain_number
 from alliance_stats.errors import DataError
 from alliance_stats.formatting import plural
 from alliance_stats.study.cells import TableFile
@@ -171,7 +171,9 @@ def _read_statistics_package(
     for column in frame.columns:
         declared = (frame[column].isna() & with_codes[column].notna()).to_numpy()
         if declared.any():
-            shown = ", ".join(_code(code) for code in with_codes.loc[declared, column].unique())
+            shown = ", ".join(
+                str(plain_number(code)) for code in with_codes.loc[declared, column].unique()
+            )
             notes.append(
                 f"User-missing codes of '{column}' ({shown}) were read as missing: "
                 f"{plural(int(declared.sum()), 'value')}, {describe_rows(declared, frame.index)}."
@@ -190,10 +192,6 @@ def _read_statistics_package(
     return TableFile(frame, tuple(notes))
 
 
-def _code(value: object) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
 def _note_on_labelled_numbers(values: pd.Series, labels: Mapping[object, str]) -> Iterator[str]:
     """Say which numbers are labelled where others are not, or labelled "missing"."""
     known = set(values.dropna().unique())
@@ -208,7 +206,8 @@ def _note_on_labelled_numbers(values: pd.Series, labels: Mapping[object, str]) -
     if not told:
         return
     listed = "; ".join(
-        f"{_code(code)} ('{word}') in {describe_rows((values == code).to_numpy(), values.index)}"
+        f"{plain_number(code)} ('{word}') in "
+        f"{describe_rows((values == code).to_numpy(), values.index)}"
         for code, word in told.items()
     )
     yield (
@@ -242,7 +241,7 @@ def _with_labels(frame: pd.DataFrame, column: str, labels: dict[object, str]) ->
         same = [code for code, other in codes.items() if other == word]
         if len(same) > 1:
             listed = ", ".join(
-                f"{_code(c)} ({describe_rows((frame[column] == c).to_numpy(), frame.index)})"
+                f"{plain_number(c)} ({describe_rows((frame[column] == c).to_numpy(), frame.index)})"
                 for c in same
             )
             raise DataError(
@@ -254,7 +253,7 @@ def _with_labels(frame: pd.DataFrame, column: str, labels: dict[object, str]) ->
     if unlabelled.any():
         first = frame.loc[unlabelled, column].iloc[0]
         raise DataError(
-            f"Column '{column}' has value labels, but none for {_code(first)} "
+            f"Column '{column}' has value labels, but none for {plain_number(first)} "
             f"in {describe_rows(unlabelled, frame.index)}. Label that value in the file, or set it "
             "to missing."
         )

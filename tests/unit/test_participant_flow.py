@@ -72,7 +72,8 @@ def test_counts_add_up(group, level):
     arms = ["a", "b", "c"] if group else [""]
     whole = "in group" if group else "entered"
     for arm in arms:
-        assert sums["left", arm] + sums["stayed", arm] == sums[whole, arm]
+        ended = sums["left", arm] + sums["stayed", arm] + sums["ending not known", arm]
+        assert ended == sums[whole, arm]
         assert sums["analysed", arm] + sums["not analysed", arm] == sums[whole, arm]
     if group:
         known = sum(sums["in group", arm] for arm in arms)
@@ -144,3 +145,57 @@ def test_more_arms_than_a_page_holds_are_refused():
     frame = FRAME.assign(arm=FRAME["person"], family=FRAME["person"])
     with pytest.raises(DataError, match="8 arms make a figure of"):
         participant_flow_figure(participant_flow(study(frame), group="arm"), width=89.0)
+
+
+def test_arms_with_long_numbers_stay_apart():
+    frame = FRAME.assign(arm=FRAME["arm"].map({"x": 1000001.0, "y": 1000002.0}))
+    flow = participant_flow(study(frame), group="arm")
+    assert flow.groups == ("1000001", "1000002")
+    assert counts(flow, "in group", "1000001") == counts(
+        participant_flow(study(), group="arm"), "in group", "x"
+    )
+
+
+@pytest.mark.parametrize(
+    ("numbers", "said"),
+    [
+        ({"excluded": {"moved": -2, "no consent": 2}}, "got -2"),
+        ({"excluded": {"moved": 1.5}}, "got 1.5"),
+        ({"excluded": ["moved"]}, "says how many for each reason"),
+        ({"excluded": {"": 2}}, "says how many for each reason"),
+        ({"screened": "5"}, "screened= counts units"),
+        ({"screened": True}, "screened= counts units"),
+    ],
+)
+def test_counts_of_the_screened_are_whole_numbers(numbers, said):
+    with pytest.raises(DataError, match=said):
+        participant_flow(study(), **numbers)
+
+
+def test_therapists_of_two_arms_are_told_although_others_have_no_known_arm():
+    frame = pd.DataFrame(
+        {
+            "family": ["f1", "f2", "f3", "f4"],
+            "person": ["p1", "p2", "p3", "p4"],
+            "therapist": ["t1", "t1", "t2", "t3"],
+            "session": 1,
+            "arm": ["x", "y", None, None],
+        }
+    )
+    roles = {name: name for name in ("family", "person", "therapist", "session")}
+    flow = participant_flow(Study.from_frame(frame, **roles), group="arm")
+    assert flow.tidy().query("stage == 'in group'")["n_therapists"].sum() == 2
+    assert flow.notes == ("Some therapists are in more than one arm, and counted in each.",)
+
+
+def test_who_has_no_known_ending_or_arm_is_in_no_other_box():
+    frame = FRAME.assign(arm=FRAME["arm"].where(FRAME["family"] != "f4"))
+    frame.loc[frame["family"] == "f3", "ending"] = None
+    flow = participant_flow(study(frame), group="arm")
+    assert counts(flow, "ending not known", "x") == (1, 2, 1)
+    assert counts(flow, "stayed", "y", "planned") == (1, 1, 1)
+    assert "not known" not in set(flow.tidy()["term"])
+    report = participant_flow_figure(flow)
+    said = [text.get_text() for text in report.figure.axes[0].texts]
+    assert {"Ending not known: 1 family", "Ending not known: 0 families"} <= set(said)
+    assert "5 families entered, 3 of them in 2 arms, of whom 2 were analysed" in report.caption

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 import alliance_stats as als
-from alliance_stats import evidence, family, groups
+from alliance_stats import evidence, family, figures, groups
 from alliance_stats.renaming import renamed
 
 OLD = [
@@ -37,6 +37,7 @@ OLD = [
     (als.johnson_neyman, "levels", "values"),
     (als.johnson_neyman, "control", "adjust"),
     (groups.adjusted_p, "method", "adjust"),
+    (figures.meta_forest_figure, "on", "scale"),
     (als.mediation, "intervals", "ci_method"),
     (als.comparisons, "compare", "scale"),
     (evidence.leave_one_study_out, "on", "scale"),

@@ -67,3 +67,29 @@ def test_what_is_no_course_is_refused(asked, said):
         stage_transitions(FRAME, **asked)
     with pytest.raises(NotIdentifiedError, match="No case has its state"):
         stage_transitions(FRAME.assign(end=None), stages=STAGES)
+
+
+def test_long_numbers_stay_apart_and_stand_by_their_size():
+    long = pd.DataFrame(
+        {
+            "start": [1000001.0, 1000002.0, 999.0, None],
+            "end": [1000001.0, 1000001.0, 1000002.0, 999.0],
+            "site": [1000001.0, 1000002.0, 1000002.0, 1000002.0],
+        }
+    )
+    found = stage_transitions(long, stages=["start", "end"], group="site")
+    assert found.states == ("999", "1000001", "1000002")
+    assert found.labels == ("1000001", "1000002")
+    moved = found.tidy().query("count > 0")
+    assert list(zip(moved["early"], moved["later"], moved["n"], strict=True)) == [
+        ("1000001", "1000001", 1),
+        ("999", "1000002", 1),
+        ("1000002", "1000001", 1),
+    ]
+
+
+def test_the_figure_says_why_cases_were_set_aside():
+    frame = FRAME.assign(arm=["x", None, "y", "y", "x", "x"])
+    report = stage_figure(stage_transitions(frame, stages=STAGES, group="arm"))
+    assert "1 case set aside: the state at some stage is missing." in report.note
+    assert "1 case set aside: 'arm' is missing." in report.note

@@ -11,6 +11,7 @@ from alliance_stats.checks import (
     check_choice,
     check_frame,
     check_spelling,
+    plain_number,
     require_columns,
     require_present,
 )
@@ -271,7 +272,7 @@ def _coded(
             f"{', '.join(map(repr, labels))}."
         )
     words = [labels.get(value, value) for value in found]
-    states = tuple(f"{word:g}" if isinstance(word, float) else str(word) for word in words)
+    states = tuple(str(plain_number(word)) for word in words)
     if len(set(states)) < len(states):
         raise DataError(f"labels= gives one word to several endings: {', '.join(states)}.")
     codes = values.map({none: 0.0, **{value: k + 1.0 for k, value in enumerate(found)}})

@@ -9,6 +9,7 @@ from alliance_stats.checks import (
     check_frame,
     describe_rows,
     did_you_mean,
+    plain_number,
     require_columns,
 )
 from alliance_stats.errors import DataError, NotIdentifiedError
@@ -124,7 +125,7 @@ def fine_gray(
     refuse_outcomes(
         intervals.frame.columns, formula_variables(formula, offset=True), outcomes=(time, event)
     )
-    name = str(int(cause)) if isinstance(cause, float) and cause.is_integer() else str(cause)
+    name = str(plain_number(cause))
     if name not in intervals.states:
         raise DataError(
             f"Column '{event}' has no ending {cause!r}. {did_you_mean(name, intervals.states)}"

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from alliance_stats.account import Account, Section, html_of, summary_of
-from alliance_stats.checks import did_you_mean
+from alliance_stats.checks import did_you_mean, plain_number
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array, Coefficients, estimate_columns, one_line
 from alliance_stats.ledger import RowLedger
@@ -280,7 +280,7 @@ def restricted_mean(
 
 def _number(intervals: Intervals, event: Hashable, cause: object) -> int:
     """Return the place of an ending among those of the rows."""
-    name = str(int(cause)) if isinstance(cause, float) and cause.is_integer() else str(cause)
+    name = str(plain_number(cause))
     if name not in intervals.states:
         raise DataError(
             f"Column '{event}' has no ending {cause!r}. {did_you_mean(name, intervals.states)}"

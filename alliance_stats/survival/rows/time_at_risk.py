@@ -19,6 +19,7 @@ from alliance_stats.checks import (
     did_you_mean,
     finite_or_missing,
     group_codes,
+    plain_number,
     require_columns,
 )
 from alliance_stats.design.rows import complete_rows
@@ -154,7 +155,7 @@ def read_endings(
         raise DataError(f"Column '{event}' holds no ending: every row is {censored!r} (censored).")
     number = np.zeros(len(labels), dtype=np.int64)
     number[ends] = np.arange(1, len(ends) + 1)
-    return number[codes], tuple(str(_plain(labels[k])) for k in ends)
+    return number[codes], tuple(str(plain_number(labels[k])) for k in ends)
 
 
 def _censored_value(event: Hashable, labels: pd.Index) -> object:
@@ -166,20 +167,13 @@ def _censored_value(event: Hashable, labels: pd.Index) -> object:
         found = [label for label in _CENSORED_LABELS if label in labels]
     if len(found) == 1:
         return found[0]
-    shown = ", ".join(repr(_plain(label)) for label in labels.tolist()[:6])
+    shown = ", ".join(repr(plain_number(label)) for label in labels.tolist()[:6])
     kind = "labels" if labels.dtype == object else "codes"
     raise DataError(
         f"Column '{event}' holds the {kind} {shown}. Say which of them means that treatment had "
-        f"not ended, as in censored={_plain(labels.tolist()[0])!r}; if everyone's has, give "
+        f"not ended, as in censored={plain_number(labels.tolist()[0])!r}; if everyone's has, give "
         "censored=()."
     )
-
-
-def _plain(label: object) -> object:
-    """Return a whole float as an integer, so that ending 1.0 is called '1'."""
-    if isinstance(label, float | np.floating) and float(label).is_integer():
-        return int(label)
-    return label
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -208,12 +202,12 @@ def read_labels(data: pd.DataFrame, columns: Hashable | Sequence[Hashable]) -> G
     for column in (first, *others):
         check_spelling(data[column], kind="group")
     codes, labels = group_codes(data[first])
-    keys = [(_plain(label),) for label in labels.tolist()]
+    keys = [(plain_number(label),) for label in labels.tolist()]
     for column in others:
         more, further = group_codes(data[column])
         values = further.tolist()
         joint, codes = np.unique(codes * len(further) + more, return_inverse=True)
-        keys = [(*keys[j // len(values)], _plain(values[j % len(values)])) for j in joint]
+        keys = [(*keys[j // len(values)], plain_number(values[j % len(values)])) for j in joint]
     names = [", ".join(map(str, key)) for key in keys]
     if len(set(names)) < len(names):
         names = [", ".join(map(repr, key)) for key in keys]
