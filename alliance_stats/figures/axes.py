@@ -188,7 +188,7 @@ def _ratio_ticks(low: float, high: float, width: float) -> Sequence[float]:
     return [1.0]
 
 
-def check_limits(limits: object) -> None:
+def check_limits(limits: Any) -> None:
     """Refuse limits that are not two numbers, the lower first.
 
     Raises
