@@ -47,7 +47,7 @@ def generalized_explained(fit: GeneralizedFit) -> RSquared:
         for name, source in sources.items()
         if np.isfinite(whole[f"r2_{name}"])
     ]
-    spread = float(fit.fixed_part.var(ddof=1))
+    spread = float((fit.fixed_part - fit.known_part).var(ddof=1))  # an offset explains nothing
     mean = float(fit.design.y.mean())
     rest = np.pi**2 / 3.0 if fit.family.link == "logit" else float(np.log1p(1.0 / mean))
     latent = spread / (spread + rest)

@@ -445,6 +445,6 @@ def _known_units(
         raise DataError(
             f"newdata has {len(names)} unit(s) of '{grouping.name}' that the fit has not seen "
             f"({shown}), in {describe_rows(unknown, newdata.index)}. Their own effects are "
-            "unknown: predict with level='population' (of lmm, also new_units='average')."
+            "unknown: predict with level='population' or new_units='average'."
         )
     return units

@@ -139,7 +139,15 @@ def _linear_curve(fit: GeneralizedFit, term: str, row: Array) -> Curve:
 def _rise_at(fit: GeneralizedFit, plane: _Plane, value: float) -> float:
     """Rise in deviance with a linear function held at a given value."""
     criterion = GeneralizedCriterion(fit.problem, fit.approximation, joint_steps=0)
-    lowest = _lowest(criterion, fit.Lambda, fit, plane, value)
+    try:
+        lowest = _lowest(criterion, fit.Lambda, fit, plane, value)
+    except NotIdentifiedError as crossed:
+        if not (isinstance(fit, OrdinalFit) and fit.nominal):
+            raise
+        raise NotIdentifiedError(
+            "A profile leads to where thresholds cross in some row, as effects on each threshold "
+            "(nominal=) let them: there is no model beyond. Ask parametric_bootstrap for intervals."
+        ) from crossed
     return _checked(fit, lowest)
 
 

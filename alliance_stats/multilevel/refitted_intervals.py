@@ -359,7 +359,8 @@ def with_intervals(
             raise ValueError("A bootstrap needs seed=, so that it can be repeated.")
         draws = bootstrap_fit(fit, all_parameters, n=DRAWS, seed=seed)
         found = draws.tidy(conf_level=conf_level)
-        _warn(draws, found.set_index("term")["note"].reindex(names).dropna())
+        estimated = table["estimate"].notna().to_numpy()
+        _warn(draws, found.set_index("term")["note"].reindex(names)[estimated].dropna())
     limits = found.set_index("term").reindex(names)
     return table.assign(
         conf_low=limits["conf_low"].to_numpy(), conf_high=limits["conf_high"].to_numpy()

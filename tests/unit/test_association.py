@@ -273,6 +273,17 @@ def test_latent_r_squared_of_a_logistic_regression_is_mckelvey_and_zavoinas() ->
     assert found["tjur"] == pytest.approx(model.glance()["r2_tjur"].iloc[0])
 
 
+def test_an_offset_explains_no_latent_variance() -> None:
+    rng = np.random.default_rng(2)
+    data = pd.DataFrame({"x": rng.normal(size=200), "log_weeks": rng.normal(size=200)})
+    data["visits"] = rng.poisson(np.exp(0.3 * data["x"] + data["log_weeks"]))
+    model = regression("visits ~ x + offset(log_weeks)", data, family="poisson")
+    found = r_squared(model).tidy().set_index("measure")["estimate"]
+    spread = model.beta["x"] ** 2 * data["x"].var()
+    rest = np.log1p(1.0 / data["visits"].mean())
+    assert found["latent"] == pytest.approx(spread / (spread + rest), rel=1e-8)
+
+
 def _cells(n: int = 18) -> pd.DataFrame:
     rng = np.random.default_rng(4)
     level = rng.normal(size=(n, 1))

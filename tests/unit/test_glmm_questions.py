@@ -163,6 +163,16 @@ def test_bootstrap_draws_every_parameter(negative):
     assert own.loc[0, "estimate"] == steps.log_lik
 
 
+def test_an_aliased_coefficient_is_no_failure_of_the_bootstrap(monkeypatch):
+    monkeypatch.setattr("alliance_stats.multilevel.refitted_intervals.DRAWS", 10)
+    data = DATA.assign(twice=2.0 * DATA["x"])
+    for model in (lmm("zeros ~ x + twice + (1 | g)", data),
+                  glmm("calm ~ x + twice + (1 | g)", data, family="poisson")):  # fmt: skip
+        table = model.tidy(ci_method="bootstrap", seed=1)  # a warning would be an error
+        assert (table["conf_low"].isna() == table["estimate"].isna()).all()
+        assert table["estimate"].isna().any()
+
+
 @pytest.mark.parametrize("kind", ["glmm", "ordinal"])
 def test_leaving_one_out_is_fitting_without_it(kind):
     if kind == "glmm":

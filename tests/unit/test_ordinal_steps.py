@@ -80,6 +80,13 @@ def test_probabilities_of_partial_models(data, partial):
     ]  # fmt: skip
 
 
+def test_a_profile_says_where_thresholds_cross(data):
+    far = data.assign(x=np.where(np.arange(len(data)) == 3, 40.0, data["x"]))
+    model = ordinal("rating ~ x + (1 | g)", far, nominal="~ x")
+    with pytest.raises(NotIdentifiedError, match=r"thresholds cross .*parametric_bootstrap"):
+        model.tidy(ci_method="profile")
+
+
 def test_what_partial_models_refuse(data, partial):
     with pytest.raises(FormulaError, match="names armm, which is no term .* 'arm'"):
         ordinal("rating ~ x + arm + (1 | g)", data, nominal="~ armm")
