@@ -122,6 +122,23 @@ def test_time_since_the_start_of_treatment_tells_when_late_units_entered() -> No
         endings(dated, clock="days")
 
 
+@pytest.mark.parametrize("unit", ["person", "family"])
+def test_a_family_is_counted_from_its_own_first_date(unit: str) -> None:
+    # the father joins at the second session and alone comes to the third
+    seen = [("m", 1, "2024-03-01"), ("m", 2, "2024-03-08"), ("f", 2, "2024-03-08"),
+            ("f", 3, "2024-03-15")]  # fmt: skip
+    data = pd.DataFrame(seen, columns=["role", "session", "date"]).assign(
+        family="F 1", ending="dropout", alliance=4.0
+    )
+    made = Study.from_frame(
+        data.assign(person=data["family"] + data["role"]).iloc[::-1], person="person",
+        family="family", session="session", time="date", ending="ending", alliance="alliance",
+        unit=unit,
+    )  # fmt: skip
+    for clock, time in (("days", 15.0), ("weeks", 3.0)):
+        assert endings(made, unit="family", clock=clock).units["time"].tolist() == [time]
+
+
 def test_what_cannot_be_counted_is_refused() -> None:
     with pytest.raises(DataError, match="give time= when the study is made"):
         endings(study(time=None), clock="days")

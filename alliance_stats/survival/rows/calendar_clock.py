@@ -10,8 +10,10 @@ from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
+from pandas.api.types import is_datetime64_any_dtype
 
 from alliance_stats.checks import check_choice, describe_rows
+from alliance_stats.door import replaced
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array
 from alliance_stats.formatting import plural
@@ -77,6 +79,8 @@ def on_the_calendar(
             "made (dates, or days since the start of treatment)."
         )
     session, time = roles["session"], roles["time"]
+    if column == roles.get("family"):
+        sessions = _from_the_first_of_each(sessions, column, time)
     went = sessions if attended is None else sessions[sessions[attended].astype(bool)]
     days = [
         _day_of(went, units, (column, session, time), which, latest=which == "last_session")
@@ -96,6 +100,20 @@ def on_the_calendar(
     ongoing = (units[roles["ending"]].astype(object) == "ongoing").to_numpy()
     stop = last + 1.0 - ongoing
     return first, stop, stop > first
+
+
+def _from_the_first_of_each(sessions: pd.DataFrame, column: str, time: str) -> pd.DataFrame:
+    """Return the sessions with the days that a study counted from dates counted from each unit's.
+
+    In a study of persons they are counted from each person's first date, and members of one
+    family begin on several.
+    """
+    written = time.removesuffix("_days")
+    if written == time or written not in sessions or not is_datetime64_any_dtype(sessions[written]):
+        return sessions
+    dates = sessions[written]
+    first = dates.groupby(sessions[column], observed=True).transform("min")
+    return replaced(sessions, {time: (dates - first).dt.days.to_numpy(np.float64)})
 
 
 def _day_of(
