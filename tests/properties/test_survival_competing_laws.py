@@ -2,13 +2,14 @@
 
 import numpy as np
 import pandas as pd
+import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from scipy import special
 
-from alliance_stats.errors import NotIdentifiedError
-from alliance_stats.survival import CompetingHazards, competing_hazards
+from alliance_stats.errors import DataError, NotIdentifiedError
+from alliance_stats.survival import CompetingHazards, competing_hazards, discrete_hazard
 
 # Where two searches for one maximum stop: 1e-6 standard errors, on both sides.
 SAME = 1e-4
@@ -137,3 +138,27 @@ def test_sessions_after_which_everyone_ended_are_in_the_likelihood() -> None:
     assert_allclose(found.log_lik, special.xlogy(counts, shares).sum(), rtol=1e-10)
     # two endings at each of four sessions
     assert found.n_parameters + found.n_boundary == 8
+
+
+@pytest.mark.parametrize("test", ["wald", "score", "likelihood-ratio"])
+def test_a_term_that_stands_for_another_is_not_tested(test: str) -> None:
+    data = courses(5)
+    data["arm"] = np.array(["a", "b", "c"])[data["family"].str[1:].astype(int) % 3]
+    data["b"] = (data["arm"] == "b").astype(float)
+    hazard = data.assign(left=(data["ending"] == "dropout").astype(float))
+    asked = {"session": "session", "event": "left", "unit": "family", "random": None}
+    for model in (
+        competing_hazards("arm + b + x", data, **COLUMNS),
+        discrete_hazard("arm + b + x", hazard, **asked),
+    ):
+        with pytest.raises(DataError, match="'b' is a combination of columns of 'arm'"):
+            model.anova(test=test)
+    # what the later of two terms adds to the earlier is known
+    first, alone = (discrete_hazard(formula, hazard, **asked) for formula in ("b + x", "arm + x"))
+    assert alone.anova(test=test)["df"].tolist() == [2.0, 1.0]
+    assert first.anova(test=test)["df"].tolist() == [1.0, 1.0]
+    # an interaction without some of its cells leaves its main effects' tests as they are
+    cells = hazard[~((hazard["arm"] == "c") & (hazard["family"] > "F030"))]
+    cells = cells.assign(late=(cells["family"] > "F030").map({True: "y", False: "n"}))
+    model = discrete_hazard("arm * late", cells, **asked)
+    assert model.anova(test=test)["df"].tolist() == [2.0, 1.0, 1.0]

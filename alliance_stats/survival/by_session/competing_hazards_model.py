@@ -26,6 +26,7 @@ from alliance_stats.survival.cox.term_tests import (
     OVER_CLUSTERS,
     containing,
     likelihood_terms,
+    refuse_shared_columns,
     refuse_test,
     test_table,
     test_words,
@@ -181,6 +182,7 @@ class CompetingHazards:
         place[counts] = np.arange(int(counts.sum()))
         own = term_places(self.design, baseline_columns(self.design, self.baseline))
         above = containing(self.design.fixed.coding.terms)
+        refuse_shared_columns(self.design, own, above)
         found = []
         for state, rows in [*zip(self.states, place[:, None], strict=True), (None, place)]:
             columns = {

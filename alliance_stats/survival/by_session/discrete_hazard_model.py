@@ -32,6 +32,7 @@ from alliance_stats.survival.cox.term_tests import (
     containing,
     likelihood_terms,
     reduced_terms,
+    refuse_shared_columns,
     refuse_test,
     test_table,
     test_words,
@@ -227,8 +228,11 @@ class DiscreteHazard:
         n_baseline = baseline_columns(design, self.baseline)
         columns, above = term_places(design, n_baseline), containing(design.fixed.coding.terms)
         beta = self.fit.beta.dropna().to_numpy()
-        if test == "wald" and self.errors is not None and self.errors.reduced is not None:
-            return reduced_terms(columns, beta, self.errors.reduced)
+        reduced = None if self.errors is None else self.errors.reduced
+        given_all = test == "wald" and reduced is not None
+        refuse_shared_columns(design, columns, dict.fromkeys(above, ()) if given_all else above)
+        if test == "wald" and reduced is not None:
+            return reduced_terms(columns, beta, reduced)
         if test == "wald":
             found = wald_terms(columns, above, beta, self.covariance)
         else:

@@ -9,7 +9,8 @@ import pandas as pd
 from scipy import stats
 
 from alliance_stats.checks import check_choice
-from alliance_stats.design.coding import CodedTerm
+from alliance_stats.design.coding import CodedTerm, independent_columns
+from alliance_stats.design.design import Design
 from alliance_stats.engine.sandwich import ClusterRobust
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array
@@ -32,6 +33,7 @@ __all__ = [
     "containing",
     "likelihood_terms",
     "reduced_terms",
+    "refuse_shared_columns",
     "refuse_test",
     "test_table",
     "test_words",
@@ -58,6 +60,35 @@ def containing(terms: Sequence[CodedTerm]) -> dict[str, list[str]]:
         ]
         for term in terms
     }
+
+
+def refuse_shared_columns(
+    design: Design, columns: Mapping[str, Sequence[int]], above: Mapping[str, Sequence[str]]
+) -> None:
+    """Refuse a term whose coefficients stand for another term's columns as well.
+
+    Of columns that determine each other the first are kept: without them the later ones would not
+    be combinations any more, and what the term adds to those is less than its coefficients.
+    """
+    fixed = design.fixed
+    if len(fixed.kept) == len(fixed.names):
+        return
+    X = fixed.coding.columns(design.frame)
+    for term in columns:
+        own = {term, *above[term]}
+        others = [
+            k
+            for other in fixed.coding.terms
+            if other.name not in own
+            for k in range(other.columns.start, other.columns.stop)
+        ]
+        added = np.setdiff1d(np.array(others)[independent_columns(X[:, others])], fixed.kept)
+        if len(added):
+            raise DataError(
+                f"'{fixed.names[int(added[0])]}' is a combination of columns of '{term}' and "
+                f"others, and has no coefficient: what '{term}' adds to it is not told by this "
+                "model. Leave one of the two out of the formula."
+            )
 
 
 def test_table(found: Sequence[tuple[str, float, float]], method: str) -> pd.DataFrame:
