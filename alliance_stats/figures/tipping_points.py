@@ -124,6 +124,8 @@ def tipping_point_figure(
     """
     asked = "tipping_point_figure draws a result of dropout_sensitivity"
     require_kind(result, DropoutSensitivity, asked=asked, instead=DRAWN_BY)
+    if len(result.deltas) < 2:
+        raise DataError("It needs a shift beside none for its tipping points to be drawn.")
     table = result.tidy(conf_level=conf_level)
     tips = result.tipping_points(conf_level=conf_level)
     naming(common["words"], [])
@@ -137,32 +139,40 @@ def tipping_point_figure(
     draw_tipping_point(ax, table, tips, no_shift=result.no_shift, limits=common["limits"])
     dress(ax, x_label=shift_label, y_label=estimate_label)
     row = table.loc[table["delta"] == result.no_shift].iloc[0]
-    at_rest = write_estimate(row["estimate"], row["conf_low"], row["conf_high"])
-    zero_in = row["conf_low"] <= 0.0 <= row["conf_high"]
-    found = (
-        f"Without a shift it is {at_rest.estimate}, "
-        f"{format_level(conf_level)} CI {at_rest.interval}, which "
-        f"{'holds' if zero_in else 'leaves out'} 0; " + _tips_in_words(tips)
-    )
+    brief, at_rest = _at_rest(row, conf_level)
+    dotted = " Dotted: where the finding is overturned." if tips["delta"].notna().any() else ""
     first, last = (format_alone(table["delta"].iloc[end], "time") for end in (0, -1))
     return ReportFigure(
         figure,
         label=common["label"] or "fig-tipping-point",
         caption=f"{estimate_label} by {in_sentence(shift_label)}, with the "
-        f"{format_level(conf_level)} confidence band; without a shift {at_rest.estimate} "
-        f"{at_rest.interval}. Dotted: where the finding is overturned.",
-        alt=f"A line with its band over shifts from {first} to {last}, and a line at 0. {found}.",
-        note=f"{_completed(result.completed)} Dotted: where the finding is overturned.",
+        f"{format_level(conf_level)} confidence band; without a shift {brief}.{dotted}",
+        alt=f"A line with its band over shifts from {first} to {last}, and a line at 0. Without a "
+        f"shift it is {at_rest}; {_tips_in_words(tips, result.no_shift)}.",
+        note=f"{_completed(result.completed)}{dotted}",
         data=table,
     )
 
 
-def _tips_in_words(tips: pd.DataFrame) -> str:
+def _at_rest(row: pd.Series, conf_level: float) -> tuple[str, str]:
+    """Return the estimate without a shift with its interval, in brief and in words."""
+    found = write_estimate(row["estimate"], row["conf_low"], row["conf_high"])
+    zero = "holds" if row["conf_low"] <= 0.0 <= row["conf_high"] else "leaves out"
+    level = format_level(conf_level)
+    return (
+        f"{found.estimate} {found.interval}",
+        f"{found.estimate}, {level} CI {found.interval}, which {zero} 0",
+    )
+
+
+def _tips_in_words(tips: pd.DataFrame, no_shift: float) -> str:
     parts = []
     for row in tips.itertuples():
         sign = "downwards" if row.direction.startswith("below") else "upwards"
         searched, found = (format_alone(x, "time") for x in (row.searched_to, row.delta))
-        if np.isnan(row.delta):
+        if row.searched_to == no_shift:
+            parts.append(f"no shift {sign} was tried")
+        elif np.isnan(row.delta):
             parts.append(f"no shift {sign} to {searched} overturns that")
         else:
             parts.append(f"a shift {sign} of {found} overturns that")
@@ -291,18 +301,16 @@ def tipping_region_figure(
     low, high = ax.get_ylim()
     labels.write(ax, [high - 0.12 * (k + 0.5) * (high - low) for k in range(len(keys))])
     none = table[(table[list(result.columns)] == result.no_shift).all(axis=1)].iloc[0]
-    rest = write_estimate(none["estimate"], none["conf_low"], none["conf_high"])
-    zero_in = none["conf_low"] <= 0.0 <= none["conf_high"]
+    brief, at_rest = _at_rest(none, conf_level)
     share = f"{format_count(table['overturned'].sum())} of {plural(len(table), 'pair')} of shifts"
     return ReportFigure(
         figure,
         label=common["label"] or "fig-tipping-region",
         caption=f"{estimate_label} where the unseen outcomes of two arms are shifted; without a "
-        f"shift (large dot) {rest.estimate} {rest.interval}. "
+        f"shift (large dot) {brief}. "
         + ("Shaded: the finding is overturned." if turned else "No pair overturns the finding."),
-        alt=f"A map over shifts of two arms. Without a shift the estimate is {rest.estimate}, "
-        f"{format_level(conf_level)} CI {rest.interval}, which "
-        f"{'holds' if zero_in else 'leaves out'} 0; {share} overturn that.",
+        alt=f"A map over shifts of two arms. Without a shift the estimate is {at_rest}; {share} "
+        "overturn that.",
         note=f"{_completed(result.completed)} Small dots: pairs that were analysed; the edge "
         "between them is interpolated.",
         data=table,

@@ -1,8 +1,12 @@
 """Hazards by session and tipping points: what is drawn and said."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
+import pytest
 
+from alliance_stats.errors import DataError
 from alliance_stats.figures.caterpillar import caterpillar_figure
 from alliance_stats.figures.incidence import hazard_figure
 from alliance_stats.survival import discrete_hazard
@@ -50,3 +54,25 @@ def test_therapists_on_the_hazard_scale_make_a_caterpillar() -> None:
     )
     assert len(report.data) == 20
     assert lint(report) == []
+
+
+def test_what_was_not_tried_or_found_is_not_said_to_be_there() -> None:
+    found = sensitivity(0.0)
+    small = replace(found, deltas=found.deltas[found.deltas >= 0.0][:2])
+    kept = np.isin(found.deltas, small.deltas)
+    completed = found.completed
+    small = replace(
+        small,
+        completed=replace(
+            completed,
+            estimates=completed.estimates[kept],
+            variances=completed.variances[kept],
+            df=completed.df[kept],
+        ),
+    )
+    report = tipping(small)
+    assert "no shift downwards was tried" in report.alt
+    assert "Dotted" not in report.caption + str(report.note)
+    none = replace(small, deltas=small.deltas[:1])
+    with pytest.raises(DataError, match="a shift beside none"):
+        tipping(none)

@@ -299,3 +299,17 @@ def test_the_clocks_unit_does_not_matter(both, seconds) -> None:
     scale = np.where(one["term"] == "slope", seconds, scale)
     assert_allclose(two["estimate"], one["estimate"] * scale, rtol=1e-3)
     assert_allclose(two["std_error"], one["std_error"] * scale, rtol=1e-3)
+
+
+def test_who_enters_late_is_counted(both, value) -> None:
+    """Who would have entered as late and had left before is not there, which nothing corrects."""
+    outcomes, periods = both
+    sizes = periods.groupby("id")["session"].transform("max")
+    late = periods["id"].isin(["P 03", "P 11"]) | (periods["id"].isin(["P 20"]) & (sizes > 2))
+    entered = periods[~(late & (periods["session"] < 3) & (sizes > 2))]
+    n = int((entered.groupby("id")["session"].min() > 1).sum())
+    assert n > 0
+    fit = shared_parameter(LEVEL, "1", outcomes, entered, **COLUMNS)
+    what = f"{n} unit{'s' if n > 1 else ''} whose first row at risk is after session 1"
+    assert any(note.startswith(what) for note in fit.notes)
+    assert not any("first row at risk" in note for note in value.notes)

@@ -253,7 +253,21 @@ class SharedParameterModel:
                 f"{plural(self.n_never_at_risk, 'unit')} with outcomes and no row at risk: they "
                 "inform the outcome alone."
             )
+        late, first = self._late_entries()
+        if late:
+            notes.append(
+                f"{plural(late, 'unit')} whose first row at risk is after session {first:g}: their "
+                "effects are taken as those of all units. Where others who would have entered as "
+                "late left before, and are not in the data, outcome and association are biased."
+            )
         return tuple(notes)
+
+    def _late_entries(self) -> tuple[int, float]:
+        """Return how many units enter after the first session of all, and which that is."""
+        periods = self.hazard.periods
+        rows = periods.frame.loc[self.hazard.fit.design.index]
+        entries = rows.groupby(periods.unit, observed=True)[periods.session].min()
+        return int((entries > entries.min()).sum()), float(entries.min())
 
     def account(self, *, conf_level: float = 0.95) -> Account:
         """Return the coefficients of outcome and hazard and the associations, as data."""
