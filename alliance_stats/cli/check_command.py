@@ -31,6 +31,18 @@ _IDS = ("person", "family", "therapist")
 _WORDS = ("role", "rater", "ending")
 
 
+_SAYS_SOMETHING_OF = {
+    "item_range": "scale",
+    "alliance_range": "alliance",
+    "outcome_range": "outcome",
+    "ending_word": "ending",
+    "families_sheet": "families",
+    "families_separator": "families",
+    "families_decimal": "families",
+    "families_encoding": "families",
+}
+
+
 def _endings(settings: CheckSettings) -> dict[str | int, str] | None:
     """Return the meaning of endings, from ``WORD=ENDING``; None if not given."""
     texts = settings.ending_word or []
@@ -82,6 +94,23 @@ def _scales(settings: CheckSettings) -> list[Scale]:
     return found
 
 
+def _refuse_unused(settings: CheckSettings) -> None:
+    """Refuse an option that says something of what was not named: it would be ignored."""
+    for option, named in _SAYS_SOMETHING_OF.items():
+        if getattr(settings, option) is not None and getattr(settings, named) is None:
+            said, needed = (name.replace("_", "-") for name in (option, named))
+            print_error(f"--{said} is of no use without --{needed}, which it speaks of.")
+            raise Refusal
+    scales = {text.partition("=")[0] for text in settings.scale or []}
+    for role in settings.ranges:
+        if settings.roles[role] in scales:
+            print_error(
+                f"--{role}-range: '{settings.roles[role]}' is a --scale, whose limits are those "
+                "of its items: --item-range."
+            )
+            raise Refusal
+
+
 def _written_by_file(settings: CheckSettings) -> tuple[Written, Written]:
     """Return the format of each of the two files.
 
@@ -117,6 +146,7 @@ def check_table(settings: CheckSettings) -> int:
             if settings.person is None and settings.wide is None:
                 _ask_for_roles(settings, sessions.frame)
                 return 1
+            _refuse_unused(settings)
             if _is_wide(settings, sessions.frame) or _has_forms(settings, sessions.frame):
                 return 1
             frame, joined, more = _joined(settings, sessions.frame, other)

@@ -317,7 +317,7 @@ def person_period(
     place = np.where((since >= 0) & (since < n_rows[codes]), before[codes] + since, -1)
     ratings = _ratings(data, place, len(periods), scores)
     if isinstance(data[unit].dtype, pd.CategoricalDtype):
-        periods[unit] = periods[unit].astype(object)
+        periods[unit] = np.asarray(periods[unit])
     fixed = {name: periods[name] for name in constant}
     return pd.DataFrame({**fixed, session: moments, **ratings, **outcome})
 

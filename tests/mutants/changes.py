@@ -339,7 +339,7 @@ CHANGES = (
     _c("d to log odds", "= np.pi / np.sqrt(3.0)", "= np.pi / np.sqrt(2.0)", META),
     _c("printed d to OR", "d * np.pi / np.sqrt(3.0)", "d * np.pi / np.sqrt(2.0)", PRINTED),
     _c("printed epsilon", "linspace(1.0 / levels, 1.0,", "linspace(0.5 / levels, 0.9,", PRINTED),
-    _c("printed Sidak", "np.log1p(-min(plain.low", "np.log1p(min(plain.low", PRINTED),
+    _c("printed Sidak", "np.log1p(-min(p, ", "np.log1p(min(p, ", PRINTED),
     _c("printed mid-p", "- own / 2.0)", "- own)", PRINTED),
     _c("printed McNemar", "gap = 2.0 * more - changed", "gap = more - changed", PRINTED),
     # association

@@ -472,6 +472,10 @@ def test_a_scale_is_scored_and_its_reliability_and_gaps_are_said(tmp_path):
     ("options", "says"),
     [
         (["--scale", "wai=i1,i2"], "--scale needs --item-range"),
+        (["--item-range", "1", "7"], "--item-range is of no use without --scale"),
+        (["--outcome-range", "1", "7"], "--outcome-range is of no use without --outcome"),
+        (["--ending-word", "x=dropout"], "--ending-word is of no use without --ending"),
+        (["--families-sheet", "a"], "--families-sheet is of no use without --families"),
         (["--scale", "wai=i1,,i2", "--item-range", "1", "7"], "no NAME=ITEM,ITEM"),
         (["--scale", "wai=i1,i9", "--item-range", "1", "7"], "no column 'i9'"),
         (["--scale", "wai=i1,i2", "--item-range", "1", "5"], "outside 1 to 5 in rows"),

@@ -315,3 +315,29 @@ def test_two_columns_of_one_quantity_are_refused() -> None:
     printed = pd.DataFrame({"p": [".04"], "p_value": [".04"], "t": ["2.1"], "df": ["30"]})
     with pytest.raises(DataError, match=r"mean one quantity: 'p' \(p_value\), 'p_value'"):
         consistency_check(printed)
+
+
+def test_a_column_of_words_is_no_quantity_whatever_its_name() -> None:
+    printed = pd.DataFrame(
+        {"Coefficient": ["Intercept", "Alliance"], "T": ["Time 1", "Time 2"],
+         "Sig": ["yes", "no"], "B": ["0.42", "0.10"], "SE": ["0.15", "0.05"],
+         "z": ["2.80", "2.00"]}
+    )  # fmt: skip
+    found = consistency_check(printed)
+    assert found.not_read == ("Coefficient", "T", "Sig")
+    assert found.numbers_not_read == ("T",)
+    assert found.glance()["n_reproduced"].item() == 2
+
+
+def test_errors_name_the_column_as_the_table_does() -> None:
+    printed = pd.DataFrame({"B": ["0.42", "0.10"], "SE": ["0.15", "0.05"], "P": [".01", "abc"]})
+    with pytest.raises(DataError, match=r"Row 1, column 'P' \(read as p_value\): 'abc' is not"):
+        consistency_check(printed)
+    with pytest.raises(DataError, match=r"Column 'P' holds numbers \(float64\)"):
+        consistency_check(printed.assign(P=[0.01, 0.05]))
+
+
+def test_what_is_supposed_goes_by_the_name_of_the_quantity_too() -> None:
+    printed = pd.DataFrame({"B": ["0.42"], "SE": ["0.15"], "p": [".005"]})
+    found = consistency_check(printed, assumed=["estimate", "SE"]).tidy()
+    assert found["quantity"].tolist() == ["p_value"]

@@ -262,6 +262,8 @@ HOLDS_ONLY_IF = [
     # three times the p of t; its Sidak and Tukey twins
     ({"t": "2.61", "df": "87", "p_value": ".032"}, "adjusted for 3 tests"),
     ({"z": "2.31", "p_value": ".042"}, "adjusted for 2 tests"),
+    # 4 * 2 * pt(-1.717, 10) of a contrast whose df are not printed
+    ({"estimate": "0.79", "std_error": "0.46", "p_value": ".467"}, "adjusted for"),
     ({"t": "2.48", "df": "87", "p_value": ".040"}, "pairs of 3 groups (Tukey)"),
     ({"z": "-2.02", "n": "6", "p_value": ".063"}, "exact p of a rank test"),
     # 31 of the 79 who answered
@@ -289,6 +291,11 @@ def test_a_row_that_holds_under_a_condition_is_told_and_not_accused(
 
 # What no such condition allows stays a finding.
 STILL_WRONG = [
+    # t(165) = 0.86 has p = .391: three times that is above 1 and Sidak's is .774, nothing between
+    {"t": "-0.86", "df": "165", "p_value": ".931"},
+    {"t": "-0.86", "df": "165", "p_value": ".931", "tests": "3"},
+    # ten times the p of r: neither adjusted, nor a partial correlation, and not both at once
+    {"r": "-.28", "n": "56", "p_value": ".370"},
     # df of F that no within factor has; df that are n - 1 - df1; beyond the lower bound
     {"f": "4.90", "df1": "2", "df2": "57", "p_value": ".016"},
     {"f": "4.90", "df1": "2", "df2": "58", "n": "61", "p_value": ".016"},

@@ -366,6 +366,13 @@ def test_units_may_be_categories_and_the_frame_is_not_changed(transform, treatme
     )
 
 
+def test_numbers_stay_numbers_where_units_are_categories():
+    data = pd.DataFrame({"u": [7, 7, 3], "s": [1, 2, 1], "end": ["dropout"] * 2 + ["planned"]})
+    units = person_period(data.astype({"u": "category"}), unit="u", session="s", ending="end")["u"]
+    assert units.dtype == np.int64
+    assert units.tolist() == [7, 7, 3]
+
+
 def test_existing_columns_are_not_written_over(treatment: pd.DataFrame):
     text = refused(last_session, treatment.assign(event=1), **ROLES)
     assert text.startswith("A new column 'event' would be written over the one that is there.")

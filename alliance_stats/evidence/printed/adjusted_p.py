@@ -37,8 +37,14 @@ def adjustments(
         Whether it is the p of a difference, so that Tukey's range is possible.
     """
     for m in range(2, (tests or _MOST_TESTS) + 1):
-        least = -np.expm1(m * np.log1p(-min(plain.low, 1.0 - 1e-16)))
-        yield f"{m} tests (Bonferroni, Holm or Sidak)", Interval(least, min(1.0, m * plain.high))
+        times = Interval(min(1.0, m * plain.low), min(1.0, m * plain.high))
+        sidak = Interval(*(_sidak(p, m) for p in (plain.low, plain.high)))
+        if times.meets(sidak):
+            either = Interval(sidak.low, times.high)
+            yield f"{m} tests (Bonferroni, Holm or Sidak)", either
+        else:  # a p between the two is neither
+            yield f"{m} tests (Bonferroni or Holm)", times
+            yield f"{m} tests (Sidak)", sidak
     for rank in range(2, tests):
         times = tests / rank
         found = Interval(min(1.0, times * plain.low), min(1.0, times * plain.high))
@@ -46,6 +52,10 @@ def adjustments(
     if of_t:
         for groups in _groups(tests):
             yield f"the pairs of {groups} groups (Tukey)", _tukey(plain, groups, df)
+
+
+def _sidak(p: float, tests: int) -> float:
+    return float(-np.expm1(tests * np.log1p(-min(p, 1.0 - 1e-16))))
 
 
 def _groups(tests: int) -> tuple[int, ...]:

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
+import pandas as pd
 
+from alliance_stats.errors import DataError
 from alliance_stats.evidence.printed import (
     correlation_relations,
     count_relations,
@@ -22,9 +24,19 @@ from alliance_stats.evidence.printed import (
     variance_relations,
     wald_relations,
 )
+from alliance_stats.evidence.printed.numerals import read_cell, read_printed
 from alliance_stats.evidence.printed.relation import Relation
 
-__all__ = ["CATALOGUE", "QUANTITIES", "SETTINGS", "YIELDING", "Quantity", "quantity_named"]
+__all__ = [
+    "CATALOGUE",
+    "QUANTITIES",
+    "SETTINGS",
+    "YIELDING",
+    "Quantity",
+    "known_columns",
+    "quantity_named",
+    "read_as_quantities",
+]
 
 CATALOGUE: Mapping[str, Relation] = MappingProxyType(
     {
@@ -212,3 +224,81 @@ SETTINGS: Mapping[str, str] = MappingProxyType(
         "relation": "names of the relations to check, parted by blanks; empty for all that apply",
     }
 )
+
+
+# --- the columns of a table ----------------------------------------------------------------------
+
+
+def read_as_quantities(table: pd.DataFrame, *, decimal: str = ".") -> dict[str, str]:
+    """Return the columns that denote a quantity under another name, with that quantity.
+
+    A column with such a name that holds nothing but words (the labels under "Coefficient", the
+    times of measurement under "T") is none of them.
+
+    Raises
+    ------
+    DataError
+        If two columns denote one quantity, or some cells of such a column are no printed numbers.
+    """
+    meant: dict[str, str] = {}
+    for place, name in enumerate(table.columns):
+        quantity = quantity_named(name)
+        if quantity is None or (
+            name != quantity and _holds_words(table.iloc[:, place], name, quantity, decimal)
+        ):
+            continue
+        meant[name] = quantity
+    named = list(meant.values())
+    twice = [f"'{name}' ({given})" for name, given in meant.items() if named.count(given) > 1]
+    if twice:
+        raise DataError(f"Columns that mean one quantity: {', '.join(twice)}. Rename all but one.")
+    return {name: quantity for name, quantity in meant.items() if name != quantity}
+
+
+def _holds_words(cells: pd.Series, name: str, quantity: str, decimal: str) -> bool:
+    """Say whether no cell of a column holds a printed number; refuse a mixture of the two."""
+    numbers, refused = 0, ""
+    for label, cell in cells.dropna().astype(str).items():
+        try:
+            found = read_cell(quantity, cell, decimal=decimal)
+            if quantity in found:
+                read_printed(found[quantity], decimal=decimal)
+        except DataError as error:
+            refused = refused or f"Row {label}, column '{name}' (read as {quantity}): {error}"
+        else:
+            numbers += bool(found)
+    if refused and numbers:
+        raise DataError(refused)
+    return bool(refused)
+
+
+def known_columns(table: pd.DataFrame, read_as: Mapping[str, str]) -> list[str]:
+    """Return the columns that hold printed numbers, or say how to read them.
+
+    Raises
+    ------
+    DataError
+        If none holds printed numbers, or one holds numbers that are no text any more.
+    """
+    known = [name for name in table.columns if name in (*QUANTITIES, *SETTINGS, *read_as)]
+    if not any(name in QUANTITIES or name in read_as for name in known):
+        raise DataError(
+            "No column of the table goes by the name of a printed quantity. Known are: "
+            f"{', '.join(QUANTITIES)}."
+        )
+    for name in known:
+        if table[name].isna().all():
+            continue
+        dtype = table[name].dtype
+        whole = pd.api.types.is_integer_dtype(dtype)
+        numeric = pd.api.types.is_numeric_dtype(dtype) and not whole
+        if numeric or any(map(_is_float, table[name])):
+            raise DataError(
+                f"Column '{name}' holds numbers ({dtype}), not the text that was printed: .10 and "
+                ".1 cannot be told apart any more. Read the table with dtype=str."
+            )
+    return known
+
+
+def _is_float(value: object) -> bool:
+    return isinstance(value, (float, np.floating)) and not np.isnan(value)

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-import numpy as np
 import pandas as pd
 
 from alliance_stats.account import Account, Column, Section, html_of, summary_of
@@ -20,8 +19,8 @@ from alliance_stats.estimates import one_line
 from alliance_stats.evidence.printed.catalogue import (
     CATALOGUE,
     QUANTITIES,
-    SETTINGS,
-    quantity_named,
+    known_columns,
+    read_as_quantities,
 )
 from alliance_stats.evidence.printed.numerals import (
     CONVENTIONS,
@@ -32,8 +31,12 @@ from alliance_stats.evidence.printed.numerals import (
 from alliance_stats.evidence.printed.path_verdicts import (
     HOLDS_ONLY_IF,
     NOT_REPRODUCED,
+    VERDICT_COLUMNS,
     VERDICTS,
     Verdict,
+    count_verdicts,
+    finding,
+    verdict_columns,
 )
 from alliance_stats.evidence.printed.printed_row import TAILS, Rules, cells_of, readings
 from alliance_stats.evidence.printed.verdicts import judge_row
@@ -99,7 +102,7 @@ class ConsistencyCheck:
                 {"row": label, **verdict_columns(verdict)}
                 for label, verdict in zip(self.labels, self.verdicts, strict=True)
             ],
-            columns=["row", *_COLUMNS],
+            columns=["row", *VERDICT_COLUMNS],
         )
 
     def glance(self) -> pd.DataFrame:
@@ -150,60 +153,12 @@ class ConsistencyCheck:
     _repr_html_ = html_of
 
 
-_COLUMNS = (
-    "quantity",
-    "relation",
-    "printed",
-    "feasible_low",
-    "feasible_high",
-    "verdict",
-    "reason",
-    "gap",
-    "rounding",
-)
-
-
-def verdict_columns(verdict: Verdict) -> dict[str, object]:
-    """Return a verdict as the columns of a tidy row."""
-    feasible = verdict.feasible
-    return {
-        "quantity": verdict.quantity,
-        "relation": verdict.relation,
-        "printed": verdict.printed,
-        "feasible_low": np.nan if feasible is None else feasible.low,
-        "feasible_high": np.nan if feasible is None else feasible.high,
-        "verdict": verdict.verdict,
-        "reason": verdict.reason,
-        "gap": verdict.gap,
-        "rounding": verdict.rounding,
-    }
-
-
-def count_verdicts(verdicts: Sequence[Verdict]) -> dict[str, int]:
-    """Return ``n_printed`` and, for each verdict, ``n_reproduced``, ``n_holds_only_if``, ..."""
-    counts = {
-        f"n_{kind.replace(' ', '_')}": sum(verdict.verdict == kind for verdict in verdicts)
-        for kind in VERDICTS
-    }
-    return {"n_printed": len(verdicts), **counts}
-
-
 def verdict_section(verdicts: Sequence[Verdict]) -> Section:
     """Return how many numbers have each verdict; a condition is named where there is one."""
     given = [verdict.verdict for verdict in verdicts]
     kinds = [kind for kind in VERDICTS if kind != HOLDS_ONLY_IF or kind in given]
     frame = pd.DataFrame({"verdict": kinds, "n": [given.count(kind) for kind in kinds]})
     return Section("Verdict", frame, names=("verdict",), columns={"n": Column("numbers", "count")})
-
-
-def finding(verdict: Verdict) -> str:
-    """Return the wording for a number that does not follow, or only under a condition."""
-    if verdict.verdict == HOLDS_ONLY_IF:
-        return f"{verdict.quantity} {verdict.printed}: {verdict.reason}."
-    return (
-        f"{verdict.quantity} {verdict.printed}: not reproduced under {verdict.relation}. "
-        f"{verdict.reason}"
-    )
 
 
 def conventions_of(rounding: str) -> tuple[str, ...]:
@@ -297,15 +252,15 @@ def consistency_check(
     2   z_wald     reproduced
     """
     table = check_frame(table, what="table")
-    require_columns(table, list(assumed), what="table")
     conventions = conventions_of(rounding)
-    read_as = _other_names(table)
-    not_read = [n for n in table.columns if n not in (*QUANTITIES, *SETTINGS, *read_as)]
-    table, assumed = table.rename(columns=read_as), [read_as.get(name, name) for name in assumed]
-    known = _known_columns(table)
-    text = table[known].astype(object)
     check_choice(tails, TAILS, name="tails")
     check_choice(decimal, DECIMALS, name="decimal")
+    read_as = read_as_quantities(table, decimal=decimal)
+    known = known_columns(table, read_as)
+    not_read = [name for name in table.columns if name not in known]
+    assumed = [name if name in read_as.values() else read_as.get(name, name) for name in assumed]
+    require_columns(table.rename(columns=read_as), assumed, what="table")
+    text = table[known].rename(columns=read_as).astype(object)
     if interval_from is not None:
         check_choice(interval_from, ("se",), name="interval_from")
     rules = Rules(
@@ -315,7 +270,7 @@ def consistency_check(
         legends=(star_levels,) if star_levels is not None else _legends(text, decimal),
         decimal=decimal,
     )
-    printed = [name for name in known if name in QUANTITIES and name not in assumed]
+    printed = [name for name in text if name in QUANTITIES and name not in assumed]
     has_any = [any(map(_is_printed, cells)) for cells in text[printed].to_numpy()]
     used, rows = RowLedger.start(text).keep(text, has_any, reason="no printed number in the row")
     labels: list[object] = []
@@ -332,24 +287,6 @@ def consistency_check(
     )  # fmt: skip
 
 
-def _other_names(table: pd.DataFrame) -> dict[str, str]:
-    """Return the columns that denote a quantity under another name, unless one already has it."""
-    meant = {name: quantity_named(name) for name in table.columns}
-    named = [quantity for quantity in meant.values() if quantity is not None]
-    twice = [
-        f"'{name}' ({quantity})"
-        for name, quantity in meant.items()
-        if quantity is not None and named.count(quantity) > 1
-    ]
-    if twice:
-        raise DataError(f"Columns that mean one quantity: {', '.join(twice)}. Rename all but one.")
-    return {
-        name: quantity
-        for name, quantity in meant.items()
-        if quantity is not None and name != quantity
-    }
-
-
 def _legends(text: pd.DataFrame, decimal: str) -> tuple[Mapping[str, float], ...]:
     """Return the legends that hold a table's significance symbols, wherever they appear."""
     found: set[str] = set()
@@ -362,31 +299,6 @@ def _legends(text: pd.DataFrame, decimal: str) -> tuple[Mapping[str, float], ...
 
 def _is_printed(value: object) -> bool:
     return not pd.isna(value) and str(value).strip() != ""
-
-
-def _is_float(value: object) -> bool:
-    return isinstance(value, (float, np.floating)) and not np.isnan(value)
-
-
-def _known_columns(table: pd.DataFrame) -> list[str]:
-    known = [name for name in table.columns if name in QUANTITIES or name in SETTINGS]
-    if not any(name in QUANTITIES for name in known):
-        raise DataError(
-            "No column of the table goes by the name of a printed quantity. Known are: "
-            f"{', '.join(QUANTITIES)}."
-        )
-    for name in known:
-        if table[name].isna().all():
-            continue
-        dtype = table[name].dtype
-        whole = pd.api.types.is_integer_dtype(dtype)
-        numeric = pd.api.types.is_numeric_dtype(dtype) and not whole
-        if numeric or any(map(_is_float, table[name])):
-            raise DataError(
-                f"Column '{name}' holds numbers ({dtype}), not the text that was printed: .10 and "
-                ".1 cannot be told apart any more. Read the table with dtype=str."
-            )
-    return known
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,11 +26,15 @@ __all__ = [
     "REPRODUCED",
     "USUAL",
     "VERDICTS",
+    "VERDICT_COLUMNS",
     "Rules",
     "Verdict",
     "applicable",
+    "count_verdicts",
+    "finding",
     "judge_path",
     "unchecked",
+    "verdict_columns",
 ]
 
 REPRODUCED = "reproduced"
@@ -46,6 +50,7 @@ _MAYBE = "Transcription, rounding of the inputs or an unstated method may be the
 _MORE_DIGITS, _USUAL_UNIT = 2, Decimal("0.01")
 # The p of a variance on the boundary, half of another, is not adjusted for several tests.
 _NEVER_ADJUSTED = {"p_chi2_boundary", "stars_from_p_chi2_boundary"}
+_DF_LEFT_OPEN = "any_df"
 _SIZED = {"d", "g"}  # often printed without a sign
 # A p of these is not one of a difference of two means, which Tukey's range needs.
 _NO_PAIRS = {"f", "chi2", "q", "wald", "r", "r_squared", "events1"}
@@ -84,6 +89,54 @@ class Verdict:
         if self.stands_for is None or self.feasible is None:
             return float("nan")
         return self.stands_for.gap(self.feasible)
+
+
+VERDICT_COLUMNS = (
+    "quantity",
+    "relation",
+    "printed",
+    "feasible_low",
+    "feasible_high",
+    "verdict",
+    "reason",
+    "gap",
+    "rounding",
+)
+
+
+def verdict_columns(verdict: Verdict) -> dict[str, object]:
+    """Return a verdict as the columns of a tidy row."""
+    feasible = verdict.feasible
+    return {
+        "quantity": verdict.quantity,
+        "relation": verdict.relation,
+        "printed": verdict.printed,
+        "feasible_low": float("nan") if feasible is None else feasible.low,
+        "feasible_high": float("nan") if feasible is None else feasible.high,
+        "verdict": verdict.verdict,
+        "reason": verdict.reason,
+        "gap": verdict.gap,
+        "rounding": verdict.rounding,
+    }
+
+
+def count_verdicts(verdicts: Sequence[Verdict]) -> dict[str, int]:
+    """Return ``n_printed`` and, for each verdict, ``n_reproduced``, ``n_holds_only_if``, ..."""
+    counts = {
+        f"n_{kind.replace(' ', '_')}": sum(verdict.verdict == kind for verdict in verdicts)
+        for kind in VERDICTS
+    }
+    return {"n_printed": len(verdicts), **counts}
+
+
+def finding(verdict: Verdict) -> str:
+    """Return the wording for a number that does not follow, or only under a condition."""
+    if verdict.verdict == HOLDS_ONLY_IF:
+        return f"{verdict.quantity} {verdict.printed}: {verdict.reason}."
+    return (
+        f"{verdict.quantity} {verdict.printed}: not reproduced under {verdict.relation}. "
+        f"{verdict.reason}"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +270,10 @@ def _adjusted(
     if target not in OF_A_TEST or not (row.tests or (rules.exceptions and not row.reading)):
         return None
     for rounding, relation in product(rules.conventions, alternatives):
-        if relation.is_exception or relation.name in _NEVER_ADJUSTED:
+        # What leaves something open is conditional as it is: two conditions are not supposed, but
+        # contrasts whose df are not printed are adjusted.
+        two = not relation.is_firm and _DF_LEFT_OPEN not in relation.name
+        if two or relation.name in _NEVER_ADJUSTED:
             continue
         box = row.boxes[rounding]
         with suppress(NotIdentifiedError):

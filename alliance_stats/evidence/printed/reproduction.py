@@ -14,12 +14,16 @@ from alliance_stats.estimates import one_line
 from alliance_stats.evidence.printed.consistency import (
     METHOD,
     conventions_of,
+    verdict_section,
+)
+from alliance_stats.evidence.printed.path_verdicts import (
+    HOLDS_ONLY_IF,
+    NOT_REPRODUCED,
+    Verdict,
     count_verdicts,
     finding,
     verdict_columns,
-    verdict_section,
 )
-from alliance_stats.evidence.printed.path_verdicts import HOLDS_ONLY_IF, NOT_REPRODUCED, Verdict
 from alliance_stats.evidence.printed.published_records import PublishedRecord, load_registry
 from alliance_stats.evidence.printed.verdicts import judge_row
 from alliance_stats.ledger import RowLedger
