@@ -37,13 +37,13 @@ def adjustments(
         Whether it is the p of a difference, so that Tukey's range is possible.
     """
     for m in range(2, (tests or _MOST_TESTS) + 1):
-        times = Interval(min(1.0, m * plain.low), min(1.0, m * plain.high))
+        product = Interval(min(1.0, m * plain.low), min(1.0, m * plain.high))
         sidak = Interval(*(_sidak(p, m) for p in (plain.low, plain.high)))
-        if times.meets(sidak):
-            either = Interval(sidak.low, times.high)
+        if product.meets(sidak):
+            either = Interval(sidak.low, product.high)
             yield f"{m} tests (Bonferroni, Holm or Sidak)", either
         else:  # a p between the two is neither
-            yield f"{m} tests (Bonferroni or Holm)", times
+            yield f"{m} tests (Bonferroni or Holm)", product
             yield f"{m} tests (Sidak)", sidak
     for rank in range(2, tests):
         times = tests / rank
