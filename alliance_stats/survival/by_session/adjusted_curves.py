@@ -222,7 +222,8 @@ def adjusted_curves(
     Raises
     ------
     DataError
-        `variable` is not in the formula; a model of intervals (start, stop] without `data`.
+        `variable` is not in the formula; a model of intervals (start, stop], or of rows with
+        weights, without `data`.
 
     Examples
     --------

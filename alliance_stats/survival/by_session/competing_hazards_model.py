@@ -174,6 +174,11 @@ class CompetingHazards:
             ``state, term, statistic, df, p_value, method``, chi-squared: given all terms that do
             not contain it, and the other endings' terms; ``state`` is None for the joint test
             of all endings.
+
+        Raises
+        ------
+        DataError
+            A test that the model lacks; a term whose coefficients stand for another's columns too.
         """
         clustered = self.n_clusters is not None
         refuse_test(test, clustered=clustered, effects="random effects" if self.effects else "")

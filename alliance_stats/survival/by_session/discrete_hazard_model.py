@@ -222,6 +222,11 @@ class DiscreteHazard:
             ``term, statistic, df, p_value, method``, chi-squared; the baseline is not among the
             terms. Wald's tests under CR2 are F tests of each term given all others, with ``df2``
             beside ``df``.
+
+        Raises
+        ------
+        DataError
+            A test that the model lacks; a term whose coefficients stand for another's columns too.
         """
         design, clustered = self.fit.design, self.errors is not None
         refuse_test(test, clustered=clustered, effects="random effects" if self.has_effects else "")
