@@ -286,7 +286,8 @@ def _panelled(
     limits: tuple[float, float] | None,
     told: tuple[str, str],
 ) -> ReportFigure:
-    """Draw a panel for each curve with its band."""
+    """Draw a panel for each curve with its band, from the lowest value of `across` on."""
+    panels = {name: own.sort_values(across, kind="stable") for name, own in panels.items()}
     figure, axes = _beside_one_another(list(panels), labels=labels)
     for ax, curve in zip(axes, panels.values(), strict=True):
         draw_bands(ax, curve, across=across)

@@ -10,6 +10,7 @@ from alliance_stats.figures import (
     lagged_paths_figure,
     reliability_figure,
 )
+from alliance_stats.figures.numbers import interval_of
 from alliance_stats.panel import cross_lagged
 from tests.unit.test_panel_cross_lagged import DATA, NAMES
 
@@ -59,6 +60,9 @@ def test_responses_are_drawn_as_they_are(found):
 
 def test_the_curve_goes_over_the_reliabilities(found):
     figure = reliability_figure(found, reliabilities=[1.0, 0.8])
+    last = figure.data.query("predictor == 'alliance' and outcome == 'alliance'").iloc[-1]
+    assert last["reliability"] == 1.0  # the last point on the axis is the one told of
+    assert f"alliance on alliance: {interval_of(last)}" in figure.alt
     assert len(figure.figure.axes) == 4
     assert sorted(figure.data["reliability"].unique()) == [0.8, 1.0]
 
