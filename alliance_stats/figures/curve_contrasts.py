@@ -167,8 +167,8 @@ def curve_differences_figure(
         alt=f"{plural(len(names), 'panel')} of differences against {in_sentence(time_label)}, with "
         f"a line at 0. {told}.",
         note=f"{result.method[:1].upper()}{result.method[1:]}. The group named first minus the "
-        "other, on the probability scale; normal theory, pointwise, not corrected for the number of "
-        "times.",
+        "other, on the probability scale; normal theory, pointwise, not corrected for the number "
+        "of times.",
         data=differences,
     )
 
