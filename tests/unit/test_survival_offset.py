@@ -12,6 +12,7 @@ from alliance_stats.survival import (
     adjusted_curves,
     competing_hazards,
     discrete_hazard,
+    pattern_mixture,
     shared_parameter,
 )
 
@@ -98,3 +99,23 @@ def test_a_joint_model_refuses_it(rows: pd.DataFrame) -> None:
             "y ~ session + (1 | unit)", "x + offset(days)", scores, rows, session="session",
             event="left", unit="unit",
         )  # fmt: skip
+
+
+def test_an_offset_of_the_outcome_is_taken_off_in_a_joint_model_and_in_patterns() -> None:
+    """No column spans it: left in, it would be taken for growth and for noise."""
+    rng = np.random.default_rng(5)
+    person, time = np.repeat(np.arange(60), 4), np.tile(np.arange(4.0), 60)
+    o = 3.0 * (time - 1.0) ** 2
+    less = 10.0 - time + rng.normal(0, 2.0, 60)[person] + rng.normal(0, 1.0, 240)
+    data = pd.DataFrame({"id": person, "time": time, "o": o, "y": less + o, "less": less})
+    data["left"] = np.where(person % 3 == 0, "early", "stayed")
+    periods = data.assign(session=time + 1.0, event=(time == 2.0) & (person % 3 == 0))
+    periods = periods[~((time == 3.0) & (person % 3 == 0))].astype({"event": float})
+    asked = {"session": "session", "event": "event", "unit": "id", "baseline": "log"}
+    formulas = ("y ~ time + offset(o) + (1 | id)", "less ~ time + (1 | id)")
+    joint = [shared_parameter(formula, "1", data, periods, **asked) for formula in formulas]
+    assert_allclose(joint[0].log_lik, joint[1].log_lik, rtol=FIT)
+    assert_allclose(joint[0].parameters, joint[1].parameters, rtol=1e-4, atol=1e-4)
+    mixed = [pattern_mixture(f, data, pattern="left", unit="id").tidy() for f in formulas]
+    for column in ("estimate", "std_error"):
+        assert_allclose(mixed[0][column], mixed[1][column], rtol=FIT)

@@ -197,9 +197,9 @@ def _arrays(
     """Put both models' rows side by side."""
     unit, cluster = columns
     units, codes, at_risk = _units(growth, leaving, unit)
-    grouping = of_units(growth, unit)
+    grouping, offset = of_units(growth, unit), growth.design.offset
     return SharedData(
-        growth.design.y,
+        growth.design.y if offset is None else growth.design.y - offset,
         growth.design.X,
         # the working columns are an invertible mixture of those given
         np.asarray(np.linalg.solve(back_transform(grouping.terms).T, grouping.Z).T, dtype=float),
