@@ -58,9 +58,12 @@ def did_you_mean(name: object, candidates: Iterable[object]) -> str:
     Returns
     -------
     str
-        ``"Did you mean 'alliance'?"``, or ``"There are: 'a', 'b'."`` where nothing is near.
+        ``"Did you mean 'alliance'?"``, or ``"There are: 'a', 'b'."`` where nothing is near; of
+        no candidates ``"There are none."``
     """
     names = [str(candidate) for candidate in candidates]
+    if not names:
+        return "There are none."
     lowered = {candidate.lower(): candidate for candidate in reversed(names)}
     near = difflib.get_close_matches(str(name).lower(), list(lowered), n=1, cutoff=0.6)
     if near:

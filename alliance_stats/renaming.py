@@ -1,10 +1,11 @@
-"""Names that were changed: the old one is refused with the new one in the message."""
+"""Names that were changed or are asked elsewhere: refused with the right one in the message."""
 
 import functools
+import inspect
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
-__all__ = ["renamed"]
+__all__ = ["asked_of_tidy", "renamed"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -36,6 +37,28 @@ def renamed(**new_names: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
                 raise TypeError(
                     f"{function.__name__}() has no argument '{old}' any more: it is called "
                     f"'{new_names[old]}' now."
+                )
+            return function(*args, **kwargs)
+
+        return called
+
+    return refusing
+
+
+def asked_of_tidy(*names: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
+    """Return a decorator of a method that refuses settings which belong to ``tidy``.
+
+    The message names ``tidy`` where that of the result has the setting, and says so where not.
+    """
+
+    def refusing(function: Callable[P, T]) -> Callable[P, T]:
+        @functools.wraps(function)
+        def called(*args: P.args, **kwargs: P.kwargs) -> T:
+            for name in (name for name in names if name in kwargs):
+                has = name in inspect.signature(getattr(args[0], "tidy", called)).parameters
+                raise TypeError(
+                    f"summary() has no argument '{name}': "
+                    + (f"it belongs to tidy({name}=...)." if has else "nor has tidy() of this.")
                 )
             return function(*args, **kwargs)
 

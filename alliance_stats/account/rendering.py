@@ -25,6 +25,7 @@ from alliance_stats.formatting import (
     to_html,
 )
 from alliance_stats.ledger import RowLedger
+from alliance_stats.renaming import asked_of_tidy
 
 __all__ = [
     "Accountable",
@@ -75,10 +76,13 @@ class Result(Protocol):
         ...
 
 
+@asked_of_tidy("df_method", "conf_level", "vcov", "ci_method", "effects", "scale", "adjust")
 def summary_of(
     result: Accountable, *, words: Mapping[str, str] | None = None, decimal: str = "."
 ) -> str:
     """Return the result as text: notes first, method, tables, sizes, remarks, rows.
+
+    Levels of confidence, df methods and the like are asked of ``tidy()``.
 
     Parameters
     ----------

@@ -254,6 +254,8 @@ class GeneralizedFit:
     def effect_covariances(self) -> list[Array]:
         """Conditional covariances of those effects, theta and beta given: (q, q, units)."""
         problem = self.problem
+        if not self.design.groupings:
+            return []
         mode = find_mode(problem, problem.arranged(self.Lambda), self.gamma, self.minimum.memory)
         down = descend(problem.layout, mode.up)
         covariances = problem.by_factor([post.K for post in (*down.levels, *down.crossed)])

@@ -52,6 +52,7 @@ SMALL = 0.1
 
 def profile_generalized(fit: GeneralizedFit, *, terms: Sequence[str] | None = None) -> Profile:
     """Profile the deviance of a generalized fit; see :func:`~alliance_stats.multilevel.profile`."""
+    _check_mixed(fit)
     linear, random = linear_parameters(fit), named_parameters(fit)
     sds = [name for name in random if "|sd__" in name]
     correlations = [name for name in random if "|cor__" in name]
@@ -74,6 +75,14 @@ def profile_generalized(fit: GeneralizedFit, *, terms: Sequence[str] | None = No
     values = {**random, **{term: value for term, (value, _) in linear.items()}}
     estimates = pd.Series({term: values[term] for term in chosen}, dtype=np.float64)
     return Profile("ML", estimates, curves, fit.design.rows)
+
+
+def _check_mixed(fit: GeneralizedFit) -> None:
+    if not fit.design.groupings:
+        raise NotIdentifiedError(
+            "The model has no random effects, and profiles are made for those that have: ask for "
+            "Wald's tests and limits, or compare two models by likelihood_ratio_test."
+        )
 
 
 def linear_parameters(fit: GeneralizedFit) -> dict[str, tuple[float, Array]]:
@@ -230,6 +239,7 @@ def _sd_rise(fit: GeneralizedFit, factor: int, place: int, value: float) -> floa
 
 def likelihood_ratio_anova(fit: GeneralizedFit, *, kind: str) -> pd.DataFrame:
     """Test every term by likelihood ratio; see :meth:`GeneralizedLinearMixedModel.anova`."""
+    _check_mixed(fit)
     named_as = "marginal" if kind == "marginal" else f"type {kind}"
     n_theta, k, found = fit.problem.template.n_theta, fit.template.n_theta, []
     criterion = GeneralizedCriterion(fit.problem, fit.approximation, joint_steps=0)

@@ -193,11 +193,15 @@ def generalized_method(fit: GeneralizedFit) -> str:
         if fit.nodes == 1
         else f"adaptive Gauss-Hermite quadrature with {fit.nodes} nodes"
     )
+    if fit.design.groupings:
+        kind, by = "generalized linear mixed model", f"maximum likelihood with {integral}"
+    else:
+        kind, by = "generalized linear model", "maximum likelihood"
     dispersion = fit.asked.dispersion
     variance = "" if dispersion is None else f", variance {dispersion.variance}"
     return (
-        f"generalized linear mixed model ({fit.asked.name}, {fit.family.link} link{variance}) "
-        f"fitted by maximum likelihood with {integral} ({fit.design.formula.text})"
+        f"{kind} ({fit.asked.name}, {fit.family.link} link{variance}) "
+        f"fitted by {by} ({fit.design.formula.text})"
     )
 
 

@@ -61,7 +61,7 @@ def tidy_frame(**columns: object) -> pd.DataFrame:
 
 def ran_pars_table(fit: Fit) -> pd.DataFrame:
     """SDs and correlations of the random effects, and the residual's parameters."""
-    frames = []
+    frames = [tidy_frame(effect=np.empty(0, dtype=object))]  # there may be no others
     for grouping, covariance in zip(fit.design.groupings, fit.covariances, strict=True):
         names, values = sds_and_correlations(grouping, covariance)
         frames.append(

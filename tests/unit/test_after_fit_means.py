@@ -13,6 +13,7 @@ from alliance_stats.multilevel import (
     contrasts,
     estimated_means,
     glmm,
+    johnson_neyman,
     lmm,
     simple_slopes,
 )
@@ -236,6 +237,18 @@ def test_nothing_estimable_is_an_error(holed):
         estimated_means(holed, [])
 
 
+def test_several_values_of_what_is_not_shown_have_a_mean_each(holed):
+    at = {"session": [2, 8], "framework": "usual"}
+    found = estimated_means(holed, "role", at=at)
+    asked = estimated_means(holed, "role", by="session", at=at)
+    assert found.by == ("session",)
+    pd.testing.assert_frame_equal(found.tidy(), asked.tidy())
+    slopes = simple_slopes(holed, "session", at={"role": ["mother", "father"]}).tidy()
+    assert list(slopes["role"]) == ["mother", "father"]
+    with pytest.raises(DataError, match="'role' several values, and there is one effect"):
+        johnson_neyman(holed, "framework", moderator="session", at={"role": ["child", "mother"]})
+
+
 # -- words and refusals ---------------------------------------------------------------------------
 
 
@@ -266,6 +279,11 @@ def test_what_means_refuse(holed):
         estimated_means(holed, "framework", at={"role": "aunt"})
     with pytest.raises(DataError, match="'session' is numeric; at= gave 'late'"):
         estimated_means(holed, "framework", at={"session": "late"})
+    with pytest.raises(FormulaError, match=r"'visit' is not among .* There are: .*'session'"):
+        estimated_means(holed, "framework", at={"visit": 1})
+    for wrong in (None, [[1, 2]], "late"):
+        with pytest.raises(DataError, match="'session' is numeric; at= gave"):
+            estimated_means(holed, "framework", at={"session": wrong})
     with pytest.raises(DataError, match=r"one or more different values; got \[2, 2\]"):
         estimated_means(holed, "role", at={"session": [2, 2]})
     with pytest.raises(FormulaError, match="'role' cannot be in variables and in by"):

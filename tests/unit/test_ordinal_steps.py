@@ -153,15 +153,29 @@ def test_means_take_several_predictors_text_steps_and_values(data):
     assert found.means()["estimate"].between(1.0, 4.0).all()
     assert "never" in found.summary()
     for wrong, words in (
-        ({"by": "arms"}, "'arms' is no predictor .* 'arm'"),
+        ({"by": "arms"}, "'arms' is not among the fixed effects .* 'arm'"),
         ({"by": "x"}, "different values: say at which"),
-        ({"by": "arm", "at": {"x": [1]}}, "at= names 'x'"),
-        ({"by": "arm", "at": {"arm": ["q"]}}, "not 'q'"),
+        ({"by": "arm", "at": {"z": 1}}, "'z' is not among .* There are: 'x', 'arm'"),
+        ({"by": "arm", "at": {"arm": ["q"]}}, "no level 'q'"),
     ):
-        with pytest.raises(DataError, match=words):
+        with pytest.raises((DataError, FormulaError), match=words):
             step_means(model, **wrong)
     with pytest.raises(DataError, match="fitted by ordinal; got DataFrame"):
         step_means(data, "arm")
+    each = step_means(model, "arm", at={"x": [-1, 0, 1]}).means()
+    asked = step_means(model, ["arm", "x"], at={"x": [-1, 0, 1]}).means()
+    pd.testing.assert_frame_equal(each, asked)
+    one = step_means(model, "arm", at={"x": 1}).means()["estimate"]
+    assert one.tolist() == pytest.approx(each.query("x == 1")["estimate"].tolist())
+
+
+def test_values_between_whole_numbers_stay_as_they_are(data):
+    whole = data.assign(x=(10 * data["x"]).round().astype(int))
+    model = ordinal("rating ~ x + (1 | g)", whole)
+    half = step_means(model, "x", at={"x": [0, 0.5, 1]}).means()["estimate"].diff()
+    assert half[1] == pytest.approx(half[2], rel=0.05)
+    with pytest.raises(FormulaError, match="'step' is the name of a column of this result"):
+        step_means(ordinal("rating ~ step + (1 | g)", data.assign(step=data["x"])), "step")
 
 
 def test_shares_of_variance_on_both_scales(data, plain):

@@ -97,3 +97,12 @@ def test_the_page_of_names_lists_every_changed_name(function, old, new):
     rows = [row.split("|") for row in page.read_text(encoding="utf-8").splitlines()]
     listed = [row for row in rows if len(row) == 5 and function in row[1]]
     assert any(f"`{old}=`" in row[2] and f"`{new}=`" in row[3] for row in listed)
+
+
+def test_settings_of_a_question_are_asked_of_tidy():
+    sessions = als.example_study().sessions.query("session <= 3")
+    model = als.lmm("alliance ~ session + (1 | family/person)", sessions)
+    with pytest.raises(TypeError, match=r"no argument 'df_method': it belongs to tidy\(df_method"):
+        model.summary(df_method="kenward-roger")
+    with pytest.raises(TypeError, match=r"no argument 'adjust': nor has tidy\(\) of this"):
+        model.summary(adjust="holm")

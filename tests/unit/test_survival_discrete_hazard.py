@@ -8,6 +8,7 @@ from numpy.testing import assert_allclose
 from alliance_stats.account import as_sentences
 from alliance_stats.datasets import example_study
 from alliance_stats.errors import DataError, FormulaError, NotIdentifiedError
+from alliance_stats.multilevel import profile, residual_checks
 from alliance_stats.simulate import EndingTruth, simulate_study
 from alliance_stats.survival import competing_hazards, discrete_hazard, endings
 from alliance_stats.transforms import person_period
@@ -359,3 +360,18 @@ def test_a_random_term_is_written_as_one(random: str) -> None:
     )
     with pytest.raises(FormulaError, match="is no random term"):
         discrete_hazard("1", data, session="s", event="left", unit="u", random=random)
+
+
+def test_a_model_without_random_effects_answers_or_says_why(periods):
+    model = discrete_hazard("alliance", periods, **COLUMNS, random=None).fit
+    assert model.random_effects().empty
+    assert model.tidy(effects="ran_pars").empty
+    assert model.method.startswith("generalized linear model (")
+    assert residual_checks(model, n_resamples=20, seed=1).tidy()["p_value"].between(0, 1).all()
+    for ask in (
+        lambda: profile(model),
+        lambda: model.anova(test="likelihood-ratio"),
+        lambda: model.tidy(ci_method="profile"),
+    ):
+        with pytest.raises(NotIdentifiedError, match="has no random effects, and profiles"):
+            ask()

@@ -9,6 +9,7 @@ import itertools
 import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, Literal
 
 import numpy as np
@@ -32,6 +33,9 @@ __all__ = [
     "names_of",
     "predictors",
     "reference_grid",
+    "require_predictor",
+    "values_at",
+    "with_several",
 ]
 
 At = Mapping[str, Any]
@@ -41,7 +45,7 @@ WEIGHTS = ("equal", "proportional", "cells")
 # Columns that results of means, slopes, contrasts and comparisons have beside the predictors.
 _RESULT_COLUMNS = (
     "adjust", "conf_high", "conf_low", "contrast", "df", "df1", "df2", "df_method", "estimate",
-    "expected_from", "expected_to", "p_value", "statistic", "std_error", "term",
+    "expected_from", "expected_to", "p_value", "statistic", "std_error", "step", "term",
 )  # fmt: skip
 LARGEST_GRID = 100_000
 # Numbers in the grid's coded columns that are held at once (400 MB).
@@ -227,11 +231,24 @@ def names_of(given: str | Sequence[str] | None) -> tuple[str, ...]:
     return names
 
 
+def with_several(by: Sequence[str], variables: Sequence[str], at: At | None) -> tuple[str, ...]:
+    """Return `by` and the predictors that `at` gives several values, which have a mean each.
+
+    An average over the values would not show that there were several.
+    """
+    several = [name for name, wanted in (check_at(at) or {}).items() if len(_listed(wanted)) > 1]
+    return (*by, *(name for name in several if name not in {*by, *variables}))
+
+
 def require_predictor(name: str, known: Mapping[str, Predictor]) -> Predictor:
-    """Return the predictor of that name, or raise with the nearest one."""
+    """Return the predictor of that name, or raise with the nearest one and all that there are."""
     if name not in known:
+        listed = ", ".join(f"'{one}'" for one in known)
+        near = did_you_mean(name, known)
+        there = near if near.startswith("There") else f"{near} There are: {listed}."
         raise FormulaError(
-            f"'{name}' is not among the fixed effects of the model. {did_you_mean(name, known)}"
+            f"'{name}' is not among the fixed effects of the model. "
+            + (there if known else "There is only the intercept.")
         )
     return known[name]
 
@@ -246,10 +263,7 @@ def levels_of(values: pd.Series) -> tuple[Hashable, ...]:
 def _values(predictor: Predictor, wanted: Any, *, is_shown: bool, given: bool) -> list[Any]:
     name = predictor.name
     if given:
-        listed = [wanted] if isinstance(wanted, str) or not np.iterable(wanted) else list(wanted)
-        if not listed or len(set(listed)) < len(listed):
-            raise DataError(f"at= must give '{name}' one or more different values; got {wanted!r}.")
-        return _checked(predictor, listed)
+        return values_at(predictor, wanted)
     if predictor.levels is not None:
         return list(predictor.levels)
     if not is_shown:
@@ -263,15 +277,22 @@ def _values(predictor: Predictor, wanted: Any, *, is_shown: bool, given: bool) -
     return seen
 
 
-def _checked(predictor: Predictor, listed: list[Any]) -> list[Any]:
-    name, levels = predictor.name, predictor.levels
+def _listed(wanted: Any) -> list[Any]:
+    return list(wanted) if np.iterable(wanted) and not isinstance(wanted, str) else [wanted]
+
+
+def values_at(predictor: Predictor, wanted: Any) -> list[Any]:
+    """Return the values that `at` gives a predictor; refuse what is not one, or is repeated."""
+    name, levels, listed = predictor.name, predictor.levels, _listed(wanted)
     for value in listed:
         if levels is not None and value not in levels:
             raise DataError(
                 f"'{name}' has no level {value!r} in the rows used. {did_you_mean(value, levels)}"
             )
-        if levels is None and (isinstance(value, str) or not np.isfinite(value)):
+        if levels is None and not (isinstance(value, Real) and np.isfinite(float(value))):
             raise DataError(f"'{name}' is numeric; at= gave {value!r}.")
+    if not listed or len(set(listed)) < len(listed):
+        raise DataError(f"at= must give '{name}' one or more different values; got {wanted!r}.")
     return listed
 
 

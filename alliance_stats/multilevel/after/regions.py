@@ -38,6 +38,7 @@ from alliance_stats.multilevel.after.reference_grid import (
     predictors,
     reference_grid,
     require_predictor,
+    with_several,
 )
 from alliance_stats.multilevel.after.region_bounds import region_bounds
 from alliance_stats.multilevel.after.simple_slopes import (
@@ -285,7 +286,8 @@ def johnson_neyman(
         Grouping column that the moderator belongs to, such as ``"therapist"`` for a therapist's
         experience, whose units are counted in each region. By default rows are counted.
     at, weights
-        Values of and averaging over other predictors; see :func:`estimated_means`.
+        Values of other predictors, one of each, and averaging over them; see
+        :func:`estimated_means`.
     df_method
         See :func:`estimated_means`. Satterthwaite's and Kenward and Roger's df change along the
         moderator, which is allowed for.
@@ -326,6 +328,11 @@ def johnson_neyman(
     if moderator == variable or moderator in (check_at(at) or {}):
         raise FormulaError(
             f"'{moderator}' is the moderator: it cannot be the predictor too, or be in at=."
+        )
+    for name in with_several((), (), at):
+        raise DataError(
+            f"at= gives '{name}' several values, and there is one effect to follow: ask for each "
+            "value by itself, or leave it out."
         )
     pair = None if focal.numeric else _pair(focal, values)
     effect = _effect(model.design, focal, pair, Elsewhere(moderator, dict(at or {}), weights))

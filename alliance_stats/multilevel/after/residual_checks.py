@@ -278,15 +278,17 @@ def _at_modes(fit: GeneralizedFit, y: Array) -> tuple[float, float]:
     problem, old = fit.problem, fit.problem.outcome
     family, own = problem.family, old.dispersion if len(old.dispersion) else None
     at = replace(problem, outcome=family.outcome(y, old.trials, own))
-    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # of steps too far
-        mode = find_mode(at, at.arranged(fit.Lambda), fit.gamma, fit.minimum.memory)
-    mean = old.trials * family.mean(mode.eta)
-    variance = family.variance(mode.eta, old.trials, old.dispersion)
+    eta = problem.offset + fit.gamma @ problem.Q
+    if fit.design.groupings:
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # of steps too far
+            eta = find_mode(at, at.arranged(fit.Lambda), fit.gamma, fit.minimum.memory).eta
+    mean = old.trials * family.mean(eta)
+    variance = family.variance(eta, old.trials, old.dispersion)
     zeros = 1.0
     if family.support == "counts":
         none = family.outcome(np.zeros(len(y)), old.trials, own)
         # of a count of 0 the log-density has no constant
-        zeros = np.exp(family.log_density(mode.eta, none)).sum()
+        zeros = np.exp(family.log_density(eta, none)).sum()
     return float(((y - mean) ** 2 / variance).sum()), float(zeros)
 
 

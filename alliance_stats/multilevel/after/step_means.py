@@ -1,7 +1,7 @@
 """Ordinal ratings by level of a predictor: probabilities, mean steps and differences."""
 
 import itertools
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -9,12 +9,25 @@ import numpy as np
 import pandas as pd
 
 from alliance_stats.account import Account, Section, html_of, summary_of
-from alliance_stats.checks import check_choice, did_you_mean
+from alliance_stats.checks import check_choice
+from alliance_stats.design.formula import OwnColumn
+from alliance_stats.door import replaced
 from alliance_stats.engine.multiple_tests import SIMPLE
-from alliance_stats.errors import DataError
+from alliance_stats.errors import DataError, FormulaError
 from alliance_stats.estimates import Array, estimate_columns, one_line
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel.after.contrast_families import adjusted
+from alliance_stats.multilevel.after.reference_grid import (
+    At,
+    Predictor,
+    check_at,
+    label_of,
+    names_of,
+    predictors,
+    require_predictor,
+    values_at,
+    with_several,
+)
 from alliance_stats.multilevel.ordinal_mixed_model import OrdinalMixedModel
 from alliance_stats.multilevel.step_probabilities import cumulative_with_slopes, logit_limits
 
@@ -209,7 +222,7 @@ def step_means(
     model: OrdinalMixedModel,
     by: str | Sequence[str],
     *,
-    at: Mapping[str, Sequence[object]] | None = None,
+    at: At | None = None,
     level: Literal["population", "typical"] = "population",
 ) -> StepMeans:
     """Return probabilities of steps and mean steps at each level of predictors.
@@ -221,7 +234,9 @@ def step_means(
     by
         Predictors, one or several: every combination of their values is a cell.
     at
-        Values of some of them, such as ``{"session": [1, 5, 10]}``; by default all that occur.
+        Predictor -> one or more values, such as ``{"session": [1, 5, 10]}``; a predictor in `by`
+        takes by default all its values that occur. One that is not in `by` has cells of its own if
+        it is given several values, and is set to its value in all cells if given one.
     level
         ``"population"``: the mean over units. ``"typical"``: a unit whose effects are zero.
 
@@ -234,8 +249,9 @@ def step_means(
     Raises
     ------
     DataError
-        A predictor not in the model, a numeric one with many values but no `at`, or an unknown
-        value.
+        A numeric predictor with many values but no `at`, or an unknown value.
+    FormulaError
+        A name that is no predictor of the model, is given twice, or is a column of the result.
 
     Notes
     -----
@@ -255,53 +271,46 @@ def step_means(
     if not isinstance(model, OrdinalMixedModel):
         raise DataError(f"step_means takes a model fitted by ordinal; got {type(model).__name__}.")
     check_choice(level, ("population", "typical"), name="level")
-    names = [by] if isinstance(by, str) else list(by)
     frame, fit = model.design.frame, model.fit
-    values = [_values(model, name, (at or {}).get(name)) for name in names]
-    for name in at or {}:
-        if name not in names:
-            raise DataError(f"at= names '{name}', which by= has not. {did_you_mean(name, names)}")
-    cells = pd.DataFrame(list(itertools.product(*values)), columns=names)
+    shown, given = with_several(names_of(by), (), at), dict(check_at(at) or {})
+    taken = [name for name in shown if isinstance(label_of(name), OwnColumn)]
+    if taken:
+        raise FormulaError(
+            f"'{taken[0]}' is the name of a column of this result too: rename the predictor."
+        )
+    known = predictors(model.design)
+    values = {
+        name: values_at(predictor, given[name]) if name in given else _values(predictor)
+        for name in [*shown, *(name for name in given if name not in shown)]
+        if (predictor := require_predictor(name, known))
+    }
+    cells = pd.DataFrame(list(itertools.product(*values.values())), columns=list(values))
     below, slopes = [], []
     for cell in cells.itertuples(index=False):
-        moved = frame.copy()
-        for name, value in zip(names, cell, strict=True):
-            moved[name] = pd.Series([value] * len(frame), frame.index).astype(frame[name].dtype)
+        columns = {
+            name: known[name].column([value] * len(frame)).set_axis(frame.index)
+            for name, value in zip(values, cell, strict=True)
+        }
+        moved = replaced(frame, columns)
         own, own_slopes = cumulative_with_slopes(fit, moved, level=level)
         below.append(own.mean(axis=0))
         slopes.append(own_slopes.mean(axis=0))
     J = np.concatenate(slopes)
+    cells = cells[list(shown)]
     return StepMeans(
         model.formula, cells, fit.steps, model.scores, np.array(below),
         J @ fit.joint_vcov @ J.T, level, model.rows,
     )  # fmt: skip
 
 
-def _is_coded(column: pd.Series) -> bool:
-    return isinstance(column.dtype, pd.CategoricalDtype)
-
-
-def _values(model: OrdinalMixedModel, name: str, given: Sequence[object] | None) -> list[object]:
-    """Return the requested values of a predictor, or all that occur."""
-    known = [str(v) for v in model.design.fixed.coding.variables]
-    if name not in known:
-        raise DataError(f"'{name}' is no predictor of the model. {did_you_mean(name, known)}")
-    column = model.design.frame[name].dropna()
-    if given is not None:
-        numeric = pd.api.types.is_numeric_dtype(column)
-        missing = [v for v in given if not numeric and v not in set(column)]
-        if isinstance(given, str) or not list(given) or missing:
-            raise DataError(
-                f"at= gives '{name}' the values {given!r}; give a list of values that occur"
-                + (f", not {missing[0]!r}." if missing else ".")
-            )
-        return list(given)
-    seen = sorted(column.unique()) if not _is_coded(column) else [
-        c for c in column.cat.categories if (column == c).any()
-    ]  # fmt: skip
+def _values(predictor: Predictor) -> list[object]:
+    """Return all values of a predictor that occur, if they are few."""
+    if predictor.levels is not None:
+        return list(predictor.levels)
+    seen = sorted(predictor.values.unique())
     if len(seen) > MOST_VALUES:
         raise DataError(
-            f"'{name}' has {len(seen)} different values: say at which of them, "
-            f"at={{'{name}': [{seen[0]}, ..., {seen[-1]}]}}."
+            f"'{predictor.name}' has {len(seen)} different values: say at which of them, "
+            f"at={{'{predictor.name}': [{seen[0]}, ..., {seen[-1]}]}}."
         )
     return list(seen)
