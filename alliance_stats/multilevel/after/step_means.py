@@ -287,7 +287,7 @@ def step_means(
     cells = pd.DataFrame(list(itertools.product(*values.values())), columns=list(values))
     below, slopes = [], []
     for cell in cells.itertuples(index=False):
-        columns = {
+        columns: dict[Hashable, object] = {
             name: known[name].column([value] * len(frame)).set_axis(frame.index)
             for name, value in zip(values, cell, strict=True)
         }
