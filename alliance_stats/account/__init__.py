@@ -38,13 +38,14 @@ In the class body::
 - `lead` joins a section's rows into one sentence ("Random effects: therapist, SD of ... 0.42.").
 """
 
-from alliance_stats.account.references import REFERENCES, entries_of
 from alliance_stats.account.rendering import (
+    REFERENCES,
     Accountable,
     Result,
     as_html,
     as_sentences,
     as_text,
+    entries_of,
     html_of,
     method_and_notes,
     section_cells,

@@ -1,7 +1,9 @@
-"""The one renderer: an account as text, as sentences, as HTML, as the cells of a table."""
+"""The one renderer: an account as text, as sentences, as HTML, as cells; its publications."""
 
 import math
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.resources import files
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -9,6 +11,7 @@ import pandas as pd
 
 from alliance_stats.account.sections import NOUNS, Account, Phrase, Section
 from alliance_stats.account.speaker import Speaker, as_float, is_missing, is_number
+from alliance_stats.checks import did_you_mean
 from alliance_stats.formatting import (
     MISSING,
     Written,
@@ -28,11 +31,13 @@ from alliance_stats.ledger import RowLedger
 from alliance_stats.renaming import asked_of_tidy
 
 __all__ = [
+    "REFERENCES",
     "Accountable",
     "Result",
     "as_html",
     "as_sentences",
     "as_text",
+    "entries_of",
     "html_of",
     "method_and_notes",
     "section_cells",
@@ -399,3 +404,30 @@ def _html(text: object) -> str:
 
 def _any(frame: pd.DataFrame, name: str) -> bool:
     return name in frame and bool(frame[name].notna().any())
+
+
+_ENTRY = re.compile(r"@\w+\{(\w+),\n(?:  .*\n)*\}")
+
+
+def _read() -> dict[str, str]:
+    text = (files("alliance_stats.account") / "references.bib").read_text(encoding="utf-8")
+    return {found[1]: found[0] for found in _ENTRY.finditer(text)}
+
+
+REFERENCES: Mapping[str, str] = _read()
+"""Key, as in ``Account.sources`` -> BibTeX entry."""
+
+
+def entries_of(keys: Iterable[str]) -> str:
+    """Return the BibTeX entries of these keys, each once, in the order of their keys.
+
+    Raises
+    ------
+    KeyError
+        If a key has no entry.
+    """
+    asked = sorted(set(keys))
+    unknown = next((key for key in asked if key not in REFERENCES), None)
+    if unknown is not None:
+        raise KeyError(f"'{unknown}' is no reference. {did_you_mean(unknown, list(REFERENCES))}")
+    return "\n\n".join(REFERENCES[key] for key in asked) + "\n"

@@ -44,8 +44,21 @@ __all__ = ["Reader", "Writer", "name_of", "records"]
 Json = Any
 _PACKAGE = Path(__file__).parents[1]
 _DRAWN = ("figures", "tables", "cli", "archive")  # rooms that hold no results
-FORMER: Mapping[str, str] = {}
-"""Names under which records were saved before they moved -> their names today."""
+FORMER: Mapping[str, str] = {
+    "association.mediation.natural_effects": "association.mediation.counterfactuals",
+    "association.mediation.paths": "association.mediation.equations",
+    "association.mediation.product_profile": "association.mediation.path_intervals",
+    "association.planned_contrasts": "association.variance_analysis",
+    "evidence.meta.pooling": "evidence.meta.sampled_effects",
+    "family.dyad_members": "family.family_members",
+    "generalizability": "person_reliability",
+    "scales.generalizability": "scales.person_reliability",
+    "scales.item_moments": "scales.factor_structure",
+    "simulate.drawn_units": "simulate.draws",
+    "survival.cox.baseline_hazard": "survival.cox.partial_likelihood",
+    "survival.prediction.accuracy_measures": "survival.prediction.risk_accuracy",
+}
+"""Modules (of functions, their last name) whose records were saved there -> where they are now."""
 
 _CONTRASTS = {
     kind.__name__: kind
@@ -231,7 +244,7 @@ class Reader:
             return read_columns[kind](document, self)
         if kind in _SMALL:
             return _SMALL[kind](self, document)
-        name = FORMER.get(kind, kind)
+        name = _today(kind)
         if name not in records():
             raise DataError(
                 f"The file holds a '{kind}', which this version of alliance_stats "
@@ -259,6 +272,12 @@ class Reader:
         self.defaults += [f"{own.__name__}.{name}" for name in sorted(optional - set(given))]
 
 
+def _today(name: str) -> str:
+    """Return the name that a record or a function has now."""
+    module, dot, own = name.rpartition(".")
+    return f"{FORMER.get(module, module)}{dot}{own}"
+
+
 def _fields_of(own: type) -> tuple[set[str], set[str]]:
     """Return the fields that a record needs, and those that have a default."""
     if not dataclasses.is_dataclass(own):
@@ -273,9 +292,10 @@ def _fields_of(own: type) -> tuple[set[str], set[str]]:
 def _function(reader: Reader, document: Mapping[str, Json]) -> Any:
     del reader
     known = {**FUNCTIONS, **_FOREIGN}
-    if document["of"] not in known:
+    name = _today(document["of"])
+    if name not in known:
         raise DataError(f"The file asks for a function '{document['of']}', which is not known.")
-    return known[document["of"]]
+    return known[name]
 
 
 def _partial(reader: Reader, document: Mapping[str, Json]) -> Any:

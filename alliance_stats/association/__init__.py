@@ -2,13 +2,12 @@
 
 from alliance_stats.association.analysis_of_variance import AnalysisOfVariance
 from alliance_stats.association.anova import anova
-from alliance_stats.association.brought_models import BroughtModel
+from alliance_stats.association.brought_models import BroughtModel, from_lifelines
 from alliance_stats.association.correlation_difference import (
     CorrelationDifference,
     correlation_difference,
 )
 from alliance_stats.association.correlations import Correlations, correlations
-from alliance_stats.association.lifelines_models import from_lifelines
 from alliance_stats.association.mediation import (
     HazardOutcome,
     Mediation,

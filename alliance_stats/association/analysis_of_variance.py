@@ -7,8 +7,13 @@ import pandas as pd
 from scipy import stats
 
 from alliance_stats.account import Account, Column, Section, html_of, summary_of
-from alliance_stats.association.planned_contrasts import Cells, planned_contrasts
-from alliance_stats.association.variance_analysis import Effect, Kind, eta_interval
+from alliance_stats.association.variance_analysis import (
+    Cells,
+    Effect,
+    Kind,
+    eta_interval,
+    planned_contrasts,
+)
 from alliance_stats.checks import check_choice, check_conf_level
 from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.estimates import Array, one_line

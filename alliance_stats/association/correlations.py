@@ -16,9 +16,10 @@ from alliance_stats.association.correlation_estimates import (
     Method,
     check_pair,
     correlation,
+    latent_levels,
+    observed_levels,
     residuals_given,
 )
-from alliance_stats.association.person_levels import latent_levels, observed_levels
 from alliance_stats.checks import (
     check_choice,
     check_conf_level,

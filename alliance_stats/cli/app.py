@@ -77,7 +77,7 @@ def verify(
     ] = True,
 ) -> None:
     """Compare a report with its log and what its script makes today. Exit code 1 if changed."""
-    from alliance_stats.cli.verify_command import print_verification
+    from alliance_stats.cli.reproduce_command import print_verification
 
     raise typer.Exit(print_verification(folder, run=run))
 

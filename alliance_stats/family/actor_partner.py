@@ -20,8 +20,7 @@ from alliance_stats.checks import (
 from alliance_stats.design.rows import complete_rows
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array, one_line
-from alliance_stats.family.dyad_members import Dyads, read_dyads
-from alliance_stats.family.family_members import Labels
+from alliance_stats.family.family_members import Dyads, Labels, read_dyads
 from alliance_stats.family.paired_ratings import PairedModel, Pairs, fit_pairs, ratio_test
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel import LikelihoodRatioTest

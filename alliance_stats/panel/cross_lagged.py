@@ -12,7 +12,7 @@ from alliance_stats.engine.lag_table import LagOptions
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array, named_covariance, one_line
 from alliance_stats.ledger import RowLedger
-from alliance_stats.panel import lag_refits, lag_sensitivity, lag_tables
+from alliance_stats.panel import lag_refits, lag_tables
 from alliance_stats.panel.lag_notes import notes_on
 from alliance_stats.panel.session_table import LaggedModel, check_consecutive, read_sessions
 from alliance_stats.renaming import renamed
@@ -245,14 +245,14 @@ class CrossLagged:
         shifted by each of `shifts` (points), and the fits are pooled by Rubin's rules. A shift of
         0 is missing at random; shifts far from it show what dropout of those doing worse would do.
         """
-        return lag_sensitivity.over_shifts(
+        return lag_refits.over_shifts(
             self.model, shifts, outcome=outcome, n_imputations=n_imputations, seed=seed,
             conf_level=conf_level,
         )  # fmt: skip
 
     def deviations(self) -> pd.DataFrame:
         """Return each rating minus its mean and the person's predicted level, by session."""
-        return lag_sensitivity.deviations(self.model)
+        return lag_refits.deviations(self.model)
 
     def glance(self) -> pd.DataFrame:
         """Return one row: sizes, log-likelihood, AIC, BIC (persons), convergence."""

@@ -21,11 +21,13 @@ from alliance_stats.formatting import p_phrase
 from alliance_stats.ledger import RowLedger
 from alliance_stats.scales.factor_structure import (
     Factors,
+    ItemMoments,
     Parameter,
     build_components,
     check_factors,
+    grouped_moments,
+    levelled_moments,
 )
-from alliance_stats.scales.item_moments import ItemMoments, grouped_moments, levelled_moments
 from alliance_stats.scales.model_fit import FitMeasures, fit_measures, scaling_of
 from alliance_stats.scales.moment_structure import MomentFit, fit_moments
 

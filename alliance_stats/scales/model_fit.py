@@ -7,8 +7,7 @@ import numpy as np
 from scipy import optimize, stats
 
 from alliance_stats.estimates import Array
-from alliance_stats.scales.factor_structure import independent
-from alliance_stats.scales.item_moments import ItemMoments
+from alliance_stats.scales.factor_structure import ItemMoments, independent
 from alliance_stats.scales.moment_structure import (
     Block,
     Component,

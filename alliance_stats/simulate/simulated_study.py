@@ -12,13 +12,15 @@ from alliance_stats.estimates import Array
 from alliance_stats.ledger import LedgerStep, RowLedger
 from alliance_stats.renaming import renamed
 from alliance_stats.seeds import Seed
-from alliance_stats.simulate.drawn_units import Ints, Units, draw_units
 from alliance_stats.simulate.draws import (
     Courses,
+    Ints,
     Ratings,
+    Units,
     draw_courses,
     draw_ratings,
     draw_symptoms,
+    draw_units,
 )
 from alliance_stats.simulate.naming import truth_of
 from alliance_stats.simulate.truth import (

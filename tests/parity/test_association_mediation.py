@@ -6,7 +6,7 @@ import pytest
 from scipy import integrate, special, stats
 
 from alliance_stats import mediation
-from alliance_stats.association.mediation.paths import Effect, Paths
+from alliance_stats.association.mediation.equations import Effect, Paths
 from tests.parity.reference import load_reference
 
 REFERENCE = load_reference("association_mediation")

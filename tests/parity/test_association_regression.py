@@ -8,7 +8,7 @@ import pytest
 import statsmodels.api as sm
 
 from alliance_stats import contrasts, estimated_means, regression, simple_slopes
-from alliance_stats.association.ordered_likelihood import clustered
+from alliance_stats.association.ordered_regression import clustered
 from tests.parity.reference import load_reference
 
 REFERENCE = load_reference("association_regression")

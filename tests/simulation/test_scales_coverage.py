@@ -10,7 +10,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from alliance_stats.scales.generalizability import crossed, harmonic, nested, of_means, ratio_limits
+from alliance_stats.scales.person_reliability import (
+    crossed,
+    harmonic,
+    nested,
+    of_means,
+    ratio_limits,
+)
 
 pytestmark = pytest.mark.slow
 

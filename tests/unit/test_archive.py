@@ -14,7 +14,7 @@ import pytest
 import statsmodels.formula.api as smf
 
 import alliance_stats as als
-from alliance_stats.archive.codec import Reader, Writer, _fields_of, records
+from alliance_stats.archive.codec import FORMER, Reader, Writer, _fields_of, records
 from alliance_stats.archive.documents import FORMAT
 from alliance_stats.design.formula import OwnColumn
 from alliance_stats.errors import AllianceStatsWarning, DataError, WrongObjectError
@@ -27,6 +27,7 @@ from alliance_stats.family import (
     within_family_icc,
 )
 from alliance_stats.figures import forest_figure, kaplan_meier_figure
+from alliance_stats.named import FUNCTIONS
 from alliance_stats.power import (
     ArmDifference,
     ClusterTrial,
@@ -462,3 +463,14 @@ def test_what_was_saved_once_prints_what_it_printed_then(path: Path) -> None:
     assert type(loaded).__name__ == document["class"]
     assert loaded.summary() == document["summary"]
     assert len(loaded.tidy()) > 0
+
+
+def test_what_moved_is_where_it_is_said_to_be() -> None:
+    today = {name.rpartition(".")[0] for name in [*records(), *FUNCTIONS]}
+    assert set(FORMER.values()) <= today
+    assert not set(FORMER) & today
+
+
+def test_a_function_that_moved_is_found_under_its_former_name() -> None:
+    former = {"is": "function", "of": "generalizability.ratio_limits"}
+    assert Reader()(former) is FUNCTIONS["person_reliability.ratio_limits"]

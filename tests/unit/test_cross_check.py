@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 import alliance_stats as als
-from alliance_stats.cross_check.cross_check import CHECKS, WITH_ROWS
+from alliance_stats.cross_check.cross_check import CHECKS, WITH_ROWS, why_not
 from alliance_stats.cross_check.r_answers import r_is_installed
 from alliance_stats.cross_check.second_answer import (
     AGREES,
@@ -24,7 +24,6 @@ from alliance_stats.cross_check.second_answer import (
     both,
     by_definition,
 )
-from alliance_stats.cross_check.without_counterpart import why_not
 from alliance_stats.errors import DataError, WrongObjectError
 from alliance_stats.scales import reliability
 from tests.fuzz.frames import frames

@@ -15,7 +15,7 @@ from alliance_stats.evidence.meta.meta_analysis import (
     meta_analysis,
     robust_tests,
 )
-from alliance_stats.evidence.meta.pooling import profile_interval, reml
+from alliance_stats.evidence.meta.sampled_effects import profile_interval, reml
 
 FOUR = pd.DataFrame(
     {

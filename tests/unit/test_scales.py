@@ -21,7 +21,7 @@ from alliance_stats.scales import (
     score,
     score_study,
 )
-from alliance_stats.scales.generalizability import _covariance
+from alliance_stats.scales.person_reliability import _covariance
 from alliance_stats.scales.scale import _registry
 
 NAN = np.nan

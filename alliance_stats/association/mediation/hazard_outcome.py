@@ -15,11 +15,11 @@ from alliance_stats.association.mediation.counterfactuals import (
 )
 from alliance_stats.association.mediation.equations import (
     Equations,
+    Paths,
     cluster_shares,
     equation_terms,
     fit_equations,
 )
-from alliance_stats.association.mediation.paths import Paths
 from alliance_stats.checks import (
     check_choice,
     check_frame,

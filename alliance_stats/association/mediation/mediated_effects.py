@@ -13,6 +13,8 @@ from alliance_stats.association.mediation.asked import Asked, Case, Drawn, Natur
 from alliance_stats.association.mediation.counterfactuals import Counterfactuals, counterfactuals
 from alliance_stats.association.mediation.equations import (
     Equations,
+    Paths,
+    Products,
     fit_equations,
     indices_of,
     ways_of,
@@ -24,10 +26,14 @@ from alliance_stats.association.mediation.mediated_levels import (
     level_design,
 )
 from alliance_stats.association.mediation.mediation_result import Mediation, effect_frame
-from alliance_stats.association.mediation.paths import Paths, Products
-from alliance_stats.association.mediation.product_profile import Block, Levels, Rise
+from alliance_stats.association.mediation.path_intervals import (
+    Block,
+    Levels,
+    Rise,
+    resampled,
+    said_of_lost,
+)
 from alliance_stats.association.mediation.random_paths import RandomPaths, fit_random_paths
-from alliance_stats.association.mediation.resampled import resampled, said_of_lost
 from alliance_stats.association.regression_model import LinearRegression
 from alliance_stats.checks import finite_or_missing, group_codes, units_with_several
 from alliance_stats.errors import DataError, NotIdentifiedError

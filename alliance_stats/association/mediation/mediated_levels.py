@@ -9,7 +9,7 @@ import pandas as pd
 from scipy import linalg
 
 from alliance_stats.association.mediation.asked import Asked
-from alliance_stats.association.mediation.paths import Effect, Leg, Paths, Way, times
+from alliance_stats.association.mediation.equations import Effect, Leg, Paths, Way, times
 from alliance_stats.association.mediation.two_levels import TwoLevels, fit_two_levels
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array

@@ -9,8 +9,8 @@ import pandas as pd
 from alliance_stats.account import Account, Section, html_of, summary_of
 from alliance_stats.association.mediation.asked import Asked
 from alliance_stats.association.mediation.counterfactuals import NATURAL
-from alliance_stats.association.mediation.paths import Effect, Products
-from alliance_stats.association.mediation.product_profile import Rise, limits, p_value
+from alliance_stats.association.mediation.equations import Effect, Products
+from alliance_stats.association.mediation.path_intervals import Rise, limits, p_value
 from alliance_stats.checks import check_conf_level
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array, estimate_columns, named_covariance, one_line

@@ -17,7 +17,7 @@ import pandas as pd
 from scipy import linalg
 
 from alliance_stats.association.mediation.asked import Asked
-from alliance_stats.association.mediation.paths import Effect, Leg, Paths, Way, times
+from alliance_stats.association.mediation.equations import Effect, Leg, Paths, Way, times
 from alliance_stats.association.mediation.stacked_likelihood import (
     StackedDeviance,
     stacked_deviance,

@@ -12,8 +12,14 @@ from alliance_stats.engine.sandwich import cr2
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array, Coefficients, two_sided_p, wald_interval
 from alliance_stats.evidence.meta.pooled_estimate import MetaAnalysis
-from alliance_stats.evidence.meta.pooling import ESTIMATORS, fit_gls, reml
-from alliance_stats.evidence.meta.sampled_effects import Columns, Effects, read_effects
+from alliance_stats.evidence.meta.sampled_effects import (
+    ESTIMATORS,
+    Columns,
+    Effects,
+    fit_gls,
+    read_effects,
+    reml,
+)
 from alliance_stats.multilevel import fit_linear
 from alliance_stats.renaming import renamed
 

@@ -13,14 +13,14 @@ from alliance_stats.checks import check_choice, check_conf_level, check_frame, r
 from alliance_stats.design.rows import columns_as_read
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array, Coefficients, named_covariance, one_line, wald_interval
-from alliance_stats.evidence.meta.pooling import (
+from alliance_stats.evidence.meta.sampled_effects import (
     ESTIMATORS,
+    Effects,
     Gls,
     fit_gls,
     profile_interval,
     typical_variance,
 )
-from alliance_stats.evidence.meta.sampled_effects import Effects
 from alliance_stats.formatting import p_phrase
 from alliance_stats.ledger import RowLedger
 from alliance_stats.renaming import renamed

@@ -13,7 +13,6 @@ from alliance_stats.estimates import Array, Coefficients, named_covariance, one_
 from alliance_stats.formatting import format_number, plural
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel import ModelLikelihood
-from alliance_stats.survival.cox.baseline_hazard import baseline_at
 from alliance_stats.survival.cox.cluster_errors import ClusterErrors, few_cluster_notes
 from alliance_stats.survival.cox.cox_design import (
     CoxDesign,
@@ -25,7 +24,11 @@ from alliance_stats.survival.cox.cox_design import (
 from alliance_stats.survival.cox.cox_fit import CoxFit
 from alliance_stats.survival.cox.frailty import FrailtyFit, few_groups_warning
 from alliance_stats.survival.cox.nested_frailty import NestedFrailty
-from alliance_stats.survival.cox.partial_likelihood import event_residuals, score_residuals
+from alliance_stats.survival.cox.partial_likelihood import (
+    baseline_at,
+    event_residuals,
+    score_residuals,
+)
 from alliance_stats.survival.cox.risk_sets import RiskSets, refuse_weights
 from alliance_stats.survival.cox.term_tests import (
     OVER_CLUSTERS,

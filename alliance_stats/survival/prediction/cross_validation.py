@@ -14,20 +14,20 @@ from alliance_stats.checks import (
 )
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array
-from alliance_stats.survival.cox.baseline_hazard import baseline_at
 from alliance_stats.survival.cox.cox_design import cox_design, new_covariates, new_offset
 from alliance_stats.survival.cox.cox_fit import climb, fit_cox
 from alliance_stats.survival.cox.cox_model import CoxModel
 from alliance_stats.survival.cox.fine_gray_model import FineGrayModel
+from alliance_stats.survival.cox.partial_likelihood import baseline_at
 from alliance_stats.survival.cox.risk_sets import refuse_weights, risk_sets
 from alliance_stats.survival.curves.life_table import asked_times
 from alliance_stats.survival.curves.subdistribution import subdistribution
-from alliance_stats.survival.prediction.accuracy_measures import (
+from alliance_stats.survival.prediction.risk_accuracy import (
     Mask,
     Predicted,
+    RiskAccuracy,
     known_weights,
 )
-from alliance_stats.survival.prediction.risk_accuracy import RiskAccuracy
 from alliance_stats.survival.rows.time_at_risk import IntArray, Intervals, read_intervals
 
 __all__ = [

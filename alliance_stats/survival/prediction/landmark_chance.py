@@ -25,10 +25,14 @@ from alliance_stats.ledger import RowLedger
 from alliance_stats.renaming import renamed
 from alliance_stats.survival.by_session.discrete_hazard import hazard_periods
 from alliance_stats.survival.cox.cox_design import formula_variables
-from alliance_stats.survival.prediction.accuracy_measures import Mask, Predicted, known_weights
 from alliance_stats.survival.prediction.cross_validation import folds_of, left_out
 from alliance_stats.survival.prediction.landmark_model import LandmarkModel, LandmarkRows
-from alliance_stats.survival.prediction.risk_accuracy import RiskAccuracy
+from alliance_stats.survival.prediction.risk_accuracy import (
+    Mask,
+    Predicted,
+    RiskAccuracy,
+    known_weights,
+)
 from alliance_stats.survival.rows.hazard_rows import baseline_terms
 from alliance_stats.survival.rows.time_at_risk import (
     IntArray,

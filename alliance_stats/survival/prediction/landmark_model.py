@@ -14,7 +14,7 @@ from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array, Coefficients, named_covariance, one_line, wald_interval
 from alliance_stats.formatting import plural
 from alliance_stats.ledger import RowLedger
-from alliance_stats.survival.prediction.accuracy_measures import Mask
+from alliance_stats.survival.prediction.risk_accuracy import Mask
 from alliance_stats.survival.rows.hazard_rows import baseline_columns
 from alliance_stats.survival.rows.time_at_risk import IntArray, few_clusters_warning
 

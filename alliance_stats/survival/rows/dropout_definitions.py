@@ -1,22 +1,156 @@
-"""What counts as dropout: four definitions used in the field, which give different rates."""
+"""What counts as dropout: four definitions that give different rates, and the clock they read.
 
+Days and weeks are counted like sessions: from 1, each one begun counting as a whole. Day 1 is the
+day on which the clock is at 0, week 1 the first seven days. A unit that ended has as many as it had
+begun when last seen; for one still in treatment the last is not over, and it was seen to stay
+through all earlier ones.
+"""
+
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 import pandas as pd
+from pandas.api.types import is_datetime64_any_dtype
 
+from alliance_stats.checks import check_choice, describe_rows
+from alliance_stats.door import replaced
 from alliance_stats.errors import DataError
+from alliance_stats.estimates import Array
+from alliance_stats.formatting import plural
 from alliance_stats.study import Study
 
 __all__ = [
+    "CLOCKS",
     "BeforeReliableChange",
     "CodedEnding",
     "Definition",
     "FewerSessionsThan",
     "MissedLastScheduled",
+    "clock_words",
     "ended",
+    "on_the_calendar",
 ]
+
+CLOCKS = ("sessions", "days", "weeks")
+_DAYS = {"days": 1.0, "weeks": 7.0}
+# A time this little (relatively) under a whole day or week is that one.
+_DUST = 1e-9
+
+
+def clock_words(clock: str) -> str:
+    """Return what the clock counts, as the end of a sentence; empty for sessions."""
+    return {
+        "sessions": "",
+        "days": "time in days from the first, each one that was begun",
+        "weeks": "time in weeks from the first day, each one that was begun (endings in one week "
+        "are tied)",
+    }[clock]
+
+
+def on_the_calendar(
+    sessions: pd.DataFrame,
+    units: pd.DataFrame,
+    roles: Mapping[str, str],
+    column: str,
+    *,
+    clock: str,
+    attended: str | None,
+) -> tuple[Array, Array, Array]:
+    """Return entry, last interval and whether any was seen, of each unit (n,).
+
+    Parameters
+    ----------
+    sessions, roles
+        The study's rows, with a time (dates, or days since the start of treatment), and its roles.
+    units
+        One row per unit: `column`, ``first_session``, ``last_session`` and the study's ending.
+    column
+        The units' ids.
+    clock
+        ``"days"`` or ``"weeks"``.
+    attended
+        Column of true/false of the study's sessions; None where all rows were attended.
+
+    Returns
+    -------
+    entry, time, seen
+        Days (weeks) that were over when the unit was first seen; those it had begun when it ended,
+        less one for units still in treatment; and whether that leaves any time at risk.
+
+    Raises
+    ------
+    DataError
+        A study without time; sessions of which no time is known; units first seen later
+        than others, on dates, which do not say when their treatment began.
+    """
+    check_choice(clock, CLOCKS, name="clock")
+    if "time" not in roles:
+        raise DataError(
+            f"clock={clock!r} needs to know when sessions took place: give time= when the study is "
+            "made (dates, or days since the start of treatment)."
+        )
+    session, time = roles["session"], roles["time"]
+    if column == roles.get("family"):
+        sessions = _from_the_first_of_each(sessions, column, time)
+    went = sessions if attended is None else sessions[sessions[attended].astype(bool)]
+    days = [
+        _day_of(went, units, (column, session, time), which, latest=which == "last_session")
+        for which in ("first_session", "last_session")
+    ]
+    origin = units["first_session"].min()
+    late = (units["first_session"] > origin).to_numpy() & (days[0] == 0.0)
+    if late.any():
+        raise DataError(
+            f"'{units[column].to_numpy()[late][0]}' (column '{column}') was first seen at session "
+            f"{units['first_session'].to_numpy()[late][0]}, and its time begins there: "
+            f"{plural(int(late.sum()), 'unit')} of whom it is not known when they began. Give "
+            "time= as days since the start of treatment, or take clock='sessions'."
+        )
+    size = _DAYS[clock]
+    first, last = (np.floor(day / size * (1.0 + _DUST) + _DUST) for day in days)
+    ongoing = (units[roles["ending"]].astype(object) == "ongoing").to_numpy()
+    stop = last + 1.0 - ongoing
+    return first, stop, stop > first
+
+
+def _from_the_first_of_each(sessions: pd.DataFrame, column: str, time: str) -> pd.DataFrame:
+    """Return the sessions with the days that a study counted from dates counted from each unit's.
+
+    In a study of persons they are counted from each person's first date, and members of one
+    family begin on several.
+    """
+    written = time.removesuffix("_days")
+    if written == time or written not in sessions or not is_datetime64_any_dtype(sessions[written]):
+        return sessions
+    dates = sessions[written]
+    first = dates.groupby(sessions[column], observed=True).transform("min")
+    return replaced(sessions, {time: (dates - first).dt.days.to_numpy(np.float64)})
+
+
+def _day_of(
+    went: pd.DataFrame,
+    units: pd.DataFrame,
+    columns: tuple[str, str, str],
+    which: str,
+    *,
+    latest: bool,
+) -> Array:
+    """Return the time of each unit's first or last session, the outermost of several rows."""
+    column, session, time = columns
+    wanted = units.set_index(column)[which]
+    own = went[went[session].to_numpy() == went[column].map(wanted).to_numpy(dtype=np.float64)]
+    by_unit = own.groupby(column, observed=True)[time]
+    found = (by_unit.max() if latest else by_unit.min()).reindex(wanted.index)
+    unknown = found.isna().to_numpy()
+    if unknown.any():
+        raise DataError(
+            f"When '{wanted.index[unknown][0]}' had its session {wanted.to_numpy()[unknown][0]} is "
+            f"not known (column '{time}'; {describe_rows(unknown, units.index)} of the units): "
+            "give the time of that session, or take clock='sessions'."
+        )
+    return np.asarray(found, dtype=np.float64)
 
 
 def ended(units: pd.DataFrame, study: Study) -> "pd.Series[bool]":

@@ -16,17 +16,15 @@ from alliance_stats.estimates import one_line
 from alliance_stats.formatting import format_count, plural
 from alliance_stats.ledger import RowLedger
 from alliance_stats.study import Study
-from alliance_stats.survival.rows.calendar_clock import (
-    CLOCKS,
-    clock_words,
-    on_the_calendar,
-)
 from alliance_stats.survival.rows.dropout_definitions import (
+    CLOCKS,
     BeforeReliableChange,
     CodedEnding,
     Definition,
     MissedLastScheduled,
+    clock_words,
     ended,
+    on_the_calendar,
 )
 from alliance_stats.transforms import last_session, person_period, session_origin
 from alliance_stats.transforms.future import refuse_the_future
