@@ -21,16 +21,18 @@ from alliance_stats.engine.lag_criterion import (
 from alliance_stats.engine.lag_filter import Ratings, Residual
 from alliance_stats.engine.lag_fit import LagFit, fit_lags
 from alliance_stats.engine.lag_parameters import LagParameters, lag_parameters
-from alliance_stats.engine.lag_starts import first_coefficients, start_near, start_of
 from alliance_stats.engine.lag_table import (
     LagOptions,
     LagTable,
+    first_coefficients,
     n_common,
     n_groups,
     outcome_scales,
     parameter_units,
     scaled_errors,
     standardised,
+    start_near,
+    start_of,
 )
 from alliance_stats.estimates import Array, one_line
 

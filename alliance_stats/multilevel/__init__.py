@@ -16,7 +16,6 @@ from alliance_stats.multilevel.after.contrasts import Contrasts, contrasts
 from alliance_stats.multilevel.after.estimated_means import EstimatedMeans, estimated_means
 from alliance_stats.multilevel.after.few_clusters import WildBootstrap, wild_bootstrap
 from alliance_stats.multilevel.after.latent_shares import LatentPartition
-from alliance_stats.multilevel.after.left_out_clusters import LeaveOneOut, leave_one_out
 from alliance_stats.multilevel.after.likelihood_ratio import (
     LikelihoodRatioTest,
     likelihood_ratio_test,
@@ -25,7 +24,12 @@ from alliance_stats.multilevel.after.model_comparison import compare_models
 from alliance_stats.multilevel.after.permuted_clusters import PermutationTest, permutation_test
 from alliance_stats.multilevel.after.r_squared import RSquared, r_squared
 from alliance_stats.multilevel.after.regions import JohnsonNeyman, johnson_neyman
-from alliance_stats.multilevel.after.resampling import parametric_bootstrap, profile
+from alliance_stats.multilevel.after.resampling import (
+    LeaveOneOut,
+    leave_one_out,
+    parametric_bootstrap,
+    profile,
+)
 from alliance_stats.multilevel.after.residual_checks import ResidualChecks, residual_checks
 from alliance_stats.multilevel.after.response_surface import ResponseSurface, response_surface
 from alliance_stats.multilevel.after.simple_slopes import SimpleSlopes, simple_slopes
@@ -57,10 +61,10 @@ from alliance_stats.multilevel.mixed_models import glmm, lmm, ordinal
 from alliance_stats.multilevel.model_likelihood import ModelLikelihood
 from alliance_stats.multilevel.model_profiles import Profile
 from alliance_stats.multilevel.ordinal_mixed_model import OrdinalMixedModel
+from alliance_stats.multilevel.outcome_checks import check_not_separated
 from alliance_stats.multilevel.parameter_tables import all_coefficients, coefficients, tidy_frame
 from alliance_stats.multilevel.refits import refit_without
 from alliance_stats.multilevel.refitted_intervals import Bootstrap, Redrawn, redraw
-from alliance_stats.multilevel.separation import check_not_separated
 
 __all__ = [
     "AR1",

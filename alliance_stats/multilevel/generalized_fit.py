@@ -41,10 +41,10 @@ from alliance_stats.estimates import Array
 from alliance_stats.multilevel.outcome_checks import (
     check_nodes,
     check_not_runaway,
+    check_not_separated,
     check_outcome,
     check_units_vary,
 )
-from alliance_stats.multilevel.separation import check_not_separated
 
 __all__ = [
     "DispersionPart",

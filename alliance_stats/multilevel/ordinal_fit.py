@@ -27,8 +27,12 @@ from alliance_stats.multilevel.generalized_fit import (
     warn_not_converged,
     with_enough_nodes,
 )
-from alliance_stats.multilevel.outcome_checks import check_nodes, check_not_runaway
-from alliance_stats.multilevel.separation import SUSPICIOUS, check_steps_not_separated
+from alliance_stats.multilevel.outcome_checks import (
+    SUSPICIOUS,
+    check_nodes,
+    check_not_runaway,
+    check_steps_not_separated,
+)
 
 __all__ = ["OrdinalFit", "fit_ordinal", "fit_steps", "proportionality_table", "read_steps"]
 

@@ -1,6 +1,13 @@
 """Planning a study by simulating it: its families, its therapists, its analysis."""
 
-from alliance_stats.power.assumptions import varied
+from alliance_stats.power.assumptions import (
+    PrintedValue,
+    UncertainDesign,
+    hazard_of_dropout,
+    printed_value,
+    varied,
+)
+from alliance_stats.power.formula_powers import ClusterTrial, InterviewDesign
 from alliance_stats.power.pilot_designs import pilot_design
 from alliance_stats.power.planned_analyses import (
     ArmDifference,
@@ -13,11 +20,8 @@ from alliance_stats.power.planned_analyses import (
 )
 from alliance_stats.power.power_by_simulation import Power, power
 from alliance_stats.power.power_sensitivity import Sensitivity, power_sensitivity
-from alliance_stats.power.printed_values import PrintedValue, hazard_of_dropout, printed_value
 from alliance_stats.power.smallest_designs import SmallestDesign, smallest_design
 from alliance_stats.power.study_designs import StudyDesign
-from alliance_stats.power.trial_designs import ClusterTrial, InterviewDesign
-from alliance_stats.power.uncertain_designs import UncertainDesign
 
 __all__ = [
     "ArmDifference",

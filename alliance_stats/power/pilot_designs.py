@@ -13,9 +13,8 @@ from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array
 from alliance_stats.formatting import plural
 from alliance_stats.multilevel import glmm, lmm, parametric_bootstrap
-from alliance_stats.power.assumptions import check_count, varied
+from alliance_stats.power.assumptions import UncertainDesign, check_count, varied
 from alliance_stats.power.study_designs import StudyDesign
-from alliance_stats.power.uncertain_designs import UncertainDesign
 from alliance_stats.simulate.truth import ALLIANCE_CENTRE
 from alliance_stats.study import Study
 from alliance_stats.transforms import person_period, running_mean

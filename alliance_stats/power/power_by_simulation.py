@@ -18,10 +18,8 @@ from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array, one_line
 from alliance_stats.formatting import format_count, plural
 from alliance_stats.ledger import RowLedger
-from alliance_stats.power.assumptions import Design
-from alliance_stats.power.drawn_studies import Workers, draw_studies
-from alliance_stats.power.kept_studies import Analysis, Plan
-from alliance_stats.power.uncertain_designs import UncertainDesign
+from alliance_stats.power.assumptions import Design, UncertainDesign
+from alliance_stats.power.drawn_studies import Analysis, Plan, Workers, draw_studies
 
 __all__ = ["Power", "answered", "check_plan", "plain_values", "power"]
 

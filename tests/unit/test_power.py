@@ -25,7 +25,7 @@ from alliance_stats.power import (
     smallest_design,
     varied,
 )
-from alliance_stats.power.kept_studies import Plan
+from alliance_stats.power.drawn_studies import Plan
 from alliance_stats.sentences import report
 
 TRIAL = ClusterTrial(clusters=6, members=4, icc=0.1, effect=0.6)

@@ -20,7 +20,7 @@ from alliance_stats.power import (
     printed_value,
     varied,
 )
-from alliance_stats.power.uncertain_designs import changed
+from alliance_stats.power.assumptions import changed
 from alliance_stats.simulate import AllianceTruth, EndingTruth, FamilyTruth, simulate_study
 from alliance_stats.study import Study
 

@@ -16,8 +16,8 @@ from alliance_stats.power import (
     UncertainDesign,
     varied,
 )
+from alliance_stats.power.drawn_studies import Plan
 from alliance_stats.power.formula_powers import _ratings_of_person
-from alliance_stats.power.kept_studies import Plan
 from alliance_stats.simulate import AllianceTruth, EndingTruth, FamilyTruth, SymptomTruth
 
 BY_HAND = 1e-9  # the noncentral t of scipy and ours

@@ -25,7 +25,7 @@ WITHOUT = {
     "groups/classification.py",
     "groups/stage_transitions.py",
     "groups/theme_transitions.py",
-    "multilevel/after/left_out_clusters.py",
+    "multilevel/after/resampling.py",
     "multilevel/after/standardised_coefficients.py",
     "study/description.py",
     "survival/rows/unit_endings.py",

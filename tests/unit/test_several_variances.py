@@ -7,8 +7,8 @@ from scipy import stats
 
 from alliance_stats import VarianceBy, likelihood_ratio_test, lmm
 from alliance_stats.errors import DataError
-from alliance_stats.multilevel.after import chi_bar_squared, likelihood_ratio
-from alliance_stats.multilevel.after.chi_bar_squared import chi_bar
+from alliance_stats.multilevel.after import likelihood_ratio, model_comparison
+from alliance_stats.multilevel.after.model_comparison import chi_bar
 
 # 10,000 draws behind the weights; information of crossed factors is not quite diagonal.
 WEIGHT = 0.02
@@ -69,10 +69,10 @@ def grown(seed=3, n=60, each=5):
 def test_the_cone_of_two_by_two_matrices_is_a_cap_of_45_degrees():
     metric = np.diag([1.0, 2.0, 1.0])  # distances of matrices
     draws = np.random.default_rng(6).standard_normal((10_000, 3)) / np.sqrt(np.diag(metric))
-    nearest = chi_bar_squared._nearest(draws, metric, [2])
+    nearest = model_comparison._nearest(draws, metric, [2])
     cap = (1.0 - np.sqrt(0.5)) / 2.0
     expected = [cap, 0.5 - cap, 0.5 - cap, cap]
-    found = chi_bar_squared._weights(draws, nearest, metric)
+    found = model_comparison._weights(draws, nearest, metric)
     np.testing.assert_allclose(found, expected, atol=WEIGHT)
 
 

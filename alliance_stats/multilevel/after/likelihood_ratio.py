@@ -15,10 +15,10 @@ from alliance_stats.estimates import Array, one_line
 from alliance_stats.formatting import format_number, plural
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel import linear_fit
-from alliance_stats.multilevel.after.chi_bar_squared import chi_bar
 from alliance_stats.multilevel.after.model_comparison import (
     as_mixed,
     by_ml,
+    chi_bar,
     described,
     deviance,
     require_same_rows,

@@ -20,8 +20,7 @@ from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel import ModelLikelihood, tidy_frame
 from alliance_stats.survival.by_session.ending_effects import EndingEffects
 from alliance_stats.survival.by_session.ending_logit import EndingRows
-from alliance_stats.survival.by_session.session_terms import EndingTerms
-from alliance_stats.survival.by_session.whole_courses import Incidence, incidence
+from alliance_stats.survival.by_session.session_courses import EndingTerms, Incidence, incidence
 from alliance_stats.survival.cox.term_tests import (
     OVER_CLUSTERS,
     containing,

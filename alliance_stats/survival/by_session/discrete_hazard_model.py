@@ -23,9 +23,11 @@ from alliance_stats.multilevel import (
     all_coefficients,
     tidy_frame,
 )
-from alliance_stats.survival.by_session.session_courses import SessionCourses
-from alliance_stats.survival.by_session.session_terms import RegressionTerms
-from alliance_stats.survival.by_session.whole_courses import Curve
+from alliance_stats.survival.by_session.session_courses import (
+    Curve,
+    RegressionTerms,
+    SessionCourses,
+)
 from alliance_stats.survival.cox.cluster_errors import ClusterErrors, few_cluster_notes
 from alliance_stats.survival.cox.term_tests import (
     OVER_CLUSTERS,
