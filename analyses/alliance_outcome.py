@@ -17,7 +17,6 @@ from alliance_stats.figures.levels import variance_partition_figure
 from alliance_stats.figures.residuals import residual_figure
 from alliance_stats.figures.trajectories import trajectory_figure
 from alliance_stats.formatting import (
-    format_count,
     format_interval,
     format_number,
     format_percent,
@@ -117,10 +116,9 @@ def symptoms_over_sessions(data: Study) -> tuple[Section, Numbers]:
         label="fig-outcome-trajectories",
     )
     variance = variance_partition_figure(
-        shares,
+        partition,
         outcome_label="symptoms around session and role",
-        method="Linear mixed model by REML; parametric bootstrap, percentile intervals of "
-        f"{format_count(DRAWS)} draws",
+        words={level: LEVELS[level] for level in partition.variances.index},
         label="fig-outcome-variance",
     )
     caterpillar = caterpillar_figure(

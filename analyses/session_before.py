@@ -142,19 +142,12 @@ def _difference(row: pd.Series) -> str:
 
 
 def _slopes(effects: WithinBetween) -> ReportFigure:
-    rows = effects.model.design.frame
-    reach = [float(rows[component].std()) for component in effects.components]
-    table = effects.tidy()
-    slopes = table[table["effect"] != "contextual"].assign(
-        term=lambda d: d["term"].map(EFFECTS), reach=reach
-    )
     return slopes_figure(
-        slopes,
+        effects,
         predictor_label="alliance at the session before (points)",
         outcome_label="symptoms (points)",
-        method="Linear mixed model by REML with session and role as covariates, df by "
-        "Satterthwaite. The line within persons is biased by centring, as the text says. Reach: "
-        "one SD of each level’s part of the alliance",
+        reach="sd",
+        words=EFFECTS,
         label="fig-outcome-slopes",
     )
 

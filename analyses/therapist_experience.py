@@ -158,7 +158,7 @@ def experience_and_family(data: Study) -> tuple[Section, Numbers]:
         "between them: whether it does is what the interaction says."
     )
     parts = (
-        called_simulated(_experience_slopes(fit, slopes["shared"]), made["shared"]),
+        called_simulated(_experience_slopes(made["shared"]), made["shared"]),
         called_simulated(
             johnson_neyman_figure(
                 johnson_neyman(fit, "shared", moderator="experience", unit="therapist"),
@@ -183,19 +183,17 @@ def _per_year(row: pd.Series) -> str:
     return f"{format_number(row['estimate'], 3)} (95% CI {interval}, {p_phrase(row['p_value'])})"
 
 
-def _experience_slopes(fit: LinearMixedModel, slopes: pd.DataFrame) -> ReportFigure:
-    reach = float(fit.design.frame["shared"].std())
-    lines = slopes.assign(
-        term=[f"Experience {format_number(years, 1)} years" for years in slopes["experience"]],
-        reach=reach,
-    )
+def _experience_slopes(slopes: SimpleSlopes) -> ReportFigure:
+    words = {
+        f"experience = {years:g}": f"Experience {format_number(years, 1)} years"
+        for years in slopes.tidy()["experience"]
+    }
     return slopes_figure(
-        lines,
+        slopes,
         predictor_label="alliance shared by the family (points)",
         outcome_label="symptoms (points)",
-        method="Simple slopes at the mean of the therapists’ experience and one SD to either "
-        "side; linear mixed model by REML, df by Satterthwaite. Reach: one SD of the "
-        "shared alliance",
+        reach="sd",
+        words=words,
         label="fig-experience-slopes",
     )
 

@@ -35,7 +35,8 @@ from alliance_stats.figures.family_maps import draw_split_map, split_map_figure
 from alliance_stats.figures.family_strips import draw_family_strip, family_strips_figure
 from alliance_stats.figures.flow import draw_flow, flow_figure
 from alliance_stats.figures.forest import draw_forest, forest_figure
-from alliance_stats.figures.funnel import draw_funnel, funnel_figure, meta_funnel_figure
+from alliance_stats.figures.funnel import draw_funnel, funnel_figure
+from alliance_stats.figures.funnel import meta_funnel_figure as meta_funnel_figure
 from alliance_stats.figures.group_trajectories import (
     draw_difference_over_time,
     draw_group_means,
@@ -224,7 +225,6 @@ __all__ = [
     "martingale_figure",
     "mediation_figure",
     "meta_forest_figure",
-    "meta_funnel_figure",
     "one_with_many_figure",
     "panel",
     "participant_flow_figure",

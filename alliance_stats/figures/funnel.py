@@ -8,14 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy import stats
 
-from alliance_stats.checks import (
-    check_conf_level,
-    check_frame,
-    describe_rows,
-    finite_or_missing,
-    require_columns,
-    require_present,
-)
+from alliance_stats.checks import check_conf_level, describe_rows
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.evidence.meta.meta_analysis import funnel_asymmetry
 from alliance_stats.evidence.meta.pooled_estimate import MetaAnalysis
@@ -29,8 +22,9 @@ from alliance_stats.figures.numbers import (
     plural,
     t_phrase,
 )
-from alliance_stats.figures.report_figure import ReportFigure, require_frame
+from alliance_stats.figures.report_figure import ReportFigure
 from alliance_stats.figures.style import COLUMN_AND_HALF, GREY, look, naming
+from alliance_stats.renaming import known, moved
 
 __all__ = [
     "check_pooled",
@@ -38,7 +32,6 @@ __all__ = [
     "effect_in_words",
     "effect_names",
     "funnel_figure",
-    "meta_funnel_figure",
     "pooling_in_words",
 ]
 
@@ -126,80 +119,9 @@ def _shade(ax: Axes, lowest: float) -> None:
                 )  # fmt: skip
 
 
+@known(pooled="meta_analysis", method="meta_analysis")
 @laid_out(COLUMN_AND_HALF)
 def funnel_figure(
-    studies: pd.DataFrame,
-    *,
-    pooled: float,
-    effect_label: str,
-    method: str,
-    contours: bool = True,
-    conf_level: float = 0.95,
-    **common: Unpack[Common],
-) -> ReportFigure:
-    """Show whether small studies differ from large ones, from estimates and their errors.
-
-    Parameters
-    ----------
-    studies
-        ``estimate, std_error``, a row per study, on the scale the pooling was done on.
-    pooled
-        The pooled effect on that scale.
-    effect_label
-        The effect and its scale: ``"Correlation (Fisher z)"``.
-    method
-        How the effect was pooled.
-    contours
-        See :func:`draw_funnel`.
-    limits
-        Limits of the axis of effects.
-
-    Raises
-    ------
-    DataError
-        If a number is missing, or a standard error is not above 0.
-
-    Examples
-    --------
-    >>> import pandas as pd
-    >>> from alliance_stats.figures import funnel_figure
-    >>> studies = pd.DataFrame({"estimate": [0.2, 0.3, 0.25], "std_error": [0.1, 0.05, 0.08]})
-    >>> funnel_figure(studies, pooled=0.27, effect_label="Fisher z", method="fixed effect").label
-    'fig-funnel'
-    """
-    require_frame(studies, asked="funnel_figure draws a frame of studies")
-    check_conf_level(conf_level)
-    check_frame(studies, what="studies")
-    require_columns(studies, ["estimate", "std_error"], what="studies")
-    for column in ("estimate", "std_error"):
-        require_present(studies, column, why="to place a study")
-        finite_or_missing(studies, column)
-    if (studies["std_error"] <= 0).any():
-        raise DataError("Column 'std_error' must be above 0 in every study.")
-    naming(common["words"], [])
-    half = stats.norm.isf((1.0 - conf_level) / 2.0) * studies["std_error"].to_numpy()
-    outside = int((np.abs(studies["estimate"].to_numpy() - pooled) > half).sum())
-    found = _found(pooled, outside, plural(len(studies), "study", "studies"), conf_level)
-    return ReportFigure(
-        _page(
-            studies,
-            pooled,
-            effect_label,
-            noun="studies",
-            contours=contours,
-            conf_level=conf_level,
-            limits=common["limits"],
-        ),
-        label=common["label"] or "fig-funnel",
-        caption=f"Funnel plot of {effect_label}. {found}",
-        alt=f"Points of studies around a vertical line, precise ones on top. {found}",
-        note=f"{method.rstrip('.')}. {_note(contours)}",
-        data=studies.reset_index(drop=True),
-    )
-
-
-@laid_out(COLUMN_AND_HALF)
-def meta_funnel_figure(
     meta: MetaAnalysis,
     *,
     names: pd.Series | None = None,
@@ -243,10 +165,10 @@ def meta_funnel_figure(
     --------
     >>> import pandas as pd
     >>> from alliance_stats import meta_analysis
-    >>> from alliance_stats.figures import meta_funnel_figure
+    >>> from alliance_stats.figures import funnel_figure
     >>> studies = pd.DataFrame({"r": [0.2, 0.3, 0.25, 0.4], "n": [50, 80, 120, 60]})
-    >>> meta_funnel_figure(meta_analysis(studies, r="r", n="n")).label
-    'fig-meta-funnel'
+    >>> funnel_figure(meta_analysis(studies, r="r", n="n")).label
+    'fig-funnel'
     """
     check_pooled(meta)
     check_conf_level(conf_level)
@@ -262,12 +184,11 @@ def meta_funnel_figure(
             data,
             pooled,
             what,
-            noun="estimates",
             contours=contours,
             conf_level=conf_level,
             limits=common["limits"],
         ),
-        label=common["label"] or "fig-meta-funnel",
+        label=common["label"] or "fig-funnel",
         caption=f"{what}: funnel plot. {found}",
         alt=f"Points of estimates around a vertical line at {format_alone(pooled)}, within a "
         f"triangle of limits, precise ones on top. {found}",
@@ -276,17 +197,19 @@ def meta_funnel_figure(
     )
 
 
+meta_funnel_figure = moved("meta_funnel_figure", "funnel_figure")
+
+
 def _page(
     points: pd.DataFrame,
     pooled: float,
     effect_label: str,
     *,
-    noun: str,
     contours: bool,
     conf_level: float,
     limits: tuple[float, float] | None,
 ) -> Figure:
-    y_label = f"Standard error (precise {noun} on top)"
+    y_label = "Standard error (precise estimates on top)"
     left = room_beside(y_label, _HEIGHT)
     figure, ax = one_panel(_HEIGHT, left=left, right=14.0, above=16.0, x_label=effect_label)
     draw_funnel(ax, points, pooled=pooled, conf_level=conf_level, contours=contours, limits=limits)

@@ -1,12 +1,13 @@
 """What happens at which level: shares of the variance, and slopes on one scale."""
 
-from typing import Unpack
+from typing import Literal, Unpack
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from alliance_stats.checks import check_frame, require_columns, require_present
+from alliance_stats.account import method_and_notes
+from alliance_stats.checks import check_choice, require_kind
 from alliance_stats.errors import DataError
 from alliance_stats.figures.axes import (
     draw_band,
@@ -19,6 +20,7 @@ from alliance_stats.figures.axes import (
     write_rows,
 )
 from alliance_stats.figures.common import Common, laid_out
+from alliance_stats.figures.forest import coefficients_of
 from alliance_stats.figures.line_labels import LineLabels
 from alliance_stats.figures.numbers import (
     MISSING,
@@ -27,10 +29,11 @@ from alliance_stats.figures.numbers import (
     interval_of,
     plural,
 )
-from alliance_stats.figures.report_figure import ReportFigure, listed, require_frame
+from alliance_stats.figures.report_figure import DRAWN_BY, ReportFigure, listed
 from alliance_stats.figures.style import COLUMN_AND_HALF, INK, RULE, looks, naming, sheet
 from alliance_stats.figures.text import text_width, widest
-from alliance_stats.multilevel import VariancePartition, WithinBetween
+from alliance_stats.multilevel import SimpleSlopes, VariancePartition, WithinBetween
+from alliance_stats.renaming import known
 
 __all__ = [
     "draw_slopes",
@@ -44,6 +47,10 @@ _ROW_GAP = 12.0  # pt
 _LABEL_WIDTH = 104.0  # pt, on a page of one and a half columns
 _HEIGHT = 190.0  # pt
 _THREE_TICKS = 72.0  # pt, that three percentages take
+_REACH = {
+    "unit": "Each line reaches one unit of the predictor to either side.",
+    "sd": "Each line reaches one SD of its part of the predictor to either side.",
+}
 
 
 def draw_variance_partition(ax: Axes, shares: pd.DataFrame) -> None:
@@ -79,12 +86,12 @@ def draw_variance_partition(ax: Axes, shares: pd.DataFrame) -> None:
     write_rows(ax, _numbers(shares), centres, x=10.0, ha="left", width=200.0)
 
 
+@known(method="variance_partition")
 @laid_out(COLUMN_AND_HALF)
 def variance_partition_figure(
-    shares: VariancePartition | pd.DataFrame,
+    result: VariancePartition,
     *,
     outcome_label: str = "the outcome",
-    method: str | None = None,
     conf_level: float = 0.95,
     **common: Unpack[Common],
 ) -> ReportFigure:
@@ -92,14 +99,10 @@ def variance_partition_figure(
 
     Parameters
     ----------
-    shares
-        From :func:`~alliance_stats.multilevel.variance_partition`; or a frame ``group, estimate,
-        conf_low, conf_high``: proportions of the total variance that add up to 1, a row per level
-        (limits may be missing).
+    result
+        From :func:`~alliance_stats.multilevel.variance_partition`, its intervals with it.
     outcome_label
         The quantity whose variance it is.
-    method
-        The model, and the method of the intervals; required for a frame.
     limits
         Limits of the axis of shares.
     words
@@ -107,8 +110,8 @@ def variance_partition_figure(
 
     Raises
     ------
-    DataError
-        If a column is missing, or the shares are not proportions that add up to 1.
+    WrongObjectError
+        If `result` is anything else.
 
     Examples
     --------
@@ -119,24 +122,9 @@ def variance_partition_figure(
     >>> variance_partition_figure(variance_partition(model)).label
     'fig-variance'
     """
-    if isinstance(shares, VariancePartition):
-        method = method or shares.method
-        shares = shares.tidy(conf_level=conf_level)
-    else:
-        require_frame(
-            shares, asked="variance_partition_figure draws VariancePartition.tidy() or its like"
-        )
-    if method is None:
-        raise DataError("A frame does not say how it was made: give method=.")
-    check_frame(shares, what="shares")
-    require_columns(shares, ["group", "estimate", "conf_low", "conf_high"], what="shares")
-    require_present(shares, "estimate", why="as a share of the variance")
-    total = float(shares["estimate"].sum())
-    if abs(total - 1.0) > 1e-6 or (shares["estimate"] < 0).any():
-        raise DataError(
-            f"The shares add up to {total:.4g}; shares of one variance are not below 0 and add up "
-            "to 1. Divide each level's variance by their sum, the residual's included."
-        )
+    asked = "variance_partition_figure draws a result of variance_partition"
+    require_kind(result, VariancePartition, asked=asked, instead=DRAWN_BY)
+    shares, method = result.tidy(conf_level=conf_level), method_and_notes(result.account())
     said = naming(common["words"], [*shares["group"]])
     shares = shares.assign(group=[said(name) for name in shares["group"]])
     names, numbers, room = [*shares["group"]], _numbers(shares), sheet().part(_NAME_WIDTH)
@@ -156,10 +144,15 @@ def variance_partition_figure(
         caption=f"Share of the variance of {outcome_label} at "
         f"{plural(len(names), 'level')}" + (f", with {interval}." if interval else "."),
         alt=f"Bars of the share of variance at {plural(len(names), 'level')}. {found}.",
-        note=f"{method[:1].upper()}{method[1:].rstrip('.')}. Shares add up to 100%"
+        note=f"{_opening(method, result.rows.n_used)} Shares add up to 100%"
         + (f"; {MISSING} where there is no interval." if bounded else "."),
         data=shares.reset_index(drop=True),
     )
+
+
+def _opening(method: str, rows: int) -> str:
+    """Return the sentence that opens a note: what was computed, and from how many rows."""
+    return f"{method[:1].upper()}{method[1:].rstrip('.')}; {plural(rows, 'row')}."
 
 
 def _numbers(shares: pd.DataFrame) -> list[str]:
@@ -211,36 +204,46 @@ def draw_slopes(
     _labels(slopes).write(ax, ends)
 
 
+@known(method="within_between")
 @laid_out(COLUMN_AND_HALF)
 def slopes_figure(
-    slopes: WithinBetween | pd.DataFrame,
+    result: WithinBetween | SimpleSlopes,
     *,
-    predictor_label: str | None = None,
-    outcome_label: str | None = None,
-    method: str | None = None,
+    predictor_label: str = "the predictor",
+    outcome_label: str = "the outcome",
+    reach: Literal["unit", "sd"] = "unit",
     conf_level: float = 0.95,
     **common: Unpack[Common],
 ) -> ReportFigure:
-    """Show the slope of a predictor at each level.
+    """Show the slope of a predictor at each level, or at each value of a moderator.
 
     Parameters
     ----------
-    slopes
-        From :func:`~alliance_stats.multilevel.within_between`, its slopes drawn as far as one unit
-        of the predictor; or a frame, see :func:`draw_slopes`.
+    result
+        From :func:`~alliance_stats.multilevel.within_between` (its slopes within and between; the
+        contextual effects are differences of these), or from
+        :func:`~alliance_stats.multilevel.simple_slopes`.
     predictor_label, outcome_label
-        Quantities with their units: ``"Alliance (WAI points)"``. Required for a frame.
-    method
-        The model and its intervals. Required for a frame.
+        Quantities with their units: ``"alliance (WAI points)"``.
+    reach
+        How far each line goes to either side: one ``"unit"`` of the predictor, or one ``"sd"`` of
+        it (of its part at that level) in the rows used, which shows how much it varies.
     limits
         Limits of the axis of the outcome.
     words
         Slope -> label to print.
 
+    Returns
+    -------
+    ReportFigure
+        ``data`` has ``term, estimate, conf_low, conf_high, reach``.
+
     Raises
     ------
+    WrongObjectError
+        If `result` is anything else.
     DataError
-        If a column or a slope is missing, or a reach is not above 0.
+        If no slope is estimable from the data.
 
     Examples
     --------
@@ -253,23 +256,15 @@ def slopes_figure(
     >>> slopes_figure(found).label
     'fig-slopes'
     """
-    if isinstance(slopes, WithinBetween):
-        method, predictor_label = method or slopes.method, predictor_label or "the predictor"
-        outcome_label = outcome_label or "the outcome"
-        slopes = _of_levels(slopes, conf_level)
-    else:
-        require_frame(slopes, asked="slopes_figure draws a frame of slopes")
-    if method is None or predictor_label is None or outcome_label is None:
-        raise DataError(
-            "A frame does not say what it holds: give predictor_label=, outcome_label=, method=."
-        )
-    check_frame(slopes, what="slopes")
-    columns = ["estimate", "conf_low", "conf_high", "reach"]
-    require_columns(slopes, ["term", *columns], what="slopes")
-    for column in columns:
-        require_present(slopes, column, why="to draw the slope")
-    if (slopes["reach"] <= 0).any():
-        raise DataError("Column 'reach' must be above 0: how far the predictor is drawn.")
+    asked = "slopes_figure draws a result of within_between or simple_slopes"
+    require_kind(result, (WithinBetween, SimpleSlopes), asked=asked, instead=DRAWN_BY)
+    check_choice(reach, ("unit", "sd"), name="reach")
+    found = coefficients_of(result, conf_level)
+    rows = len(result.components) if isinstance(result, WithinBetween) else None
+    slopes = found.frame.iloc[:rows].reset_index(drop=True)
+    if slopes.empty:
+        raise DataError("None of these slopes is estimable from the data: there is none to draw.")
+    slopes["reach"] = _reaches(result, len(slopes)) if reach == "sd" else 1.0
     said = naming(common["words"], [*slopes["term"]])
     slopes = slopes.assign(term=[said(name) for name in slopes["term"]])
     labels = _labels(slopes)
@@ -282,27 +277,24 @@ def slopes_figure(
     draw_slopes(ax, slopes, limits=common["limits"])
     dress(ax, x_label=x_label, y_label=y_label)
     numbers = [interval_of(row) for _, row in slopes.iterrows()]
-    found = listed(slopes["term"], numbers, of=plural(len(slopes), "slope"))
+    told = listed(slopes["term"], numbers, of=plural(len(slopes), "slope"))
     return ReportFigure(
         figure,
         label=common["label"] or "fig-slopes",
-        caption=f"{outcome_label[:1].upper()}{outcome_label[1:]} per unit of {predictor_label}, "
-        f"at {plural(len(slopes), 'level')}, with {format_level(conf_level)} confidence bands.",
+        caption=f"{outcome_label[:1].upper()}{outcome_label[1:]} per unit of {predictor_label}: "
+        f"{plural(len(slopes), 'slope')} with {format_level(conf_level)} confidence bands.",
         alt=f"{plural(len(slopes), 'line')} through the origin: {outcome_label} per unit of "
-        f"{predictor_label}. {found}.",
-        note=f"{method[:1].upper()}{method[1:].rstrip('.')}. Each line reaches as far as its part "
-        "of the predictor does.",
-        data=slopes.reset_index(drop=True),
+        f"{predictor_label}. {told}.",
+        note=f"{_opening(found.method, result.rows.n_used)} {_REACH[reach]}",
+        data=slopes,
     )
 
 
-def _of_levels(found: WithinBetween, conf_level: float) -> pd.DataFrame:
-    tidy = found.tidy(conf_level=conf_level)
-    own = tidy[tidy["term"] != "(Intercept)"] if "term" in tidy else tidy
-    name = "level" if "level" in own and own["level"].notna().all() else "term"
-    return own.assign(term=own[name].astype(str), reach=1.0)[
-        ["term", "estimate", "conf_low", "conf_high", "reach"]
-    ].reset_index(drop=True)
+def _reaches(result: WithinBetween | SimpleSlopes, slopes: int) -> list[float]:
+    """Return the SD of each slope's predictor, or of its part, in the rows used."""
+    between = isinstance(result, WithinBetween)
+    parts = result.components if between else [result.variable] * slopes
+    return [float(result.model.design.frame[part].std()) for part in parts]
 
 
 def _labels(slopes: pd.DataFrame) -> LineLabels:

@@ -9,13 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import PathPatch, Rectangle
 from matplotlib.path import Path
 
-from alliance_stats.checks import (
-    check_frame,
-    require_columns,
-    require_kind,
-    require_present,
-)
-from alliance_stats.errors import DataError
+from alliance_stats.checks import require_kind
 from alliance_stats.estimates import Array
 from alliance_stats.figures.axes import (
     add_axes,
@@ -36,13 +30,14 @@ from alliance_stats.figures.numbers import (
     p_phrase,
     plural,
 )
-from alliance_stats.figures.report_figure import DRAWN_BY, ReportFigure, require_frame
+from alliance_stats.figures.report_figure import DRAWN_BY, ReportFigure
 from alliance_stats.figures.style import (
     BODY,
     COLUMN_AND_HALF,
     FULL_WIDTH,
     INK,
     SMALL,
+    Look,
     font,
     looks,
     naming,
@@ -50,6 +45,7 @@ from alliance_stats.figures.style import (
 )
 from alliance_stats.figures.text import lines_height, spread, text_width, widest, wrap
 from alliance_stats.groups import ThemeComparison, ThemeTransitions
+from alliance_stats.renaming import known
 
 __all__ = ["draw_themes", "draw_transitions", "ribbon_between", "theme_figure", "transition_figure"]
 
@@ -70,38 +66,13 @@ def draw_themes(ax: Axes, prevalence: pd.DataFrame) -> None:
     themes, groups = _order(prevalence)
     heights = _heights(themes, groups)
     centres = np.cumsum(heights) - heights / 2.0
-    rooms, names_room, words_room = _lanes(groups), *_rooms()
+    rooms, styles = _lanes(groups), looks(groups)
     within = np.cumsum(rooms) - rooms / 2.0 - rooms.sum() / 2.0
-    styles = looks(groups)
     for place, group in enumerate(groups):
         own = prevalence.loc[prevalence["group"] == group].set_index("theme")
-        lanes = centres + within[place]
-        style = styles[group]
-        for lane, theme in zip(lanes, themes, strict=True):
-            if theme not in own.index:
-                continue
-            row = own.loc[theme]
-            limits = [row["conf_low"], row["conf_high"]]
-            ax.plot(limits, [lane, lane], color=style.colour, lw=1.2, ls=style.dash, gid="interval")
-            ax.plot(  # not clipped: a dot at 0 or 100% stands half outside
-                row["estimate"],
-                lane,
-                marker=style.marker,
-                ms=5,
-                color=style.text,
-                clip_on=False,
-                zorder=4,
-                gid="dot",
-            )
-            told = f"{group}: {format_count(row['count'])} of {format_count(row['n'])}"
-            ax.text(
-                1.0 + 10.0 / width_in_points(ax),
-                lane,
-                "\n".join(wrap(told, words_room)),
-                va="center",
-                transform=ax.get_yaxis_transform(),
-                **font(SMALL, colour=style.text),
-            )
+        for centre, theme in zip(centres, themes, strict=True):
+            if theme in own.index:
+                _draw_share(ax, own.loc[theme], group, centre + within[place], styles[group])
     for edge in np.cumsum(heights)[:-1]:
         ax.axhline(edge, color="#e6e6e6", lw=0.6, zorder=0)
     ax.set_xlim(0.0, 1.0)
@@ -111,14 +82,39 @@ def draw_themes(ax: Axes, prevalence: pd.DataFrame) -> None:
     ticks = np.linspace(0, 1, 3 if sheet().narrow else 5)
     ax.set_xticks(ticks, [format_percent(tick) for tick in ticks])
     names = [str(theme) for theme in themes]
-    write_rows(ax, names, centres, x=-8.0, ha="right", width=names_room)
+    write_rows(ax, names, centres, x=-8.0, ha="right", width=_rooms()[0])
 
 
+def _draw_share(ax: Axes, row: pd.Series, group: object, lane: float, style: Look) -> None:
+    """Draw one group's share of a theme with its interval, and write its count beside it."""
+    limits = [row["conf_low"], row["conf_high"]]
+    ax.plot(limits, [lane, lane], color=style.colour, lw=1.2, ls=style.dash, gid="interval")
+    ax.plot(  # not clipped: a dot at 0 or 100% stands half outside
+        row["estimate"],
+        lane,
+        marker=style.marker,
+        ms=5,
+        color=style.text,
+        clip_on=False,
+        zorder=4,
+        gid="dot",
+    )
+    told = f"{group}: {format_count(row['count'])} of {format_count(row['n'])}"
+    ax.text(
+        1.0 + 10.0 / width_in_points(ax),
+        lane,
+        "\n".join(wrap(told, _rooms()[1])),
+        va="center",
+        transform=ax.get_yaxis_transform(),
+        **font(SMALL, colour=style.text),
+    )
+
+
+@known(method="compare_themes")
 @laid_out(FULL_WIDTH)
 def theme_figure(
-    prevalence: ThemeComparison | pd.DataFrame,
+    result: ThemeComparison,
     *,
-    method: str | None = None,
     unit: str = "cases",
     conf_level: float = 0.95,
     **common: Unpack[Common],
@@ -127,11 +123,8 @@ def theme_figure(
 
     Parameters
     ----------
-    prevalence
-        From :func:`~alliance_stats.groups.compare_themes`; or a frame ``theme, group, count, n,
-        estimate, conf_low, conf_high``, a row per theme and group, in the order to draw.
-    method
-        The method of the intervals: ``"Clopper-Pearson"``. Required for a frame.
+    result
+        From :func:`~alliance_stats.groups.compare_themes`.
     unit
         Who was counted, in the plural: ``"parents"``.
     limits
@@ -141,8 +134,8 @@ def theme_figure(
 
     Raises
     ------
-    DataError
-        If a column is missing, a theme appears twice for a group, or a proportion is not count/n.
+    WrongObjectError
+        If `result` is anything else.
 
     Examples
     --------
@@ -154,24 +147,9 @@ def theme_figure(
     >>> theme_figure(found).label
     'fig-themes'
     """
-    if isinstance(prevalence, ThemeComparison):
-        method = method or "Clopper-Pearson"
-        prevalence = prevalence.prevalence(conf_level=conf_level)
-    else:
-        asked = "theme_figure draws a frame of shares, as ThemeComparison.prevalence() gives it"
-        require_frame(prevalence, asked=asked)
-    if method is None:
-        raise DataError("A frame does not say how its intervals were made: give method=.")
-    check_frame(prevalence, what="prevalence")
-    needed = ["theme", "group", "count", "n", "estimate", "conf_low", "conf_high"]
-    require_columns(prevalence, needed, what="prevalence")
-    for column in ("theme", "group", "count", "n"):
-        require_present(prevalence, column, why="to place a dot")
-    if prevalence.duplicated(["theme", "group"]).any():
-        raise DataError("A theme appears more than once for the same group.")
-    share = prevalence["count"] / prevalence["n"]
-    if not np.allclose(share, prevalence["estimate"], rtol=0, atol=1e-9):
-        raise DataError("Column 'estimate' is not 'count' divided by 'n'.")
+    asked = "theme_figure draws a result of compare_themes"
+    require_kind(result, ThemeComparison, asked=asked, instead=DRAWN_BY)
+    prevalence = result.prevalence(conf_level=conf_level)
     said = naming(common["words"], [*prevalence["theme"], *prevalence["group"]])
     prevalence = prevalence.assign(
         **{name: [said(x) for x in prevalence[name]] for name in ("theme", "group")}
@@ -193,10 +171,10 @@ def theme_figure(
         figure,
         label=common["label"] or "fig-themes",
         caption=f"Share of {unit} who voiced each of {plural(len(themes), 'theme')}, by group, "
-        f"with {format_level(conf_level)} CI ({method.rstrip('.')}).",
+        f"with {format_level(conf_level)} CI (Clopper-Pearson).",
         alt=f"Dots of the share of {unit} for {plural(len(themes), 'theme')} in "
         f"{plural(len(groups), 'group')}. {found}.",
-        note=f"Intervals: {method.rstrip('.')}. A theme that was not voiced may have been felt.",
+        note="Intervals: Clopper-Pearson. A theme that was not voiced may have been felt.",
         data=prevalence.reset_index(drop=True),
     )
 

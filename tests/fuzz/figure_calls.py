@@ -111,10 +111,7 @@ FIGURES: dict[str, tuple[str, Draw]] = {
         lambda r: figures.rupture_chart_figure(r, person="T0F0m", score_label="alliance"),
     ),
     "split_map_figure": _of("split_alliance", figures.split_map_figure),
-    "theme_figure": _of(
-        "compare_themes",
-        lambda r: figures.theme_figure(r.prevalence(), method="Clopper-Pearson"),
-    ),
+    "theme_figure": _of("compare_themes", figures.theme_figure),
     "tipping_point_figure": _of(
         "dropout_sensitivity",
         lambda r: figures.tipping_point_figure(
@@ -130,10 +127,7 @@ FIGURES: dict[str, tuple[str, Draw]] = {
     "transition_figure": _of(
         "theme_transitions", lambda r: figures.transition_figure(r, early_label="early")
     ),
-    "variance_partition_figure": _of(
-        "variance_partition",
-        lambda r: figures.variance_partition_figure(
-            r.tidy(), outcome_label="symptoms", method="REML"
-        ),
-    ),
+    "slopes_figure": _of("within_between", figures.slopes_figure),
+    "slopes_figure of simple slopes": _of("simple_slopes", figures.slopes_figure),
+    "variance_partition_figure": _of("variance_partition", figures.variance_partition_figure),
 }

@@ -456,7 +456,7 @@ FURTHER: dict[str, tuple[str, Callable[[Any], object]]] = {
         lambda d: figures.raincloud_figure(_compared(d), outcome="after"),
     ),
     "meta_forest_figure": ("studies", lambda d: figures.meta_forest_figure(_pooled(d))),
-    "meta_funnel_figure": ("studies", lambda d: figures.meta_funnel_figure(_pooled(d))),
+    "funnel_figure": ("studies", lambda d: figures.funnel_figure(_pooled(d))),
     "flow_figure": ("sessions", lambda d: figures.flow_figure(_random(d).rows)),
     "family_strips_figure": (
         "sessions",

@@ -25,11 +25,11 @@ def test_the_plain_frame_is_taken(call: str) -> None:
 # no frame goes in: a file, a seed, printed numbers, or a model that another library made
 OTHERS = {
     "compare_with", "comparison_figure", "example_study", "example_themes", "from_lifelines",
-    "from_statsmodels", "funnel_figure", "instrument", "published", "recompute",
+    "from_statsmodels", "instrument", "published", "recompute",
     "interval_width_figure", "power_figure", "power_map_figure", "power_sensitivity_figure",
     "from_dict", "load_result", "opened", "reliability_figure", "report",
     "themed",
-    "reproduce", "save_result", "to_dict", "simulate_study", "slopes_figure", "tidy_table",
+    "reproduce", "save_result", "to_dict", "simulate_study", "tidy_table",
 }  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from matplotlib.patches import Polygon
 
 from alliance_stats.errors import DataError, NotIdentifiedError, WrongObjectError
 from alliance_stats.evidence import Comparison, MetaAnalysis, compare_with, meta_analysis
-from alliance_stats.figures.funnel import meta_funnel_figure
+from alliance_stats.figures.funnel import funnel_figure
 from alliance_stats.figures.meta_forest import comparison_figure, meta_forest_figure
 from tests.parity.reference import load_reference
 
@@ -118,7 +118,7 @@ def test_labels_of_the_meta_analysis_name_the_rows_and_names_go_before_them() ->
     data = BCG.assign(trial="Trial " + BCG["year"].astype(str))
     model = meta_analysis(data, estimate="estimate", variance="variance", label="trial")
     assert meta_forest_figure(model).data["term"].tolist()[:13] == data["trial"].tolist()
-    assert meta_funnel_figure(model).data["term"].tolist() == data["trial"].tolist()
+    assert funnel_figure(model).data["term"].tolist() == data["trial"].tolist()
     other = meta_forest_figure(model, names=BCG["year"]).data["term"]
     assert other.tolist()[:13] == BCG["year"].astype(str).tolist()
 
@@ -162,11 +162,11 @@ def test_three_levels_are_named_and_rows_set_aside_counted() -> None:
 def test_what_to_beware_of_opens_the_note() -> None:
     alike = pd.DataFrame({"y": [0.2, 0.21, 0.19], "v": [0.1, 0.1, 0.2]})
     model = meta_analysis(alike, estimate="y", variance="v", test="normal")
-    for made in (meta_forest_figure(model), meta_funnel_figure(model)):
+    for made in (meta_forest_figure(model), funnel_figure(model)):
         assert made.note.startswith("The variance at level effect is at zero.")
 
 
-@pytest.mark.parametrize("draw", [meta_forest_figure, meta_funnel_figure])
+@pytest.mark.parametrize("draw", [meta_forest_figure, funnel_figure])
 def test_meta_figures_refuse(draw: Any) -> None:
     with pytest.raises(DataError, match="what meta_analysis.. returns; got DataFrame"):
         draw(BCG)
@@ -190,7 +190,7 @@ def test_forest_refuses_scales_that_do_not_fit() -> None:
 
 
 def test_funnel_draws_estimates_against_errors_downwards_with_metafors_egger_test() -> None:
-    made = meta_funnel_figure(bcg())
+    made = funnel_figure(bcg())
     ax, egger = made.figure.axes[0], REFERENCE["bcg"]["sensitivity"]["egger"]
     drawn = next(line for line in ax.lines if line.get_gid() == "studies")
     points = np.asarray(drawn.get_xydata())
@@ -206,8 +206,8 @@ def test_funnel_draws_estimates_against_errors_downwards_with_metafors_egger_tes
 
 
 def test_funnel_says_why_there_is_no_test_and_when_it_has_little_power() -> None:
-    three = meta_funnel_figure(correlations(study="study"))
+    three = funnel_figure(correlations(study="study"))
     assert "No test of asymmetry: Effects of one study are not independent" in three.note
-    few = meta_funnel_figure(correlations())
+    few = funnel_figure(correlations())
     assert "With 4 estimates this test has little power." in few.note
     assert few.figure.axes[0].get_xlabel() == "Correlation (Fisher z)"

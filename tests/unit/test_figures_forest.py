@@ -6,7 +6,9 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.patches import Polygon
 
+from alliance_stats import figures
 from alliance_stats.errors import DataError
+from alliance_stats.evidence import meta_analysis
 from alliance_stats.figures.forest import draw_forest, forest_figure
 from alliance_stats.figures.funnel import funnel_figure
 from alliance_stats.survival.cox.cox_ph import cox_ph
@@ -15,6 +17,7 @@ from tests.figure_lint.cases.data import endings, hazard_ratios
 
 THREE = hazard_ratios("a", "b", "c")
 STUDIES = pd.DataFrame({"estimate": [0.0, 0.5, 0.26], "std_error": [0.1, 0.1, 0.3]})
+STUDIES["v"] = STUDIES["std_error"] ** 2
 
 
 def report(estimates: pd.DataFrame, scale: str = "ratio") -> Figure:
@@ -153,23 +156,19 @@ def test_forest_refuses(frame: pd.DataFrame, scale: str, message: str) -> None:
 
 
 def test_funnel_counts_who_is_outside() -> None:
-    # limits of the first two: 0.25 -+ 0.196, of the third 0.25 -+ 0.588
-    made = funnel_figure(STUDIES, pooled=0.25, effect_label="Fisher z", method="REML")
-    assert "2 of 3 studies outside the 95% limits" in made.caption
+    # pooled 0.2505; limits of the first two: 0.25 -+ 0.196, of the third 0.25 -+ 0.588
+    made = funnel_figure(meta_analysis(STUDIES, estimate="estimate", variance="v", method="fixed"))
+    assert "2 of 3 estimates outside the 95% limits" in made.caption
     ax = made.figure.axes[0]
     drawn = next(line for line in ax.lines if line.get_gid() == "studies")
-    np.testing.assert_array_equal(drawn.get_xydata(), STUDIES.to_numpy())
+    np.testing.assert_allclose(drawn.get_xydata(), STUDIES[["estimate", "std_error"]])
     assert ax.yaxis_inverted()
 
 
-@pytest.mark.parametrize(
-    ("studies", "message"),
-    [
-        (STUDIES.assign(std_error=[0.1, 0.0, 0.2]), "'std_error' must be above 0"),
-        (STUDIES.assign(estimate=[np.nan, 0, 1]), "'estimate' is missing in row 0"),
-        (STUDIES[["estimate"]], "studies has no column 'std_error'"),
-    ],
-)
-def test_funnel_refuses(studies: pd.DataFrame, message: str) -> None:
-    with pytest.raises(DataError, match=message):
-        funnel_figure(studies, pooled=0.0, effect_label="z", method="REML")
+def test_funnel_of_a_frame_is_refused_with_what_draws_it() -> None:
+    with pytest.raises(TypeError, match=r"the result of meta_analysis\(\), which knows it"):
+        funnel_figure(STUDIES, pooled=0.0, effect_label="z", method="REML")
+    with pytest.raises(DataError, match=r"what meta_analysis\(\) returns; got DataFrame"):
+        funnel_figure(STUDIES)
+    with pytest.raises(TypeError, match=r"is called funnel_figure\(\) now"):
+        figures.meta_funnel_figure(STUDIES)

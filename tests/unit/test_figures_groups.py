@@ -1,44 +1,38 @@
 """Themes by group, rainclouds and cumulative incidence."""
 
 import numpy as np
-import pandas as pd
 import pytest
 from matplotlib.collections import PathCollection
 
-from alliance_stats.errors import DataError
+from alliance_stats.errors import DataError, WrongObjectError
 from alliance_stats.figures.incidence import cumulative_incidence_figure
 from alliance_stats.figures.raincloud import raincloud_figure
 from alliance_stats.figures.themes import theme_figure
 from alliance_stats.groups import compare_groups
 from alliance_stats.survival import cumulative_incidence
 from tests.figure_lint.cases.data import competing, scores
-from tests.figure_lint.cases.groups import prevalence
+from tests.figure_lint.cases.groups import voiced
 
-PREVALENCE = prevalence(("heard", "told"))
+VOICED = voiced(("heard", "told"))
 
 
 def test_theme_dots_stand_at_their_share() -> None:
-    report = theme_figure(PREVALENCE, method="Clopper-Pearson", unit="parents")
-    ax = report.figure.axes[0]
+    report = theme_figure(VOICED, unit="parents")
+    ax, shares = report.figure.axes[0], VOICED.prevalence()
     drawn = sorted(float(x.get_xdata()[0]) for x in ax.lines if x.get_gid() == "dot")
-    assert drawn == sorted(PREVALENCE["estimate"])
+    assert drawn == sorted(shares["estimate"])
     written = [text.get_text() for text in ax.texts]
-    for row in PREVALENCE.itertuples():
+    for row in shares.itertuples():
         assert f"{row.group}: {row.count} of 7" in written
         assert f"{row.group} {row.count} of 7 (" in report.alt
+    assert "(Clopper-Pearson)" in report.caption
 
 
-@pytest.mark.parametrize(
-    ("frame", "message"),
-    [
-        (PREVALENCE.assign(estimate=0.5), "'estimate' is not 'count' divided by 'n'"),
-        (pd.concat([PREVALENCE, PREVALENCE.head(1)]), "more than once for the same group"),
-        (PREVALENCE.drop(columns="n"), "prevalence has no column 'n'"),
-    ],
-)
-def test_themes_refuse(frame: pd.DataFrame, message: str) -> None:
-    with pytest.raises(DataError, match=message):
-        theme_figure(frame, method="exact")
+def test_themes_are_drawn_from_the_result_alone() -> None:
+    with pytest.raises(TypeError, match=r"the result of compare_themes\(\), which knows it"):
+        theme_figure(VOICED.prevalence(), method="exact")
+    with pytest.raises(WrongObjectError, match="draws a result of compare_themes; got DataFrame"):
+        theme_figure(VOICED.prevalence())
 
 
 def test_raincloud_draws_every_value_and_the_quartiles() -> None:

@@ -1,26 +1,29 @@
 """Figures of mixed models: caterpillar, residual checks, variance shares, slopes."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
 
-from alliance_stats.errors import DataError
+from alliance_stats.errors import DataError, WrongObjectError
 from alliance_stats.figures.caterpillar import caterpillar_figure
 from alliance_stats.figures.left_out import leave_one_out_figure
 from alliance_stats.figures.levels import slopes_figure, variance_partition_figure
 from alliance_stats.figures.residuals import normal_quantiles, residual_figure
-from alliance_stats.multilevel import leave_one_out
+from alliance_stats.multilevel import (
+    leave_one_out,
+    lmm,
+    simple_slopes,
+    variance_partition,
+    within_between,
+)
 from tests.figure_lint.cases import CASES
+from tests.figure_lint.cases.data import ratings
 from tests.figure_lint.cases.models import fitted
 
 MODEL = fitted()
-SHARES = pd.DataFrame(
-    {"group": ["a", "b"], "estimate": [0.25, 0.75], "conf_low": 0.1, "conf_high": 0.9}
-)
-SLOPES = pd.DataFrame(
-    {"term": ["a", "b"], "estimate": [1.0, -2.0], "conf_low": -3.0, "conf_high": 3.0, "reach": 0.5}
-)
 
 
 def test_caterpillar_draws_the_predicted_effects_in_order() -> None:
@@ -95,49 +98,49 @@ def test_residual_panels_hold_the_models_values() -> None:
 
 
 def test_variance_bars_and_words() -> None:
-    report = variance_partition_figure(SHARES, outcome_label="alliance", method="REML")
-    assert [bar.get_width() for bar in report.figure.axes[0].patches] == [0.25, 0.75]
-    assert "a: 25.0% [10.0%, 90.0%]; b: 75.0% [10.0%, 90.0%]" in report.alt
-
-
-@pytest.mark.parametrize(
-    ("shares", "message"),
-    [
-        (SHARES.assign(estimate=[0.2, 0.7]), "add up to 0.9"),
-        (SHARES.assign(estimate=[-0.5, 1.5]), "not below 0 and add up to 1"),
-        (SHARES.assign(estimate=[np.nan, 1.0]), "'estimate' is missing in row 0"),
-    ],
-)
-def test_variance_refuses(shares: pd.DataFrame, message: str) -> None:
-    with pytest.raises(DataError, match=message):
-        variance_partition_figure(shares, outcome_label="alliance", method="REML")
-
-
-def slopes(frame: pd.DataFrame) -> object:
-    return slopes_figure(frame, predictor_label="alliance", outcome_label="symptoms", method="lmm")
+    found = variance_partition(MODEL, ci_method="bootstrap", n_resamples=20, seed=1)
+    shares = found.tidy(conf_level=0.9)
+    report = variance_partition_figure(found, conf_level=0.9, words={"Residual": "sessions"})
+    ax = report.figure.axes[0]
+    assert [bar.get_width() for bar in ax.patches] == shares["estimate"].tolist()
+    drawn = [line.get_xdata() for line in ax.lines if line.get_gid() == "interval"]
+    np.testing.assert_array_equal(drawn, shares[["conf_low", "conf_high"]])
+    assert f"sessions: {100 * shares['estimate'].iloc[-1]:.1f}% [" in report.alt
+    assert "intervals by bootstrap" in report.note
+    assert f"{MODEL.nobs} rows" in report.note.replace(",", "")
 
 
 def test_slopes_run_through_the_origin_as_far_as_they_reach() -> None:
-    report = slopes(SLOPES)
-    ax = report.figure.axes[0]  # type: ignore[attr-defined]
-    lines = [line for line in ax.lines if str(line.get_gid()).startswith("slope")]
-    for line, row in zip(lines, SLOPES.itertuples(), strict=True):
-        np.testing.assert_array_equal(line.get_xdata(), [-row.reach, 0, row.reach])
-        np.testing.assert_array_equal(line.get_ydata(), row.estimate * line.get_xdata())
-    assert "a: 1.00 [−3.00, 3.00]; b: −2.00 [−3.00, 3.00]" in report.alt  # type: ignore[attr-defined]
+    data = ratings(sessions=8)
+    found = within_between(data, outcome="alliance", predictor="session", levels=["person"])
+    own = found.tidy().set_index("term").loc[["within person", "between person"]]
+    rows = found.model.design.frame
+    for reach, wide in (("unit", [1, 1]), ("sd", [rows[c].std() for c in found.components])):
+        report = slopes_figure(found, reach=reach)  # type: ignore[arg-type]
+        lines = [x for x in report.figure.axes[0].lines if str(x.get_gid()).startswith("slope")]
+        for line, slope, far in zip(lines, own["estimate"], wide, strict=True):
+            np.testing.assert_allclose(line.get_xdata(), [-far, 0, far])
+            np.testing.assert_allclose(line.get_ydata(), slope * np.array([-far, 0, far]))
+        assert report.data["reach"].tolist() == pytest.approx(wide)
+    assert "2 slopes with 95% confidence bands" in report.caption
+    assert "contextual" not in report.alt
 
 
-@pytest.mark.parametrize(
-    ("frame", "message"),
-    [
-        (SLOPES.assign(reach=0.0), "'reach' must be above 0"),
-        (SLOPES.drop(columns="reach"), "slopes has no column 'reach'"),
-        (SLOPES.assign(conf_low=np.nan), "'conf_low' is missing"),
-    ],
-)
-def test_slopes_refuse(frame: pd.DataFrame, message: str) -> None:
-    with pytest.raises(DataError, match=message):
-        slopes(frame)
+def test_simple_slopes_are_drawn_at_each_value_of_their_moderator() -> None:
+    fit = lmm("alliance ~ session * role + (1 | person)", ratings(sessions=8))
+    found = simple_slopes(fit, "session", by="role")
+    report = slopes_figure(found)
+    assert report.data["term"].tolist() == ["child", "father", "mother"]
+    np.testing.assert_allclose(report.data["estimate"], found.tidy()["estimate"])
+
+
+@pytest.mark.parametrize("draw", [slopes_figure, variance_partition_figure])
+def test_levels_are_drawn_from_the_result_alone(draw: Any) -> None:
+    frame = pd.DataFrame({"term": ["a"], "estimate": [1.0]})
+    with pytest.raises(TypeError, match="has no argument 'method' any more: give the result"):
+        draw(frame, method="REML")
+    with pytest.raises(WrongObjectError, match=rf"^{draw.__name__} draws a result of .*DataFrame"):
+        draw(frame)
 
 
 def test_each_refit_is_drawn_beside_the_whole_model() -> None:

@@ -10,7 +10,6 @@ from alliance_stats.figures import (
     forest_figure,
     funnel_figure,
     meta_forest_figure,
-    meta_funnel_figure,
 )
 from tests.figure_lint.cases.data import EASTERN, LONG, OTHER_SCRIPTS, hazard_ratios
 
@@ -92,15 +91,16 @@ def pooled_forest() -> ReportFigure:
     )
 
 
-def funnel(studies: pd.DataFrame, *, pooled: float = 0.25) -> ReportFigure:
-    return funnel_figure(
-        studies, pooled=pooled, effect_label="Correlation (Fisher z)", method="REML"
+def funnel(studies: pd.DataFrame, *, times: float = 1.0, method: str = "REML") -> ReportFigure:
+    own = pd.DataFrame(
+        {
+            "estimate": studies["estimate"] * times,
+            "variance": (studies["std_error"] * times) ** 2,
+        }
     )
-
-
-def scaled(studies: pd.DataFrame, times: float) -> pd.DataFrame:
-    numbers = ["estimate", "std_error", "conf_low", "conf_high"]
-    return studies.assign(**{name: studies[name] * times for name in numbers})
+    return funnel_figure(
+        meta_analysis(own, estimate="estimate", variance="variance", method=method)
+    )
 
 
 def pooled(k: int, **options: str) -> MetaAnalysis:
@@ -146,11 +146,14 @@ CASES = {
         "forest, pooled": pooled_forest,
     },
     funnel_figure: {
-        "funnel": lambda: funnel(studies_of_alliance()),
+        "funnel": lambda: funnel_figure(pooled(12)),
         "funnel, 120 studies": lambda: funnel(studies_of_alliance(120)),
-        "funnel, one study": lambda: funnel(studies_of_alliance(1)),
-        "funnel, huge": lambda: funnel(scaled(studies_of_alliance(), 1e7), pooled=0.25e7),
-        "funnel, tiny": lambda: funnel(scaled(studies_of_alliance(), 1e-5), pooled=0.25e-5),
+        "funnel, one study": lambda: funnel_figure(pooled(1, method="fixed")),
+        "funnel, huge": lambda: funnel(studies_of_alliance(), times=1e7),
+        "funnel, tiny": lambda: funnel(studies_of_alliance(), times=1e-5),
+        "funnel, 40 studies and a long label": lambda: funnel_figure(
+            pooled(40, study="study"), effect_label=LONG
+        ),
     },
     comparison_figure: {
         "comparison": lambda: comparison_figure(compare_with(pooled(12), scale="fisher_z")),
@@ -174,13 +177,6 @@ CASES = {
         "meta-analysis, three levels": lambda: meta_forest_figure(pooled(16, study="study")),
         "meta-analysis, one study": lambda: meta_forest_figure(
             pooled(1, method="fixed"), scale="r"
-        ),
-    },
-    meta_funnel_figure: {
-        "meta-analysis, funnel": lambda: meta_funnel_figure(pooled(12)),
-        "meta-analysis, funnel of one": lambda: meta_funnel_figure(pooled(1, method="fixed")),
-        "meta-analysis, funnel of 40 and a long label": lambda: meta_funnel_figure(
-            pooled(40, study="study"), effect_label=LONG
         ),
     },
 }

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pandas as pd
-import scipy.stats
 
 from alliance_stats.figures import (
     ReportFigure,
@@ -14,8 +13,10 @@ from alliance_stats.figures import (
 )
 from alliance_stats.groups import (
     StageTransitions,
+    ThemeComparison,
     ThemeTransitions,
     compare_groups,
+    compare_themes,
     stage_transitions,
     theme_transitions,
 )
@@ -53,23 +54,20 @@ def nearly_equal(groups: tuple[str, ...]) -> pd.DataFrame:
     return data
 
 
-def prevalence(
+def voiced(
     names: tuple[str, ...], groups: tuple[str, ...] = ("lasting", "broken")
-) -> pd.DataFrame:
-    """Return invented counts of themes out of seven, with exact limits."""
-    cells = [(name, group) for name in names for group in groups]
-    frame = pd.DataFrame(cells, columns=["theme", "group"])
-    frame["n"], frame["count"] = 7, np.arange(len(frame)) * 7 // max(len(frame) - 1, 1)
-    beta = scipy.stats.beta
-    frame["estimate"] = frame["count"] / frame["n"]
-    low = beta.ppf(0.025, frame["count"], frame["n"] - frame["count"] + 1)
-    high = beta.ppf(0.975, frame["count"] + 1, frame["n"] - frame["count"])
-    frame["conf_low"], frame["conf_high"] = np.nan_to_num(low), np.where(np.isnan(high), 1, high)
-    return frame
+) -> ThemeComparison:
+    """Return themes by group, invented: from none to all of the seven of a group voiced one."""
+    data = pd.DataFrame({"group": np.repeat(np.asarray(groups, dtype=object), 7)})
+    cells = max(len(names) * len(groups) - 1, 1)
+    for place, name in enumerate(names):
+        counts = [(place * len(groups) + g) * 7 // cells for g in range(len(groups))]
+        data[name] = np.concatenate([np.arange(7) < count for count in counts]).astype(int)
+    return compare_themes(data, themes=[*names], group="group")
 
 
 def themes(names: tuple[str, ...], groups: tuple[str, ...] = ("lasting", "broken")) -> ReportFigure:
-    return theme_figure(prevalence(names, groups), method="Clopper-Pearson")
+    return theme_figure(voiced(names, groups))
 
 
 def turned(
@@ -135,7 +133,7 @@ CASES = {
     },
     theme_figure: {
         "themes": lambda: themes(("felt heard", "was told what to do", "asked for more")),
-        "themes, one": lambda: themes(("felt heard",), ("all",)),
+        "themes, one": lambda: themes(("felt heard",)),
         "themes, long and other names": lambda: themes((LONG, *OTHER_SCRIPTS), FOUR),
         "themes, eastern names": lambda: themes(EASTERN, EASTERN[:2]),
     },

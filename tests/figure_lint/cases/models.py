@@ -28,8 +28,11 @@ from alliance_stats.multilevel import (
     lmm,
     ordinal,
     residual_checks,
+    simple_slopes,
     step_means,
     unit_ranks,
+    variance_partition,
+    within_between,
 )
 from tests.figure_lint.cases.data import EASTERN, LONG, OTHER_SCRIPTS, ratings
 
@@ -42,26 +45,44 @@ def fitted(
     return lmm(f"alliance ~ session + {random}", data)
 
 
-def shares(*groups: str) -> ReportFigure:
-    share = np.arange(1, len(groups) + 1) / np.arange(1, len(groups) + 1).sum()
-    frame = pd.DataFrame({"group": groups, "estimate": share})
-    frame["conf_low"], frame["conf_high"] = share / 2, np.minimum(share * 1.4, 1.0)
-    frame.loc[0, ["conf_low", "conf_high"]] = np.nan
-    return variance_partition_figure(
-        frame, outcome_label="alliance", method="REML; parametric bootstrap, 1,000 draws, seed 1"
-    )
+def shares(*levels: str) -> ReportFigure:
+    """Return the shares of four nested levels with bootstrap intervals, named `levels`."""
+    data = ratings(sessions=8)
+    data["family"] = data["person"].str.rsplit("-", n=1).str[0]
+    fit = lmm("alliance ~ session + (1 | therapist/family/person)", data)
+    found = variance_partition(fit, ci_method="bootstrap", n_resamples=20, seed=1)
+    words = dict(zip(found.variances.index, levels, strict=False))
+    return variance_partition_figure(found, outcome_label="alliance", words=words)
 
 
-def slopes(*terms: str, times: float = 1.0) -> ReportFigure:
-    slope = times * np.linspace(-0.4, -1.1, len(terms))
-    frame = pd.DataFrame({"term": terms, "estimate": slope, "reach": 0.4 + (slope / times) ** 2})
-    frame["conf_low"], frame["conf_high"] = slope - 0.3 * times, slope + 0.3 * times
+def residual_alone() -> ReportFigure:
+    fit = lmm("alliance ~ session + (1 | person)", ratings(sessions=8))
+    found = variance_partition(fit)
+    return variance_partition_figure(found, words={"person": "person of 8 therapists"})
+
+
+def slopes(*groups: str, times: float = 1.0) -> ReportFigure:
+    """Return how symptoms go with the alliance in each of `groups`."""
+    rng = np.random.default_rng(25)
+    data = ratings(sessions=8).dropna()
+    data["group"] = [groups[code % len(groups)] for code in pd.factorize(data["person"])[0]]
+    steep = dict(zip(groups, np.linspace(-0.4, -1.1, len(groups)), strict=True))
+    data["symptoms"] = data["group"].map(steep) * data["alliance"] + rng.normal(size=len(data))
+    data["symptoms"] *= times
+    fit = lmm("symptoms ~ alliance * group + (1 | person)", data)
     return slopes_figure(
-        frame,
+        simple_slopes(fit, "alliance", by="group"),
         predictor_label="alliance (WAI points)",
         outcome_label="symptoms (0–100)",
-        method="Linear mixed model, Satterthwaite df",
+        reach="sd",
     )
+
+
+def levels() -> ReportFigure:
+    """Return a slope within and a slope between persons."""
+    data = ratings(sessions=8)
+    found = within_between(data, outcome="alliance", predictor="session", levels=["person"])
+    return slopes_figure(found, predictor_label="session", outcome_label="alliance (WAI points)")
 
 
 def moderated(
@@ -198,12 +219,13 @@ CASES = {
     },
     variance_partition_figure: {
         "variance": lambda: shares("therapist", "family", "person", "session (residual)"),
-        "variance, one level": lambda: shares("residual"),
+        "variance, no intervals": residual_alone,
         "variance, long and other names": lambda: shares(LONG, *OTHER_SCRIPTS),
         "variance, eastern names": lambda: shares(*EASTERN),
     },
     slopes_figure: {
-        "slopes": lambda: slopes("within persons", "between persons"),
+        "slopes": levels,
+        "slopes, two groups": lambda: slopes("mothers", "fathers"),
         "slopes, many": lambda: slopes("a", LONG, *OTHER_SCRIPTS, "b"),
         "slopes, eastern names": lambda: slopes(*EASTERN),
         "slopes, huge": lambda: slopes("within", "between", times=1e7),
