@@ -292,9 +292,10 @@ def slopes_figure(
 
 def _reaches(result: WithinBetween | SimpleSlopes, slopes: int) -> list[float]:
     """Return the SD of each slope's predictor, or of its part, in the rows used."""
-    between = isinstance(result, WithinBetween)
-    parts = result.components if between else [result.variable] * slopes
-    return [float(result.model.design.frame[part].std()) for part in parts]
+    frame = result.model.design.frame
+    if isinstance(result, WithinBetween):
+        return [float(frame[part].std()) for part in result.components]
+    return [float(frame[result.variable].std())] * slopes
 
 
 def _labels(slopes: pd.DataFrame) -> LineLabels:
