@@ -22,7 +22,7 @@ from alliance_stats.survival.cox.risk_sets import refuse_weights
 from alliance_stats.survival.curves.life_table import (
     asked_times,
     pairwise_differences,
-    probability_interval,
+    probability_rows,
 )
 from alliance_stats.survival.rows.time_at_risk import same_times
 
@@ -83,21 +83,11 @@ class AdjustedCurves:
         frames = []
         for g, group in enumerate(self.groups):
             for k in range(self.estimate.shape[1]):
-                low, high = probability_interval(
-                    self.estimate[g, k], std_error[g, k], conf_level=conf_level, conf_type=conf_type
-                )
+                state = self.states[k] if self.states else None
+                names = {"group": group, "state": state, "time": self.time}
+                own = self.estimate[g, k], std_error[g, k]
                 frames.append(
-                    pd.DataFrame(
-                        {
-                            "group": group,
-                            "state": self.states[k] if self.states else None,
-                            "time": self.time,
-                            "estimate": self.estimate[g, k],
-                            "std_error": std_error[g, k],
-                            "conf_low": low,
-                            "conf_high": high,
-                        }
-                    )
+                    probability_rows(names, *own, conf_level=conf_level, conf_type=conf_type)
                 )
         return self._without_state(pd.concat(frames, ignore_index=True))
 

@@ -31,7 +31,7 @@ from alliance_stats.survival.cox.term_tests import (
     test_words,
     wald_terms,
 )
-from alliance_stats.survival.curves.life_table import probability_interval
+from alliance_stats.survival.curves.life_table import probability_rows
 from alliance_stats.survival.rows.hazard_rows import Periods, baseline_columns, term_places
 from alliance_stats.survival.rows.time_at_risk import IntArray, few_clusters_warning
 
@@ -298,24 +298,14 @@ class CompetingHazards:
             estimate, slope = found.incidence[:, k], by_beta[:, k]
             variance = np.einsum("tm,mn,tn->t", slope, self.covariance, slope)
             std_error = np.sqrt(np.maximum(variance, 0.0))
-            low, high = probability_interval(
-                estimate, std_error, conf_level=conf_level, conf_type="log-log"
-            )
-            frames.append(
-                pd.DataFrame(
-                    {
-                        "state": state,
-                        "time": self.observed["session"],
-                        "n_risk": self.observed["n_risk"],
-                        "n_event": self.observed[state],
-                        "hazard": found.hazard[:, k],
-                        "estimate": estimate,
-                        "std_error": std_error,
-                        "conf_low": low,
-                        "conf_high": high,
-                    }
-                )
-            )
+            names = {
+                "state": state,
+                "time": self.observed["session"],
+                "n_risk": self.observed["n_risk"],
+                "n_event": self.observed[state],
+                "hazard": found.hazard[:, k],
+            }
+            frames.append(probability_rows(names, estimate, std_error, conf_level=conf_level))
         return pd.concat(frames, ignore_index=True)
 
     def course(self, newdata: pd.DataFrame | None, *, level: str) -> tuple[Incidence, Array]:

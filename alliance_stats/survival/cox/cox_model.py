@@ -41,11 +41,8 @@ from alliance_stats.survival.cox.term_tests import (
     test_words,
     wald_terms,
 )
-from alliance_stats.survival.curves.life_table import probability_interval
-from alliance_stats.survival.rows.time_at_risk import (
-    Intervals,
-    same_times,
-)
+from alliance_stats.survival.curves.life_table import probability_rows
+from alliance_stats.survival.rows.time_at_risk import Intervals, same_times
 
 __all__ = ["CoxModel"]
 
@@ -278,19 +275,10 @@ class CoxModel:
                 z, self.fit.beta, covariance, offset=float(offset[row])
             )
             survival[at > seen.max()] = std_error[at > seen.max()] = np.nan
-            low, high = probability_interval(
-                survival, std_error, conf_level=conf_level, conf_type=conf_type
-            )
+            names = {"row": newdata.index[row], "time": at}
             frames.append(
-                pd.DataFrame(
-                    {
-                        "row": newdata.index[row],
-                        "time": at,
-                        "estimate": survival,
-                        "std_error": std_error,
-                        "conf_low": low,
-                        "conf_high": high,
-                    }
+                probability_rows(
+                    names, survival, std_error, conf_level=conf_level, conf_type=conf_type
                 )
             )
         return pd.concat(frames, ignore_index=True)

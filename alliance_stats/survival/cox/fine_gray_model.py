@@ -33,7 +33,7 @@ from alliance_stats.survival.cox.term_tests import (
     test_words,
     wald_terms,
 )
-from alliance_stats.survival.curves.life_table import asked_times, probability_interval
+from alliance_stats.survival.curves.life_table import asked_times, probability_rows
 from alliance_stats.survival.curves.subdistribution import Subdistribution
 from alliance_stats.survival.rows.time_at_risk import (
     IntArray,
@@ -175,19 +175,10 @@ class FineGrayModel:
         for label, z, offset in zip(newdata.index, Z, offsets, strict=True):
             estimate, root = self.averaged(z[None], asked, offset=offset[None])
             std_error = np.sqrt((root**2).sum(axis=1))
-            low, high = probability_interval(
-                estimate, std_error, conf_level=conf_level, conf_type=conf_type
-            )
+            names = {"row": label, "time": asked}
             frames.append(
-                pd.DataFrame(
-                    {
-                        "row": label,
-                        "time": asked,
-                        "estimate": estimate,
-                        "std_error": std_error,
-                        "conf_low": low,
-                        "conf_high": high,
-                    }
+                probability_rows(
+                    names, estimate, std_error, conf_level=conf_level, conf_type=conf_type
                 )
             )
         return pd.concat(frames, ignore_index=True)

@@ -20,7 +20,7 @@ from alliance_stats.survival.curves.life_table import (
     own_roots,
     pairwise_differences,
     places_at,
-    probability_interval,
+    probability_rows,
     product_limit,
     step_values,
     survival_steps,
@@ -111,25 +111,18 @@ class CumulativeIncidence:
         for curve in self.curves:
             for number, state in enumerate(self.states):
                 estimate, std_error = curve.incidence[number], curve.std_error[number]
-                low, high = probability_interval(
-                    estimate, std_error, conf_level=conf_level, conf_type=conf_type
+                names = {
+                    "strata": curve.label,
+                    "state": state,
+                    "time": curve.table.time,
+                    "n_risk": curve.table.n_risk,
+                    "n_event": curve.n_event[number],
+                    "n_censor": curve.table.n_censor,
+                }
+                rows = probability_rows(
+                    names, estimate, std_error, conf_level=conf_level, conf_type=conf_type
                 )
-                frames.append(
-                    pd.DataFrame(
-                        {
-                            "strata": curve.label,
-                            "state": state,
-                            "time": curve.table.time,
-                            "n_risk": curve.table.n_risk,
-                            "n_event": curve.n_event[number],
-                            "n_censor": curve.table.n_censor,
-                            "estimate": estimate,
-                            "std_error": std_error,
-                            "conf_low": low,
-                            "conf_high": high,
-                        }
-                    )
-                )
+                frames.append(rows)
         return pd.concat(frames, ignore_index=True)
 
     def at(
@@ -152,23 +145,17 @@ class CumulativeIncidence:
             for number, state in enumerate(self.states):
                 estimate = step_values(curve.incidence[number], place, start=0.0)
                 std_error = step_values(curve.std_error[number], place, start=0.0)
-                low, high = probability_interval(
-                    estimate, std_error, conf_level=conf_level, conf_type=conf_type
+                names = {
+                    "strata": curve.label,
+                    "state": state,
+                    "time": asked,
+                    "n_risk": n_risk,
+                    "n_event": events_since(curve.n_event[number], place),
+                }
+                rows = probability_rows(
+                    names, estimate, std_error, conf_level=conf_level, conf_type=conf_type
                 )
-                table = pd.DataFrame(
-                    {
-                        "strata": curve.label,
-                        "state": state,
-                        "time": asked,
-                        "n_risk": n_risk,
-                        "n_event": events_since(curve.n_event[number], place),
-                        "estimate": estimate,
-                        "std_error": std_error,
-                        "conf_low": low,
-                        "conf_high": high,
-                    }
-                )
-                found.append(table)
+                found.append(rows)
         return pd.concat(found, ignore_index=True)
 
     def differences(self, times: Sequence[float], *, conf_level: float = 0.95) -> pd.DataFrame:

@@ -8,7 +8,7 @@ import pandas as pd
 from scipy import stats
 
 from alliance_stats.account import Account, Section, html_of, summary_of
-from alliance_stats.errors import DataError, NotIdentifiedError
+from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.estimates import Array, one_line
 from alliance_stats.formatting import plural
 from alliance_stats.ledger import RowLedger
@@ -19,8 +19,8 @@ from alliance_stats.survival.curves.subdistribution import subdistribution
 from alliance_stats.survival.rows.time_at_risk import (
     IntArray,
     Spells,
+    read_compared,
     read_intervals,
-    read_labels,
 )
 
 __all__ = ["GrayTest", "gray_test"]
@@ -210,12 +210,7 @@ def gray_test(
         competing=True,
         censored=censored,
     )
-    found = read_labels(intervals.frame, group)
-    codes, groups = found.codes, found.labels
-    if len(groups) < 2:
-        raise DataError(
-            f"Column '{group}' holds one group ('{groups[0]}'): there is nothing to compare it to."
-        )
+    codes, groups = read_compared(intervals.frame, group)
     n_states = len(intervals.states)
     score = np.zeros((n_states, len(groups)))
     covariance = np.zeros((n_states, len(groups), len(groups)))

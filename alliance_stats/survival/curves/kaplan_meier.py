@@ -23,6 +23,7 @@ from alliance_stats.survival.curves.life_table import (
     pairwise_differences,
     places_at,
     probability_interval,
+    probability_rows,
     product_limit,
     step_values,
     survival_influence,
@@ -155,22 +156,16 @@ class KaplanMeier:
             place = places_at(curve.table.time, curve.survival, asked)
             survival = step_values(curve.survival, place, start=1.0)
             std_error = step_values(curve.std_error, place, start=0.0)
-            low, high = probability_interval(
-                survival, std_error, conf_level=conf_level, conf_type=conf_type
+            names = {
+                "strata": curve.label,
+                "time": asked,
+                "n_risk": n_at_risk(curve.spells, asked),
+                "n_event": events_since(curve.table.n_event, place),
+            }
+            table = probability_rows(
+                names, survival, std_error, conf_level=conf_level, conf_type=conf_type
             )
-            low, high = (np.where(survival == 1.0, 1.0, limit) for limit in (low, high))
-            table = pd.DataFrame(
-                {
-                    "strata": curve.label,
-                    "time": asked,
-                    "n_risk": n_at_risk(curve.spells, asked),
-                    "n_event": events_since(curve.table.n_event, place),
-                    "estimate": survival,
-                    "std_error": std_error,
-                    "conf_low": low,
-                    "conf_high": high,
-                }
-            )
+            table.loc[survival == 1.0, ["conf_low", "conf_high"]] = 1.0
             found.append(table)
         return pd.concat(found, ignore_index=True)
 
@@ -429,19 +424,13 @@ def _curve(spells: Spells, label: str) -> SurvivalCurve:
 
 
 def _tidy_curve(curve: SurvivalCurve, conf_level: float, conf_type: str) -> pd.DataFrame:
-    low, high = probability_interval(
-        curve.survival, curve.std_error, conf_level=conf_level, conf_type=conf_type
-    )
-    return pd.DataFrame(
-        {
-            "strata": curve.label,
-            "time": curve.table.time,
-            "n_risk": curve.table.n_risk,
-            "n_event": curve.table.n_event,
-            "n_censor": curve.table.n_censor,
-            "estimate": curve.survival,
-            "std_error": curve.std_error,
-            "conf_low": low,
-            "conf_high": high,
-        }
+    names = {
+        "strata": curve.label,
+        "time": curve.table.time,
+        "n_risk": curve.table.n_risk,
+        "n_event": curve.table.n_event,
+        "n_censor": curve.table.n_censor,
+    }
+    return probability_rows(
+        names, curve.survival, curve.std_error, conf_level=conf_level, conf_type=conf_type
     )

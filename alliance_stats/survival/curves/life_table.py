@@ -4,7 +4,7 @@ The product-limit curve, confidence intervals for a probability that changes wit
 a curve, and what each cluster contributes to it (infinitesimal jackknife).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -33,6 +33,7 @@ __all__ = [
     "pairwise_differences",
     "places_at",
     "probability_interval",
+    "probability_rows",
     "product_limit",
     "step_values",
     "survival_influence",
@@ -220,6 +221,32 @@ def probability_interval(
         return np.exp(log_p - z * relative), np.minimum(np.exp(log_p + z * relative), 1.0)
     half = z * relative / log_p  # negative, as log p is
     return np.exp(log_p * np.exp(-half)), np.exp(log_p * np.exp(half))
+
+
+def probability_rows(
+    names: Mapping[str, object],
+    probability: Array,
+    std_error: Array,
+    *,
+    conf_level: float,
+    conf_type: str = "log-log",
+) -> pd.DataFrame:
+    """Return `names` (columns), ``estimate, std_error, conf_low, conf_high``: a row a probability.
+
+    Limits are those of :func:`probability_interval`.
+    """
+    low, high = probability_interval(
+        probability, std_error, conf_level=conf_level, conf_type=conf_type
+    )
+    return pd.DataFrame(
+        {
+            **names,
+            "estimate": probability,
+            "std_error": std_error,
+            "conf_low": low,
+            "conf_high": high,
+        }
+    )
 
 
 def crossing_time(time: Array, curve: Array, level: float) -> float:

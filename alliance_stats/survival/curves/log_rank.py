@@ -12,7 +12,7 @@ from scipy import stats
 from alliance_stats.account import Account, Column, Section, html_of, summary_of
 from alliance_stats.checks import check_choice
 from alliance_stats.engine.multiple_tests import holm
-from alliance_stats.errors import DataError, NotIdentifiedError
+from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.estimates import Array, one_line
 from alliance_stats.formatting import plural
 from alliance_stats.ledger import RowLedger
@@ -24,8 +24,8 @@ from alliance_stats.survival.rows.time_at_risk import (
     IntArray,
     Intervals,
     Spells,
+    read_compared,
     read_intervals,
-    read_labels,
 )
 
 __all__ = ["LogRank", "log_rank"]
@@ -173,20 +173,12 @@ class LogRank:
     def account(self, *, conf_level: float = 0.95) -> Account:
         """Return events by group and the test, as data; there are no intervals."""
         del conf_level
-        groups = pd.DataFrame(
-            {
-                "group": self.groups,
-                "nobs": self.nobs,
-                "n_event": self.observed,
-                "n_expected": self.expected,
-            }
-        )
         columns = {
             "nobs": Column("rows", "count"),
             "n_event": Column("events", "count"),
             "n_expected": Column("expected"),
         }
-        counted = Section("Group", groups, names=("group",), columns=columns)
+        counted = Section("Group", self.tidy(), names=("group",), columns=columns)
         tested = Section("Test", self.glance(), names=(), statistic="chi-squared")
         sizes = {"rows": self.rows.n_used, "events": int(np.sum(self.observed))}
         remarks = () if self.permutation is None else (str(self.permutation),)
@@ -300,7 +292,7 @@ def log_rank(
             f"None of {plural(len(intervals.event), 'row')} has the event '{event}': there are no "
             "hazards to compare."
         )
-    codes, labels = _groups(intervals, group)
+    codes, labels = read_compared(intervals.frame, group)
     return _test(
         intervals,
         codes,
@@ -442,16 +434,6 @@ def _weight(weights: str, rho: float, gamma: float) -> Weight:
     if weights == "fleming-harrington":
         return partial(_fleming_harrington, rho=rho, gamma=gamma)
     return partial(_at_risk, root=weights == "tarone-ware")
-
-
-def _groups(intervals: Intervals, group: Hashable) -> tuple[IntArray, tuple[str, ...]]:
-    found = read_labels(intervals.frame, group)
-    codes, labels = found.codes, found.labels
-    if len(labels) < 2:
-        raise DataError(
-            f"Column '{group}' holds one group ('{labels[0]}'): there is nothing to compare it to."
-        )
-    return codes, labels
 
 
 def _refuse_no_comparison(covariance: Array, group: Hashable, labels: tuple[str, ...]) -> None:

@@ -20,7 +20,7 @@ from alliance_stats.account import Account, Section, html_of, summary_of
 from alliance_stats.checks import check_conf_level
 from alliance_stats.estimates import Array, one_line
 from alliance_stats.ledger import RowLedger
-from alliance_stats.survival.curves.life_table import probability_interval
+from alliance_stats.survival.curves.life_table import probability_rows
 from alliance_stats.survival.rows.time_at_risk import IntArray
 
 __all__ = ["Predicted", "RiskAccuracy", "jackknife_error", "measures"]
@@ -236,22 +236,14 @@ class RiskAccuracy:
                 own = part.where(kept)
                 error = jackknife_error(own, self.clusters[time][kept])["observed"]
                 value = np.array([measures(own)["observed"]])
-                low, high = probability_interval(
-                    value, np.array([error]), conf_level=conf_level, conf_type="log-log"
-                )
+                names = {
+                    "time": time,
+                    "group": number,
+                    "nobs": int(kept.sum()),
+                    "predicted": own.risk.mean(),
+                }
                 frames.append(
-                    pd.DataFrame(
-                        {
-                            "time": time,
-                            "group": number,
-                            "nobs": int(kept.sum()),
-                            "predicted": own.risk.mean(),
-                            "estimate": value,
-                            "std_error": error,
-                            "conf_low": low,
-                            "conf_high": high,
-                        }
-                    )
+                    probability_rows(names, value, np.array([error]), conf_level=conf_level)
                 )
         return pd.concat(frames, ignore_index=True)
 

@@ -1,4 +1,4 @@
-"""What counts as dropout: four definitions that give different rates, and the clock they read.
+"""What counts as an ending: a column of endings, four definitions of dropout, and their clock.
 
 Days and weeks are counted like sessions: from 1, each one begun counting as a whole. Day 1 is the
 day on which the clock is at 0, week 1 the first seven days. A unit that ended has as many as it had
@@ -6,15 +6,23 @@ begun when last seen; for one still in treatment the last is not over, and it wa
 through all earlier ones.
 """
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from pandas.api.types import is_datetime64_any_dtype
 
-from alliance_stats.checks import check_choice, describe_rows
+from alliance_stats.checks import (
+    check_choice,
+    check_spelling,
+    describe_rows,
+    did_you_mean,
+    group_codes,
+    plain_number,
+)
 from alliance_stats.door import replaced
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array
@@ -31,9 +39,13 @@ __all__ = [
     "clock_words",
     "ended",
     "on_the_calendar",
+    "read_endings",
+    "read_event",
 ]
 
+Codes = npt.NDArray[np.int64]
 CLOCKS = ("sessions", "days", "weeks")
+_CENSORED_LABELS = ("ongoing", "censored")
 _DAYS = {"days": 1.0, "weeks": 7.0}
 # A time this little (relatively) under a whole day or week is that one.
 _DUST = 1e-9
@@ -290,3 +302,56 @@ class BeforeReliableChange:
             )
         if self.better not in ("lower", "higher"):
             raise ValueError(f"better must be 'lower' or 'higher'; got {self.better!r}.")
+
+
+def read_event(data: pd.DataFrame, event: Hashable) -> Codes:
+    """Return 0 for censored and 1 for the event, refusing anything else."""
+    values = data[event]
+    allowed = values.isin([0, 1]).to_numpy()
+    if not allowed.all():
+        found = ", ".join(repr(value) for value in pd.unique(values[~allowed])[:5].tolist())
+        raise DataError(
+            f"Column '{event}' must be 0 (censored) or 1 (event), or boolean; it holds {found} "
+            f"in {describe_rows(~allowed, data.index)}. Say which value is the event, as in "
+            f"data.assign(left=data['{event}'] == value) and event='left'."
+        )
+    return np.asarray(values.to_numpy(), dtype=np.int64)
+
+
+def read_endings(
+    data: pd.DataFrame, event: Hashable, censored: object | None
+) -> tuple[Codes, tuple[str, ...]]:
+    """Return each row's ending (0 for censored, else from 1), and the endings' names."""
+    check_spelling(data[event], kind="ending")
+    codes, labels = group_codes(data[event])
+    if censored is None:
+        censored = _censored_value(event, labels)
+    elif censored != () and censored not in labels:
+        raise DataError(
+            f"Column '{event}' does not hold {censored!r}, the value that means censored. "
+            f"{did_you_mean(censored, labels)} If nobody is censored, give censored=()."
+        )
+    ends = [k for k, label in enumerate(labels) if label != censored]
+    if not ends:
+        raise DataError(f"Column '{event}' holds no ending: every row is {censored!r} (censored).")
+    number = np.zeros(len(labels), dtype=np.int64)
+    number[ends] = np.arange(1, len(ends) + 1)
+    return number[codes], tuple(str(plain_number(labels[k])) for k in ends)
+
+
+def _censored_value(event: Hashable, labels: pd.Index) -> object:
+    if pd.api.types.is_bool_dtype(labels):
+        return False
+    if pd.api.types.is_numeric_dtype(labels):
+        found: list[object] = [0] if 0 in labels else []
+    else:
+        found = [label for label in _CENSORED_LABELS if label in labels]
+    if len(found) == 1:
+        return found[0]
+    shown = ", ".join(repr(plain_number(label)) for label in labels.tolist()[:6])
+    kind = "labels" if labels.dtype == object else "codes"
+    raise DataError(
+        f"Column '{event}' holds the {kind} {shown}. Say which of them means that treatment had "
+        f"not ended, as in censored={plain_number(labels.tolist()[0])!r}; if everyone's has, give "
+        "censored=()."
+    )

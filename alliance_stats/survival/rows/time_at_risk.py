@@ -16,7 +16,6 @@ from alliance_stats.checks import (
     check_frame,
     check_spelling,
     describe_rows,
-    did_you_mean,
     finite_or_missing,
     group_codes,
     plain_number,
@@ -27,6 +26,7 @@ from alliance_stats.errors import AllianceStatsWarning, DataError
 from alliance_stats.estimates import Array
 from alliance_stats.formatting import plural
 from alliance_stats.ledger import RowLedger
+from alliance_stats.survival.rows.dropout_definitions import read_endings, read_event
 
 __all__ = [
     "WHOLE_SAMPLE",
@@ -36,8 +36,7 @@ __all__ = [
     "Spells",
     "as_columns",
     "few_clusters_warning",
-    "read_endings",
-    "read_event",
+    "read_compared",
     "read_intervals",
     "read_labels",
     "read_times",
@@ -53,8 +52,6 @@ IntArray = npt.NDArray[np.int64]
 # Times nearer than this (absolutely, or relative to the mean time) are one time: 0.1 + 0.2 and 0.3
 # must tie. The square root of the double's precision, as in R's survival::aeqSurv.
 _SAME_TIME = float(np.sqrt(np.finfo(np.float64).eps))
-
-_CENSORED_LABELS = ("ongoing", "censored")
 
 
 def as_columns(
@@ -123,59 +120,6 @@ def same_times(asked: Array, known: Array) -> Array:
     return found
 
 
-def read_event(data: pd.DataFrame, event: Hashable) -> IntArray:
-    """Return 0 for censored and 1 for the event, refusing anything else."""
-    values = data[event]
-    allowed = values.isin([0, 1]).to_numpy()
-    if not allowed.all():
-        found = ", ".join(repr(value) for value in pd.unique(values[~allowed])[:5].tolist())
-        raise DataError(
-            f"Column '{event}' must be 0 (censored) or 1 (event), or boolean; it holds {found} "
-            f"in {describe_rows(~allowed, data.index)}. Say which value is the event, as in "
-            f"data.assign(left=data['{event}'] == value) and event='left'."
-        )
-    return np.asarray(values.to_numpy(), dtype=np.int64)
-
-
-def read_endings(
-    data: pd.DataFrame, event: Hashable, censored: object | None
-) -> tuple[IntArray, tuple[str, ...]]:
-    """Return each row's ending (0 for censored, else from 1), and the endings' names."""
-    check_spelling(data[event], kind="ending")
-    codes, labels = group_codes(data[event])
-    if censored is None:
-        censored = _censored_value(event, labels)
-    elif censored != () and censored not in labels:
-        raise DataError(
-            f"Column '{event}' does not hold {censored!r}, the value that means censored. "
-            f"{did_you_mean(censored, labels)} If nobody is censored, give censored=()."
-        )
-    ends = [k for k, label in enumerate(labels) if label != censored]
-    if not ends:
-        raise DataError(f"Column '{event}' holds no ending: every row is {censored!r} (censored).")
-    number = np.zeros(len(labels), dtype=np.int64)
-    number[ends] = np.arange(1, len(ends) + 1)
-    return number[codes], tuple(str(plain_number(labels[k])) for k in ends)
-
-
-def _censored_value(event: Hashable, labels: pd.Index) -> object:
-    if pd.api.types.is_bool_dtype(labels):
-        return False
-    if pd.api.types.is_numeric_dtype(labels):
-        found: list[object] = [0] if 0 in labels else []
-    else:
-        found = [label for label in _CENSORED_LABELS if label in labels]
-    if len(found) == 1:
-        return found[0]
-    shown = ", ".join(repr(plain_number(label)) for label in labels.tolist()[:6])
-    kind = "labels" if labels.dtype == object else "codes"
-    raise DataError(
-        f"Column '{event}' holds the {kind} {shown}. Say which of them means that treatment had "
-        f"not ended, as in censored={plain_number(labels.tolist()[0])!r}; if everyone's has, give "
-        "censored=()."
-    )
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Groups:
     """Groups formed by one or several columns.
@@ -212,6 +156,17 @@ def read_labels(data: pd.DataFrame, columns: Hashable | Sequence[Hashable]) -> G
     if len(set(names)) < len(names):
         names = [", ".join(map(repr, key)) for key in keys]
     return Groups(codes.astype(np.int64), tuple(keys), tuple(names))
+
+
+def read_compared(data: pd.DataFrame, group: Hashable) -> tuple[IntArray, tuple[str, ...]]:
+    """Return each row's group and the groups' names, refusing a column with one group."""
+    found = read_labels(data, group)
+    if len(found.labels) < 2:
+        raise DataError(
+            f"Column '{group}' holds one group ('{found.labels[0]}'): there is nothing to compare "
+            "it to."
+        )
+    return found.codes, found.labels
 
 
 WHOLE_SAMPLE = "all"
