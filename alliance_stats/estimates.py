@@ -26,6 +26,7 @@ __all__ = [
     "Coefficients",
     "LinkWords",
     "estimate_columns",
+    "exponentiated",
     "link_words",
     "named_covariance",
     "one_line",
@@ -158,6 +159,12 @@ def named_covariance(covariance: Array, *keys: Iterable[object]) -> pd.DataFrame
     return pd.DataFrame(covariance, index=names, columns=names)
 
 
+def exponentiated(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table of logarithms as one of ratios: estimate and limits; its tests stay."""
+    columns = ("estimate", "conf_low", "conf_high")
+    return table.assign(**{name: np.exp(table[name].astype(np.float64)) for name in columns})
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Coefficients:
     """Coefficients of a model with what judges them: the one maker of their tables.
@@ -196,14 +203,8 @@ class Coefficients:
         Limits are the exponentials of the limits and tests stay those of the coefficients;
         ``std_error`` is that of the ratio by the delta method, ``ratio * SE``.
         """
-        found = self.table(conf_level=conf_level)
-        ratio = np.exp(found["estimate"])
-        return found.assign(
-            estimate=ratio,
-            std_error=ratio * found["std_error"],
-            conf_low=np.exp(found["conf_low"]),
-            conf_high=np.exp(found["conf_high"]),
-        )
+        found = exponentiated(self.table(conf_level=conf_level))
+        return found.assign(std_error=found["estimate"] * found["std_error"])
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,7 +64,6 @@ FORMER: Mapping[str, str] = {
     "simulate.drawn_units": "simulate.draws",
     "survival.by_session.session_terms": "survival.by_session.session_courses",
     "survival.by_session.whole_courses": "survival.by_session.session_courses",
-    "survival.cox.baseline_hazard": "survival.cox.partial_likelihood",
     "survival.prediction.accuracy_measures": "survival.prediction.risk_accuracy",
 }
 """Modules (of functions, their last name) whose records were saved there -> where they are now."""

@@ -4,6 +4,7 @@ Everything is on one of two scales: r itself, or Fisher's ``z = atanh(r)``, on w
 made; each function says which.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -27,6 +28,7 @@ __all__ = [
     "difference_independent",
     "latent_levels",
     "observed_levels",
+    "partial_correlation",
     "residuals_given",
 ]
 
@@ -133,6 +135,29 @@ def correlation(
     with np.errstate(divide="ignore"):
         t = float(r * np.sqrt(df / np.float64(1.0 - r**2)))
     return CorrelationEstimate(r, n, error, np.inf, t, df, float(2.0 * stats.t.sf(abs(t), df)))
+
+
+def partial_correlation(
+    x: Array,
+    y: Array,
+    held: Sequence[Array],
+    *,
+    method: Method,
+    clusters: npt.NDArray[np.int64] | None,
+) -> CorrelationEstimate:
+    """Correlate what regressions on the columns `held` leave (of the ranks, for Spearman's)."""
+    if not held:
+        return correlation(x, y, method=method, clusters=clusters)
+    columns, given = np.column_stack([x, y]), np.column_stack(held)
+    if method == "spearman":
+        columns, given = (np.apply_along_axis(stats.rankdata, 0, z) for z in (columns, given))
+    left = residuals_given(columns, given)
+    if (left.std(axis=0) <= 1e-10 * columns.std(axis=0)).any():
+        raise NotIdentifiedError(
+            "partial= determines a variable without error: nothing of it is left to correlate."
+        )
+    x, y = left.T
+    return correlation(x, y, method=method, given=len(held), clusters=clusters)
 
 
 def residuals_given(columns: Array, given: Array) -> Array:

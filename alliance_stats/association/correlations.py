@@ -8,17 +8,15 @@ from typing import Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy import stats
 
 from alliance_stats.account import Account, Column, Section, html_of, summary_of
 from alliance_stats.association.correlation_estimates import (
     CorrelationEstimate,
     Method,
     check_pair,
-    correlation,
     latent_levels,
     observed_levels,
-    residuals_given,
+    partial_correlation,
 )
 from alliance_stats.checks import (
     check_choice,
@@ -30,7 +28,7 @@ from alliance_stats.checks import (
     require_columns,
 )
 from alliance_stats.engine.multiple_tests import holm
-from alliance_stats.errors import DataError, NotIdentifiedError
+from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array, one_line
 from alliance_stats.ledger import RowLedger
 from alliance_stats.panel import several_outcomes
@@ -337,7 +335,7 @@ def _pairs(
             pairs += observed_levels(x, y, own, one, other, asked.within)
             continue
         held = [columns[name][both] for name in asked.given]
-        estimate = _one(x, y, np.column_stack(held) if held else None, method, own)
+        estimate = partial_correlation(x, y, held, method=method, clusters=own)
         pairs.append(("", one, other, estimate))
     return tuple(pairs)
 
@@ -362,29 +360,6 @@ def _check_asked(  # noqa: PLR0917
         raise DataError("session= needs within=, the column of persons.")
     if method == "kendall" and (given or cluster is not None):
         raise DataError("Kendall's tau has no partial= or cluster= here; use 'spearman'.")
-
-
-def _one(
-    x: Array,
-    y: Array,
-    held: Array | None,
-    method: Method,
-    clusters: npt.NDArray[np.int64] | None,
-) -> CorrelationEstimate:
-    if held is None:
-        return correlation(x, y, method=method, clusters=clusters)
-    columns = np.column_stack([x, y])
-    if method == "spearman":
-        columns = np.apply_along_axis(stats.rankdata, 0, columns)
-        held = np.apply_along_axis(stats.rankdata, 0, held)
-    left = residuals_given(columns, held)
-    scale = columns.std(axis=0)
-    if (left.std(axis=0) <= 1e-10 * scale).any():
-        raise NotIdentifiedError(
-            "partial= determines a variable without error: nothing of it is left to correlate."
-        )
-    x, y = left.T
-    return correlation(x, y, method=method, given=held.shape[1], clusters=clusters)
 
 
 def _latent(

@@ -408,15 +408,10 @@ class MetaAnalysis:
             return dict.fromkeys(("qm", "qm_df1", "qm_df2", "qm_p"), np.nan)
         beta, covariance = self.fit.beta[tested], self._covariance[np.ix_(tested, tested)]
         wald, m = float(beta @ np.linalg.solve(covariance, beta)), len(tested)
-        if np.isinf(self.df):
-            return {
-                "qm": wald,
-                "qm_df1": m,
-                "qm_df2": np.inf,
-                "qm_p": float(stats.chi2.sf(wald, m)),
-            }
-        p_value = float(stats.f.sf(wald / m, m, self.df))
-        return {"qm": wald / m, "qm_df1": m, "qm_df2": self.df, "qm_p": p_value}
+        exact = np.isinf(self.df)
+        qm = wald if exact else wald / m
+        p_value = float(stats.chi2.sf(qm, m) if exact else stats.f.sf(qm, m, self.df))
+        return {"qm": qm, "qm_df1": m, "qm_df2": self.df, "qm_p": p_value}
 
     def _explained(self) -> float:
         effects = self.effects

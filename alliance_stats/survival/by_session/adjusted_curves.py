@@ -14,10 +14,10 @@ from alliance_stats.ledger import RowLedger
 from alliance_stats.renaming import renamed
 from alliance_stats.survival.by_session.competing_hazards_model import CompetingHazards
 from alliance_stats.survival.by_session.discrete_hazard_model import DiscreteHazard
+from alliance_stats.survival.cox.baseline_hazard import baseline_at
 from alliance_stats.survival.cox.cox_design import new_covariates, new_offset, new_strata
 from alliance_stats.survival.cox.cox_model import CoxModel
 from alliance_stats.survival.cox.fine_gray_model import FineGrayModel
-from alliance_stats.survival.cox.partial_likelihood import baseline_at
 from alliance_stats.survival.cox.risk_sets import refuse_weights
 from alliance_stats.survival.curves.life_table import (
     asked_times,

@@ -18,12 +18,12 @@ from alliance_stats.survival.by_session.discrete_hazard_model import DiscreteHaz
 from alliance_stats.survival.by_session.ending_logit import fit_multinomial
 from alliance_stats.survival.cox.cox_model import CoxModel
 from alliance_stats.survival.cox.fine_gray_model import FineGrayModel
+from alliance_stats.survival.cox.term_tests import robust_wald
 from alliance_stats.survival.cox.varying_coefficient import (
     VaryingCoefficient,
     basis_of,
     change_names,
     read_term,
-    robust_wald,
     varying_in_cox,
     varying_in_fine_gray,
 )

@@ -14,7 +14,13 @@ from alliance_stats.account import Account, Column, Section, html_of, summary_of
 from alliance_stats.checks import check_choice, check_frame, require_columns
 from alliance_stats.design.design import Design, code_new_rows
 from alliance_stats.errors import DataError
-from alliance_stats.estimates import Array, estimate_columns, named_covariance, one_line
+from alliance_stats.estimates import (
+    Array,
+    estimate_columns,
+    exponentiated,
+    named_covariance,
+    one_line,
+)
 from alliance_stats.formatting import plural
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel import ModelLikelihood, tidy_frame
@@ -24,12 +30,9 @@ from alliance_stats.survival.by_session.session_courses import EndingTerms, Inci
 from alliance_stats.survival.cox.term_tests import (
     OVER_CLUSTERS,
     containing,
-    likelihood_terms,
     refuse_shared_columns,
     refuse_test,
-    test_table,
-    test_words,
-    wald_terms,
+    tested_terms,
 )
 from alliance_stats.survival.curves.life_table import probability_rows
 from alliance_stats.survival.rows.hazard_rows import Periods, baseline_columns, term_places
@@ -154,10 +157,8 @@ class CompetingHazards:
         table = self.tidy(conf_level=conf_level)
         own = set(self.design.fixed.names[baseline_columns(self.design, self.baseline) :])
         table = table[table["term"].isin(own)].reset_index(drop=True)
-        columns = ["estimate", "conf_low", "conf_high"]
-        return table[["state", "term", *columns, "p_value"]].assign(
-            **{column: np.exp(table[column]) for column in columns}
-        )
+        columns = ["state", "term", "estimate", "conf_low", "conf_high", "p_value"]
+        return exponentiated(table[columns])
 
     def anova(self, *, test: str = "wald") -> pd.DataFrame:
         """Test each covariate's term, in each ending and in all together.
@@ -193,16 +194,14 @@ class CompetingHazards:
                 term: [int(k) for k in rows[:, list(at)].ravel() if k >= 0]
                 for term, at in own.items()
             }
-            if test == "wald":
-                tests = wald_terms(columns, above, self.beta[counts], self.covariance)
-            else:
-                named = {k for at in columns.values() for k in at}
-                always = [k for k in range(int(counts.sum())) if k not in named]
-                likelihood = EndingTerms(self.ending_rows, self.cluster)
-                tests = likelihood_terms(likelihood, (columns, above), always, test=test)
-            found.append(
-                test_table(tests, test_words(test, clustered=clustered)).assign(state=state)
+            tests = tested_terms(
+                test,
+                (columns, above),
+                (self.beta[counts], self.covariance),
+                EndingTerms(self.ending_rows, self.cluster),
+                clustered=clustered,
             )
+            found.append(tests.assign(state=state))
         table = pd.concat(found, ignore_index=True)
         return table[["state", *table.columns.drop("state")]]
 
@@ -337,11 +336,9 @@ class CompetingHazards:
         shares = counts[list(self.states)].div(counts["n_risk"], axis=0)
         modelled = np.ones(len(newdata), dtype=bool)
         if self.baseline == "dummies":
-            unknown = ~newdata[session].isin(counts.index)
-            if unknown.any():
-                raise DataError(
-                    f"Nobody was at risk in session {newdata[session][unknown].iloc[0]}."
-                )
+            unknown = newdata[session][~newdata[session].isin(counts.index)]
+            if len(unknown):
+                raise DataError(f"Nobody was at risk in session {unknown.iloc[0]}.")
             modelled = newdata[session].isin(self.periods.frame[session]).to_numpy()
         X = code_new_rows(self.design, newdata[modelled], with_units=False).X
         odds = np.exp(X @ np.nan_to_num(self.beta).T)
@@ -423,41 +420,31 @@ class CompetingHazards:
 
     def account(self, *, conf_level: float = 0.95) -> Account:
         """Return events by ending, odds ratios, and differences between groups, as data."""
-        counts = pd.DataFrame(
-            {
-                "state": list(self.states),
-                "n_event": [int(self.observed[state].sum()) for state in self.states],
-            }
-        )
+        happened = [int(self.observed[state].sum()) for state in self.states]
+        counts = pd.DataFrame({"state": list(self.states), "n_event": happened})
         columns = {"n_event": Column("events", "count")}
         sections = [Section("Ending", counts, names=("state",), columns=columns)]
-        ratios = self.odds_ratios(conf_level=conf_level)
         keys = ["state", "term"]
         tests = self.tidy(conf_level=conf_level)[[*keys, "statistic"]]
-        sections.append(
-            Section(
-                "Predictors",
-                ratios.merge(tests, on=keys, how="left", validate="one_to_one"),
-                names=("state", "term"),
-                measure="odds ratio",
-                kind="ratio",
-                conf_level=conf_level,
-            )
+        ratios = self.odds_ratios(conf_level=conf_level)
+        predictors = Section(
+            "Predictors",
+            ratios.merge(tests, on=keys, how="left", validate="one_to_one"),
+            names=("state", "term"),
+            measure="odds ratio",
+            kind="ratio",
+            conf_level=conf_level,
         )
+        sections.append(predictors)
         remarks: tuple[str, ...] = ()
         sizes = {"rows": self.rows.n_used}
         if self.effects is not None:
             sizes[self.effects.group] = len(self.effects.labels)
             sections += self.effects.sections(conf_level=conf_level)
             remarks = self.effects.remarks()
+        source = ("tutz2016",)
         return Account(
-            self.method,
-            self.notes,
-            sizes,
-            tuple(sections),
-            remarks,
-            self.rows,
-            sources=("tutz2016",),
+            self.method, self.notes, sizes, tuple(sections), remarks, self.rows, sources=source
         )
 
     summary = summary_of

@@ -12,10 +12,11 @@ from alliance_stats.estimates import (
     LINK_WORDS,
     Array,
     Coefficients,
+    exponentiated,
     named_covariance,
     one_line,
 )
-from alliance_stats.formatting import format_number, plural
+from alliance_stats.formatting import plural
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel import (
     GeneralizedLinearMixedModel,
@@ -32,19 +33,15 @@ from alliance_stats.survival.cox.cluster_errors import ClusterErrors, few_cluste
 from alliance_stats.survival.cox.term_tests import (
     OVER_CLUSTERS,
     containing,
-    likelihood_terms,
     reduced_terms,
     refuse_shared_columns,
     refuse_test,
-    test_table,
-    test_words,
-    wald_terms,
+    tested_terms,
 )
 from alliance_stats.survival.rows.hazard_rows import Periods, baseline_columns, term_places
+from alliance_stats.survival.rows.time_at_risk import few_events_warning
 
 __all__ = ["DiscreteHazard"]
-
-_FEW_EVENTS = 10  # events a covariate below which estimates are unreliable
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -198,15 +195,9 @@ class DiscreteHazard:
             )
 
     def _ratios(self, conf_level: float) -> pd.DataFrame:
-        table = (
-            self.tidy(conf_level=conf_level)
-            .iloc[baseline_columns(self.fit.design, self.baseline) :]
-            .reset_index(drop=True)
-        )
-        ratios = table[["term", "estimate", "conf_low", "conf_high", "p_value"]].copy()
-        columns = ["estimate", "conf_low", "conf_high"]
-        ratios[columns] = np.exp(table[columns])
-        return ratios
+        first = baseline_columns(self.fit.design, self.baseline)
+        table = self.tidy(conf_level=conf_level).iloc[first:].reset_index(drop=True)
+        return exponentiated(table[["term", "estimate", "conf_low", "conf_high", "p_value"]])
 
     def anova(self, *, test: str = "wald") -> pd.DataFrame:
         """Test each covariate's term given all terms that do not contain it (type II).
@@ -240,15 +231,10 @@ class DiscreteHazard:
         refuse_shared_columns(design, columns, dict.fromkeys(above, ()) if given_all else above)
         if test == "wald" and reduced is not None:
             return reduced_terms(columns, beta, reduced)
-        if test == "wald":
-            found = wald_terms(columns, above, beta, self.covariance)
-        else:
-            cluster = None if self.errors is None else self.errors.cluster
-            named = {k for own in columns.values() for k in own}
-            always = [k for k in range(len(beta)) if k not in named]
-            likelihood = RegressionTerms(self.fit.problem, design.X, cluster)
-            found = likelihood_terms(likelihood, (columns, above), always, test=test)
-        return test_table(found, test_words(test, clustered=clustered))
+        cluster = None if self.errors is None else self.errors.cluster
+        own = RegressionTerms(self.fit.problem, design.X, cluster)
+        estimates = beta, self.covariance
+        return tested_terms(test, (columns, above), estimates, own, clustered=clustered)
 
     def likelihood(self) -> ModelLikelihood:
         """Return what `likelihood_ratio_test` and `compare_models` need.
@@ -397,9 +383,8 @@ class DiscreteHazard:
         """What was computed, in a phrase."""
         clusters = ""
         if self.errors is not None:
-            units = self.weights is not None and self.n_clusters == self.rows.units(
-                self.periods.unit
-            )
+            of_units = self.n_clusters == self.rows.units(self.periods.unit)
+            units = self.weights is not None and of_units
             number = plural(self.errors.n_clusters, "unit" if units else "cluster")
             clusters = f", standard errors over {number}{self.errors.words}"
         weighted = "" if self.weights is None else "weighted "
@@ -421,13 +406,7 @@ class DiscreteHazard:
             sizes = None if self.weights else np.bincount(self.errors.cluster[units])
             found += few_cluster_notes(self.errors, "discrete", sizes)
         n_covariates = len(self.fit.vcov()) - baseline_columns(self.fit.design, self.baseline)
-        if n_covariates > 0 and self.n_event / n_covariates < _FEW_EVENTS:
-            few = format_number(self.n_event / n_covariates, 1)
-            found.append(
-                f"{few} events per covariate: estimates and intervals are unreliable below about "
-                f"{_FEW_EVENTS}."
-            )
-        return tuple(found)
+        return (*found, *few_events_warning(self.n_event, n_covariates))
 
     def account(self, *, conf_level: float = 0.95) -> Account:
         """Return the covariates' ratios and the spread between units, as data."""
@@ -445,17 +424,17 @@ class DiscreteHazard:
         sections = [predictors]
         if self.has_effects:
             integral = "Laplace" if self.nodes == 1 else f"quadrature with {self.nodes} nodes"
-            sections.append(
-                Section(
-                    f"Between units (per session; {integral})",
-                    self.median_ratios(conf_level=conf_level),
-                    names=("group", "term"),
-                    measure="",
-                    kind="ratio",
-                    conf_level=conf_level,
-                    lead=f"Between units (per session; {integral})",
-                )
+            name = f"Between units (per session; {integral})"
+            between = Section(
+                name,
+                self.median_ratios(conf_level=conf_level),
+                names=("group", "term"),
+                measure="",
+                kind="ratio",
+                conf_level=conf_level,
+                lead=name,
             )
+            sections.append(between)
         sizes = {
             "rows": self.rows.n_used,
             self.periods.unit: self.rows.units(self.periods.unit),
@@ -463,13 +442,9 @@ class DiscreteHazard:
         }
         if self.has_effects:
             sizes |= {group.name: len(group.labels) for group in self.fit.design.groupings}
+        sources = ("prentice1978", "singer1993")
         return Account(
-            self.method,
-            self.notes,
-            sizes,
-            tuple(sections),
-            rows=self.rows,
-            sources=("prentice1978", "singer1993"),
+            self.method, self.notes, sizes, tuple(sections), rows=self.rows, sources=sources
         )
 
     summary = summary_of

@@ -10,39 +10,27 @@ from scipy import stats
 from alliance_stats.account import Account, Section, html_of, summary_of
 from alliance_stats.checks import check_choice, check_frame
 from alliance_stats.estimates import Array, Coefficients, named_covariance, one_line
-from alliance_stats.formatting import format_number, plural
+from alliance_stats.formatting import plural
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel import ModelLikelihood
+from alliance_stats.survival.cox.baseline_hazard import baseline_rows, survival_rows
 from alliance_stats.survival.cox.cluster_errors import ClusterErrors, few_cluster_notes
-from alliance_stats.survival.cox.cox_design import (
-    CoxDesign,
-    new_covariates,
-    new_offset,
-    new_strata,
-    predicted_ratios,
-)
+from alliance_stats.survival.cox.cox_design import CoxDesign, predicted_ratios
 from alliance_stats.survival.cox.cox_fit import CoxFit
 from alliance_stats.survival.cox.frailty import FrailtyFit, few_groups_warning
 from alliance_stats.survival.cox.nested_frailty import NestedFrailty
-from alliance_stats.survival.cox.partial_likelihood import (
-    baseline_at,
-    event_residuals,
-    score_residuals,
-)
+from alliance_stats.survival.cox.partial_likelihood import event_residuals, score_residuals
 from alliance_stats.survival.cox.risk_sets import RiskSets, refuse_weights
 from alliance_stats.survival.cox.term_tests import (
     OVER_CLUSTERS,
     CoxTerms,
     containing,
-    likelihood_terms,
     reduced_terms,
     refuse_test,
-    test_table,
-    test_words,
-    wald_terms,
+    robust_wald,
+    tested_terms,
 )
-from alliance_stats.survival.curves.life_table import probability_rows
-from alliance_stats.survival.rows.time_at_risk import Intervals, same_times
+from alliance_stats.survival.rows.time_at_risk import Intervals, few_events_warning
 
 __all__ = ["CoxModel"]
 
@@ -111,6 +99,11 @@ class CoxModel:
     def _case_weight(self) -> Array:
         given = self.sets.case_weight
         return np.ones(len(self.sets.order)) if given is None else given
+
+    @property
+    def _standardised(self) -> Array:
+        """The covariance of the coefficients of standardised covariates."""
+        return self.covariance * np.outer(self.design.scale, self.design.scale)
 
     def vcov(self) -> pd.DataFrame:
         """Return the covariance of the log hazard ratios, labelled by term."""
@@ -182,15 +175,10 @@ class CoxModel:
         columns, above = self.design.term_columns, containing(self.design.coding.terms)
         if test == "wald" and reduced is not None:
             return reduced_terms(columns, self.fit.beta, reduced)
-        if test == "wald":
-            found = wald_terms(columns, above, self.beta, self.covariance)
-        else:
-            cluster = self.intervals.cluster if clustered else None
-            likelihood = CoxTerms(
-                self.X, self.sets, self.design.terms, cluster, self.intervals.n_clusters
-            )
-            found = likelihood_terms(likelihood, (columns, above), (), test=test)
-        return test_table(found, test_words(test, clustered=clustered))
+        cluster = self.intervals.cluster if clustered else None
+        own = CoxTerms(self.X, self.sets, self.design.terms, cluster, self.intervals.n_clusters)
+        estimates = self.beta, self.covariance
+        return tested_terms(test, (columns, above), estimates, own, clustered=clustered)
 
     def likelihood(self) -> ModelLikelihood:
         """Return what `likelihood_ratio_test` and `compare_models` need."""
@@ -262,26 +250,14 @@ class CoxModel:
                 "ratios."
             )
         newdata = check_frame(newdata, what="newdata")
-        X, offset = new_covariates(self.design, newdata), new_offset(self.design, newdata)
-        covariance = self.covariance * np.outer(self.design.scale, self.design.scale)
-        frames = []
-        for row, number in enumerate(new_strata(self.intervals, newdata)):
-            seen = self.intervals.exit[self.intervals.stratum == number]
-            own = self.sets.time[self.sets.bounds[number] : self.sets.bounds[number + 1]]
-            at = same_times(own if times is None else np.asarray(times, dtype=np.float64), seen)
-            z = (X[row] - self.design.centre[number]) / self.design.scale
-            base = baseline_at(self.X, self.sets, self.fit.at, int(number), at)
-            survival, std_error = base.survival(
-                z, self.fit.beta, covariance, offset=float(offset[row])
-            )
-            survival[at > seen.max()] = std_error[at > seen.max()] = np.nan
-            names = {"row": newdata.index[row], "time": at}
-            frames.append(
-                probability_rows(
-                    names, survival, std_error, conf_level=conf_level, conf_type=conf_type
-                )
-            )
-        return pd.concat(frames, ignore_index=True)
+        return survival_rows(
+            newdata,
+            times,
+            (self.design, self.intervals, self.sets, self.fit),
+            self._standardised,
+            conf_level=conf_level,
+            conf_type=conf_type,
+        )
 
     def baseline(self) -> pd.DataFrame:
         """Return the cumulative hazard of a row whose covariates are all 0.
@@ -294,25 +270,8 @@ class CoxModel:
         DataFrame
             ``strata, time, n_event, hazard, cumulative_hazard, survival``, one row per event time.
         """
-        frames = []
-        bounds = self.sets.bounds
-        for number, label in enumerate(self.intervals.strata):
-            at = slice(bounds[number], bounds[number + 1])
-            shift = float(np.exp(-self.design.centre[number] @ self.beta))
-            hazard = self.fit.at.hazard[at] * shift
-            frames.append(
-                pd.DataFrame(
-                    {
-                        "strata": label,
-                        "time": self.sets.time[at],
-                        "n_event": self.sets.n_event[at],
-                        "hazard": hazard,
-                        "cumulative_hazard": np.cumsum(hazard),
-                        "survival": np.exp(-np.cumsum(hazard)),
-                    }
-                )
-            )
-        return pd.concat(frames, ignore_index=True)
+        shift = self.design.centre @ self.beta
+        return baseline_rows(self.sets, self.intervals.strata, self.fit.at.hazard, shift)
 
     def design_matrix(self) -> pd.DataFrame:
         """Return the covariates of the rows used, less their means in each stratum."""
@@ -404,10 +363,7 @@ class CoxModel:
         """Return the joint test of all covariates, its statistic and df."""
         if self.n_clusters is None:
             return "likelihood ratio", 2.0 * (log_lik - self.fit.log_lik_null), n_parameters
-        scaled = self.beta * self.design.scale
-        covariance = self.covariance * np.outer(self.design.scale, self.design.scale)
-        known = np.linalg.matrix_rank(covariance, hermitian=True) == len(scaled)
-        statistic = float(scaled @ np.linalg.solve(covariance, scaled)) if known else float("nan")
+        statistic = robust_wald(self.beta * self.design.scale, self._standardised)
         return "robust Wald", statistic, n_parameters
 
     @property
@@ -485,9 +441,4 @@ class CoxModel:
                 f"Nobody had the event in {plural(len(empty), 'stratum', 'strata')} "
                 f"({', '.join(empty[:5])}): their rows say nothing about the hazard ratios."
             )
-        few = int(self.intervals.event.sum()) / len(self.beta)
-        if few < 10:
-            yield (
-                f"{format_number(few, 1)} events per covariate: estimates and intervals "
-                "are unreliable below about 10."
-            )
+        yield from few_events_warning(int(self.intervals.event.sum()), len(self.beta))

@@ -7,11 +7,15 @@ import numpy as np
 import pandas as pd
 
 from alliance_stats.account import Account, Section, html_of, summary_of
-from alliance_stats.checks import (
-    check_frame,
-)
+from alliance_stats.checks import check_frame
 from alliance_stats.errors import DataError
-from alliance_stats.estimates import Array, Coefficients, named_covariance, one_line
+from alliance_stats.estimates import (
+    Array,
+    Coefficients,
+    exponentiated,
+    named_covariance,
+    one_line,
+)
 from alliance_stats.formatting import plural
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel import ModelLikelihood
@@ -27,11 +31,8 @@ from alliance_stats.survival.cox.partial_likelihood import event_residuals
 from alliance_stats.survival.cox.term_tests import (
     Score,
     containing,
-    likelihood_terms,
     refuse_test,
-    test_table,
-    test_words,
-    wald_terms,
+    tested_terms,
 )
 from alliance_stats.survival.curves.life_table import asked_times, probability_rows
 from alliance_stats.survival.curves.subdistribution import Subdistribution
@@ -230,12 +231,9 @@ class FineGrayModel:
             raise DataError(f"There is no ratio: {_PSEUDO}")
         refuse_test(test, clustered=False)
         columns, above = self.design.term_columns, containing(self.design.coding.terms)
-        if test == "score":
-            likelihood = PseudoTerms(self.sets, self.design.terms, self.intervals.cluster)
-            found = likelihood_terms(likelihood, (columns, above), (), test=test)
-        else:
-            found = wald_terms(columns, above, self.beta, self.covariance)
-        return test_table(found, test_words(test, clustered=True))
+        own = PseudoTerms(self.sets, self.design.terms, self.intervals.cluster)
+        estimates = self.beta, self.covariance
+        return tested_terms(test, (columns, above), estimates, own, clustered=True)
 
     def likelihood(self) -> ModelLikelihood:
         """Return what `compare_models` needs: AIC and BIC of the pseudo-likelihood.
@@ -328,13 +326,12 @@ class FineGrayModel:
     def account(self, *, conf_level: float = 0.95) -> Account:
         """Return the subdistribution hazard ratios, as data."""
         tidy = self.tidy(conf_level=conf_level)
-        columns = ["estimate", "conf_low", "conf_high"]
         with np.errstate(over="ignore"):
-            ratios = {name: np.exp(tidy[name].astype(float)) for name in columns}
+            ratios = exponentiated(tidy)
         section = Section(
             "Predictors",
-            tidy.assign(**ratios).drop(columns="std_error"),
-            names=("state", "term") if "state" in tidy else ("term",),
+            ratios.drop(columns="std_error"),
+            names=("state", "term"),
             measure="subdistribution hazard ratio",
             kind="ratio",
             conf_level=conf_level,

@@ -22,7 +22,7 @@ from alliance_stats.checks import check_choice, check_conf_level, check_frame
 from alliance_stats.design.design import Design, code_new_rows
 from alliance_stats.engine.families import family_of
 from alliance_stats.errors import NotIdentifiedError
-from alliance_stats.estimates import LINK_WORDS, Array, named_covariance, one_line
+from alliance_stats.estimates import LINK_WORDS, Array, exponentiated, named_covariance, one_line
 from alliance_stats.formatting import plural
 from alliance_stats.ledger import RowLedger
 from alliance_stats.named import named
@@ -142,9 +142,8 @@ class FirthHazards:
 
     def _ratios(self, conf_level: float) -> pd.DataFrame:
         table = self._profiled(range(self.n_baseline, len(self.terms)), conf_level)
-        columns = ["estimate", "conf_low", "conf_high"]
         with np.errstate(over="ignore"):
-            return table.assign(**{name: np.exp(table[name]) for name in columns})
+            return exponentiated(table)
 
     def predict(self, newdata: pd.DataFrame, *, scale: str = "link") -> pd.DataFrame:
         """Return predictions for new rows, in a column ``estimate``.

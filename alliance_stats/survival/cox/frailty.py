@@ -1,34 +1,200 @@
-"""Shared frailty: how far groups' hazards differ beyond their covariates."""
+"""Shared frailty: how far groups' hazards differ beyond their covariates.
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+The likelihood of a frailty's variance: its slope, profile and maximum.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy import optimize, stats
 
 from alliance_stats.account import Phrase, Section
 from alliance_stats.checks import check_conf_level, group_codes
+from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.estimates import Array, one_line
 from alliance_stats.formatting import p_phrase, plural
 from alliance_stats.survival.cox.cox_fit import Convergence, CoxFit, fit_cox
 from alliance_stats.survival.cox.frailty_likelihood import (
-    FACTOR,
-    SMALLEST,
-    FrailtyProblem,
-    crossing,
-    peak,
-    solve_variance,
+    FrailtyState,
+    gamma_penalty,
+    maximise,
+    normal_penalty,
 )
 from alliance_stats.survival.cox.risk_sets import RiskSets
 from alliance_stats.survival.rows.time_at_risk import Intervals
 
-__all__ = ["FrailtyFit", "few_groups_warning", "fit_frailty", "median_hazard_ratio"]
+__all__ = [
+    "FACTOR",
+    "SMALLEST",
+    "FrailtyFit",
+    "crossing",
+    "few_groups_warning",
+    "fit_frailty",
+    "median_hazard_ratio",
+]
 
 # Below this a spread of groups is little more than a guess (a convention: with 50 groups or fewer
 # the errors of such spreads come out too small even in linear models; Maas & Hox 2005,
 # doi:10.1027/1614-2241.1.3.86).
 _FEW_GROUPS = 10
+SMALLEST, _LARGEST = 1e-7, 1e3  # variances between which the estimate is looked for
+FACTOR = 4.0  # step of the bracketing search
+_LOG_TOLERANCE = 1e-10  # of log variance, at the root
+
+
+@dataclass(slots=True, eq=False)
+class FrailtyProblem:
+    """One frailty model; remembers the last maximum, from which the next search starts.
+
+    Attributes
+    ----------
+    X
+        (n, p) standardised covariates.
+    sets
+        Who was at risk when.
+    n_groups, distribution
+        Groups that share a frailty, and its distribution: ``"gamma"`` or ``"lognormal"``.
+    beta
+        (p,) coefficients without frailty.
+    """
+
+    X: Array
+    sets: RiskSets
+    n_groups: int
+    distribution: str
+    beta: Array
+    _start: tuple[Array, Array] = field(init=False)
+    _known: dict[float, FrailtyState] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._start = (self.beta, np.zeros(self.n_groups))
+        self._known = {}
+
+    @property
+    def _gamma(self) -> bool:
+        return self.distribution == "gamma"
+
+    def state(self, variance: float) -> FrailtyState:
+        """Return the penalised maximum at this variance."""
+        if variance not in self._known:
+            penalty = gamma_penalty if self._gamma else normal_penalty
+            state = maximise(self.X, self.sets, penalty(variance), self._start)
+            self._start = (state.beta, state.b)
+            self._known = {variance: state}
+        return self._known[variance]
+
+    def slope(self, variance: float) -> float:
+        """Return a function of the variance that falls through 0 at the estimate."""
+        state = self.state(variance)
+        if not self._gamma:
+            fixed_point = (state.b @ state.b + state.arrow.trace) / len(state.b)
+            return float(fixed_point / variance - 1.0)
+        nu, d = 1.0 / variance, state.n_event
+        gain = state.b + _summed(1.0 / (nu + _before(d)), d) - np.log1p(d / nu)
+        return float(-gain.sum() * nu)
+
+    def log_lik(self, variance: float) -> float:
+        """Return the log-likelihood with the frailties integrated out (lognormal: Laplace's)."""
+        state = self.state(variance)
+        value = state.at.log_lik - state.penalty
+        if self._gamma:
+            return value + _gamma_correction(state.n_event, 1.0 / variance)
+        q = len(state.b)
+        return float(value - (q * np.log(variance) + state.arrow.log_det_groups) / 2.0)
+
+    def profile(self, variance: float) -> float:
+        """Return the criterion whose drop makes the interval."""
+        variance = max(SMALLEST, variance)
+        if self._gamma:
+            return self.log_lik(variance)
+        log_det = float(np.linalg.slogdet(self.state(variance).arrow.schur)[1])
+        return self.log_lik(variance) - log_det / 2.0
+
+
+def _gamma_correction(d: Array, nu: float) -> float:
+    """Return what the integral over gamma frailties adds to the penalised likelihood.
+
+    ``sum over groups of d - (nu + d) log(1 + d/nu) + sum over i < d of log(1 + i/nu)``.
+    """
+    rising = _summed(np.log1p(_before(d) / nu), d)
+    return float((d - (nu + d) * np.log1p(d / nu) + rising).sum())
+
+
+def _before(d: Array) -> Array:
+    """Return 0, 1, ..., max(d) - 1 for the counts d."""
+    return np.arange(d.max(), dtype=np.float64)
+
+
+def _summed(values: Array, d: Array) -> Array:
+    """Return, for each of the counts d, the sum of the first d values.
+
+    With ``1 / (nu + i)`` it is digamma(nu + d) - digamma(nu), whose own difference loses every
+    digit where the variance is small and nu large.
+    """
+    return np.concatenate(([0.0], np.cumsum(values)))[d.astype(np.int64)]
+
+
+def solve_variance(problem: FrailtyProblem) -> float:
+    """Return the variance at which the slope is 0; 0 where it falls from the start."""
+    here = 0.25
+    there = here
+    rising = problem.slope(here) > 0
+    while (problem.slope(there) > 0) == rising:
+        here, there = there, there * (FACTOR if rising else 1.0 / FACTOR)
+        if there < SMALLEST:
+            return 0.0
+        if there > _LARGEST:
+            raise NotIdentifiedError(
+                f"The frailty's variance runs past {_LARGEST:g}: groups differ without bound, as "
+                "where each group has only events or none. Use strata= instead."
+            )
+    return _root(problem.slope, here, there, _LOG_TOLERANCE)
+
+
+def peak(profile: Callable[[float], float], near: float) -> float:
+    """Return the variance at which the profile is highest, searched for around `near`."""
+    found = optimize.minimize_scalar(
+        lambda log_variance: -profile(float(np.exp(log_variance))),
+        bounds=(max(np.log(near) - 6.0, np.log(SMALLEST)), np.log(max(near, 0.1)) + 3.0),
+        method="bounded",
+        options={"xatol": 1e-3},
+    )
+    return float(np.exp(found.x))
+
+
+def crossing(
+    profile: Callable[[float], float],
+    target: float,
+    start: float,
+    factor: float,
+    *,
+    tolerance: float = 1e-8,
+) -> float:
+    """Return the variance beyond `start` at which the profile falls to `target`.
+
+    `tolerance` is of its logarithm.
+    """
+    here, there = start, start * factor
+    while profile(there) > target:
+        here, there = there, there * factor
+        if there < SMALLEST:
+            return 0.0
+        if there > _LARGEST:
+            return float("inf")
+    return _root(lambda variance: profile(variance) - target, here, there, tolerance)
+
+
+def _root(function: Callable[[float], float], here: float, there: float, tolerance: float) -> float:
+    """Return the variance between two at which a function is 0, searched for on the log scale."""
+    root = optimize.brentq(
+        lambda log_variance: function(float(np.exp(log_variance))),
+        np.log(min(here, there)),
+        np.log(max(here, there)),
+        xtol=tolerance,
+    )
+    return float(np.exp(root))
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)

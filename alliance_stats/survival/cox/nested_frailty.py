@@ -19,14 +19,16 @@ from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array, one_line
 from alliance_stats.formatting import p_phrase
 from alliance_stats.survival.cox.cox_fit import Convergence, CoxFit, fit_cox
-from alliance_stats.survival.cox.frailty import median_hazard_ratio
-from alliance_stats.survival.cox.frailty_likelihood import (
+from alliance_stats.survival.cox.frailty import (
     FACTOR,
     SMALLEST,
+    crossing,
+    median_hazard_ratio,
+)
+from alliance_stats.survival.cox.frailty_likelihood import (
     FrailtyState,
     Penalty,
     Pull,
-    crossing,
     maximise,
 )
 from alliance_stats.survival.cox.risk_sets import RiskSets

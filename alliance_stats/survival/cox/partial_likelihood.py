@@ -15,10 +15,8 @@ from alliance_stats.survival.cox.risk_sets import RiskSets
 from alliance_stats.survival.rows.time_at_risk import IntArray
 
 __all__ = [
-    "Baseline",
     "PartialLikelihood",
     "RiskWeights",
-    "baseline_at",
     "cluster_information",
     "covariate_sums",
     "derivatives",
@@ -261,48 +259,3 @@ def event_residuals(event: IntArray, expected: Array) -> tuple[Array, Array]:
     log_part = seen * np.log(np.where(seen > 0, expected, 1.0))
     size = np.sqrt(np.maximum(-2.0 * (martingale + log_part), 0.0))
     return martingale, np.sign(martingale) * size
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Baseline:
-    """One stratum's hazard, of a row whose standardised covariates are 0, at t times.
-
-    Attributes
-    ----------
-    cumulative
-        (t,) hazard up to each time.
-    mean
-        (t, p) minus its slope in the coefficients: the risk sets' means, summed over the hazard.
-    root
-        (t, k) whose products are the covariances at given coefficients (Tsiatis 1981,
-        doi:10.1214/aos/1176345335).
-    """
-
-    cumulative: Array
-    mean: Array
-    root: Array
-
-    def survival(
-        self, z: Array, beta: Array, covariance: Array, *, offset: float = 0.0
-    ) -> tuple[Array, Array]:
-        """Return the survival (t,) of one standardised row, and its standard error."""
-        relative = float(np.exp(z @ beta + offset))
-        slope = self.cumulative[:, None] * z - self.mean
-        variance = (self.root**2).sum(axis=1)
-        variance = variance + np.einsum("kp,pq,kq->k", slope, covariance, slope)
-        survival = np.exp(-relative * self.cumulative)
-        return survival, np.asarray(survival * relative * np.sqrt(variance))
-
-
-def baseline_at(
-    X: Array, sets: RiskSets, weights: RiskWeights, number: int, times: Array
-) -> Baseline:
-    """Return the baseline hazard of stratum `number` by each of `times`."""
-    at = slice(sets.bounds[number], sets.bounds[number + 1])
-    risk, tied = covariate_sums(X, weights, sets)
-    q1, q2 = weights.squares[0][at], weights.squares[1][at]
-    mean = np.cumsum(q1[:, None] * risk[at] - q2[:, None] * tied[at], axis=0)
-    place = np.searchsorted(sets.time[at], times, side="right")
-    hazard = np.concatenate(([0.0], np.cumsum(weights.hazard[at])))
-    until = sets.time[at] <= np.asarray(times)[:, None]
-    return Baseline(hazard[place], np.vstack((np.zeros(len(X)), mean))[place], until * np.sqrt(q1))

@@ -31,13 +31,12 @@ __all__ = [
     "Score",
     "TermLikelihood",
     "containing",
-    "likelihood_terms",
     "reduced_terms",
     "refuse_shared_columns",
     "refuse_test",
+    "robust_wald",
     "test_table",
-    "test_words",
-    "wald_terms",
+    "tested_terms",
 ]
 
 OVER_CLUSTERS = (
@@ -97,7 +96,14 @@ def test_table(found: Sequence[tuple[str, float, float]], method: str) -> pd.Dat
     return pd.DataFrame(rows, columns=_COLUMNS).astype({"df": np.float64})
 
 
-def wald_terms(
+def robust_wald(beta: Array, covariance: Array) -> float:
+    """Return Wald's statistic of several coefficients; NaN with fewer clusters than those."""
+    if np.linalg.matrix_rank(covariance, hermitian=True) < len(beta):
+        return float("nan")
+    return float(beta @ np.linalg.solve(covariance, beta))
+
+
+def _wald_terms(
     columns: Mapping[str, Sequence[int]],
     above: Mapping[str, Sequence[str]],
     beta: Array,
@@ -182,7 +188,7 @@ class TermLikelihood(Protocol):
         ...
 
 
-def likelihood_terms(
+def _likelihood_terms(
     likelihood: TermLikelihood,
     places: tuple[Mapping[str, Sequence[int]], Mapping[str, Sequence[str]]],
     always: Sequence[int],
@@ -254,9 +260,37 @@ def refuse_test(test: str, *, clustered: bool, effects: str = "") -> None:
         )
 
 
-def test_words(test: str, *, clustered: bool) -> str:
-    """Return the name of a test in a table."""
-    return f"{'robust ' * clustered}{test.replace('-', ' ').replace('wald', 'Wald')}"
+def tested_terms(
+    test: str,
+    places: tuple[Mapping[str, Sequence[int]], Mapping[str, Sequence[str]]],
+    estimates: tuple[Array, Array],
+    likelihood: TermLikelihood,
+    *,
+    clustered: bool,
+) -> pd.DataFrame:
+    """Return the table of a test of each term given all terms that do not contain it.
+
+    Parameters
+    ----------
+    test
+        One of :data:`TESTS`.
+    places
+        Term -> its columns, and term -> the terms that contain it.
+    estimates
+        Coefficients and their covariance, for Wald's test.
+    likelihood
+        What the others maximise; columns outside all terms (a baseline's) are in every model.
+    clustered
+        Whether the test is robust.
+    """
+    if test == "wald":
+        found = _wald_terms(*places, *estimates)
+    else:
+        named = {k for own in places[0].values() for k in own}
+        always = [k for k in range(len(estimates[0])) if k not in named]
+        found = _likelihood_terms(likelihood, places, always, test=test)
+    words = f"{'robust ' * clustered}{test.replace('-', ' ').replace('wald', 'Wald')}"
+    return test_table(found, words)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -11,7 +11,7 @@ from scipy import stats
 from alliance_stats.account import Account, Section, html_of, summary_of
 from alliance_stats.checks import check_choice, did_you_mean
 from alliance_stats.errors import DataError, NotIdentifiedError
-from alliance_stats.estimates import Array, Coefficients, one_line
+from alliance_stats.estimates import Array, Coefficients, exponentiated, one_line
 from alliance_stats.formatting import plural
 from alliance_stats.ledger import RowLedger
 from alliance_stats.named import named
@@ -26,6 +26,7 @@ from alliance_stats.survival.cox.cox_fit import (
 from alliance_stats.survival.cox.cox_model import CoxModel
 from alliance_stats.survival.cox.fine_gray_model import FineGrayModel
 from alliance_stats.survival.cox.risk_sets import RiskSets, refuse_weights, risk_sets
+from alliance_stats.survival.cox.term_tests import robust_wald
 from alliance_stats.survival.cox.varying_subdistribution import VaryingSubdistribution
 from alliance_stats.survival.curves.life_table import asked_times
 from alliance_stats.survival.rows.time_at_risk import IntArray, Intervals
@@ -36,7 +37,6 @@ __all__ = [
     "basis_of",
     "change_names",
     "read_term",
-    "robust_wald",
     "varying_in_cox",
     "varying_in_fine_gray",
 ]
@@ -171,7 +171,7 @@ class VaryingCoefficient:
         times = np.unique(np.quantile(self.time, shares, method="nearest"))
         curve = self.curve(times.tolist(), conf_level=conf_level)
         columns = ["estimate", "conf_low", "conf_high"]
-        ratios = curve.assign(**{name: np.exp(curve[name]) for name in columns})
+        ratios = exponentiated(curve)
         at = Section(
             "Over time",
             ratios[["time", *columns]],
@@ -220,13 +220,6 @@ def basis_of(form: str, event_times: Array, form_df: int) -> tuple[Basis, Array]
             f"{plural(q, 'way')} needs more."
         )
     return basis, times
-
-
-def robust_wald(change: Array, covariance: Array) -> float:
-    """Return the statistic of no change; NaN with fewer clusters than changes."""
-    if np.linalg.matrix_rank(covariance, hermitian=True) < len(change):
-        return float("nan")
-    return float(change @ np.linalg.solve(covariance, change))
 
 
 def varying_in_cox(model: CoxModel, *, term: str, form: str, form_df: int) -> VaryingCoefficient:

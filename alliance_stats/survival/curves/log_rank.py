@@ -11,7 +11,7 @@ from scipy import stats
 
 from alliance_stats.account import Account, Column, Section, html_of, summary_of
 from alliance_stats.checks import check_choice
-from alliance_stats.engine.multiple_tests import holm
+from alliance_stats.engine.multiple_tests import adjusted_p
 from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.estimates import Array, one_line
 from alliance_stats.formatting import plural
@@ -134,17 +134,13 @@ class LogRank:
         pairs = list(combinations(range(len(self.groups)), 2))
         tests = [_of_two(self, a, b) for a, b in pairs]
         p_value = np.array([test.p_value for test in tests])
-        adjusted = p_value
-        if adjust != "none":
-            many = np.minimum(len(pairs) * p_value, 1.0)
-            adjusted = holm(p_value) if adjust == "holm" else many
         return pd.DataFrame(
             {
                 "contrast": [f"{self.groups[b]} - {self.groups[a]}" for a, b in pairs],
                 "statistic": [test.statistic for test in tests],
                 "df": [float(test.df) for test in tests],
                 "p_value": p_value,
-                "p_adjusted": adjusted,
+                "p_adjusted": p_value if adjust == "none" else adjusted_p(p_value, adjust),
             }
         )
 
@@ -183,15 +179,10 @@ class LogRank:
         sizes = {"rows": self.rows.n_used, "events": int(np.sum(self.observed))}
         remarks = () if self.permutation is None else (str(self.permutation),)
         drawn = self.permutation is not None and not self.permutation.exact
+        sources = ("mantel1966",) if self.permutation is None else ("mantel1966", "phipson2010")
+        parts = (counted, tested)
         return Account(
-            self.method,
-            self.notes,
-            sizes,
-            (counted, tested),
-            remarks,
-            self.rows,
-            drawn=drawn,
-            sources=("mantel1966",) if self.permutation is None else ("mantel1966", "phipson2010"),
+            self.method, self.notes, sizes, parts, remarks, self.rows, drawn=drawn, sources=sources
         )
 
     summary = summary_of
@@ -316,17 +307,13 @@ def _test(
 ) -> LogRank:
     group, cluster = columns
     n_groups = len(labels)
-    observed, expected, score = np.zeros((3, n_groups))
-    covariance = np.zeros((n_groups, n_groups))
     row_score = np.zeros(len(codes))
+    parts = []
     for number in range(len(intervals.strata)):
         pick = intervals.stratum == number
-        part = _stratum_score(intervals.spells(number), codes[pick], n_groups, weight)
-        observed += part.observed
-        expected += part.expected
-        score += part.score
-        covariance += part.covariance
-        row_score[pick] = part.row_score
+        parts.append(_stratum_score(intervals.spells(number), codes[pick], n_groups, weight))
+        row_score[pick] = parts[-1].row_score
+    covariance = np.sum([part.covariance for part in parts], axis=0)
     _refuse_no_comparison(covariance, group, labels)
     permutation = None
     if intervals.cluster is not None:
@@ -338,13 +325,12 @@ def _test(
             n_permutations=permutations[0],
             seed=permutations[1],
         )
-
     return LogRank(
         groups=labels,
         nobs=np.bincount(codes, minlength=n_groups),
-        observed=observed,
-        expected=expected,
-        score=score,
+        observed=np.sum([part.observed for part in parts], axis=0),
+        expected=np.sum([part.expected for part in parts], axis=0),
+        score=np.sum([part.score for part in parts], axis=0),
         covariance=covariance,
         method=method if permutation is None else f"{method}, whole clusters permuted",
         permutation=permutation,

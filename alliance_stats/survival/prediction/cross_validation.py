@@ -14,11 +14,11 @@ from alliance_stats.checks import (
 )
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array
+from alliance_stats.survival.cox.baseline_hazard import baseline_at
 from alliance_stats.survival.cox.cox_design import cox_design, new_covariates, new_offset
 from alliance_stats.survival.cox.cox_fit import climb, fit_cox
 from alliance_stats.survival.cox.cox_model import CoxModel
 from alliance_stats.survival.cox.fine_gray_model import FineGrayModel
-from alliance_stats.survival.cox.partial_likelihood import baseline_at
 from alliance_stats.survival.cox.risk_sets import refuse_weights, risk_sets
 from alliance_stats.survival.curves.life_table import asked_times
 from alliance_stats.survival.curves.subdistribution import subdistribution

@@ -24,7 +24,7 @@ from alliance_stats.checks import (
 from alliance_stats.design.rows import complete_rows
 from alliance_stats.errors import AllianceStatsWarning, DataError
 from alliance_stats.estimates import Array
-from alliance_stats.formatting import plural
+from alliance_stats.formatting import format_number, plural
 from alliance_stats.ledger import RowLedger
 from alliance_stats.survival.rows.dropout_definitions import read_endings, read_event
 
@@ -36,6 +36,7 @@ __all__ = [
     "Spells",
     "as_columns",
     "few_clusters_warning",
+    "few_events_warning",
     "read_compared",
     "read_intervals",
     "read_labels",
@@ -174,6 +175,7 @@ WHOLE_SAMPLE = "all"
 
 # Below this, standard errors over clusters are known to be too small (Cameron & Miller 2015).
 _FEW_CLUSTERS = 40
+_FEW_EVENTS = 10
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -426,6 +428,15 @@ def refuse_single_clusters(intervals: Intervals, cluster: Hashable | None) -> No
                 "needs at least two. Leave out cluster=, and say that the rows were taken as "
                 "independent."
             )
+
+
+def few_events_warning(n_events: int, n_covariates: int) -> Iterator[str]:
+    """Yield a warning where there are few events for each covariate."""
+    if n_covariates > 0 and n_events / n_covariates < _FEW_EVENTS:
+        yield (
+            f"{format_number(n_events / n_covariates, 1)} events per covariate: estimates and "
+            f"intervals are unreliable below about {_FEW_EVENTS}."
+        )
 
 
 def few_clusters_warning(n_clusters: int) -> Iterator[str]:
