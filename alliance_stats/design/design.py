@@ -7,7 +7,7 @@ outcome of 1e7 plus noise, or a calendar year with its square, loses no more pre
 QR-based fit, although the engine works on cross-products.
 """
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -248,8 +248,8 @@ def build_design(
     return design, used
 
 
-def check_column_names(**names: object) -> None:
-    """Refuse a Series, an array or a number in place of a column's name."""
+def check_column_names(names: Mapping[str, object]) -> None:
+    """Refuse a Series, an array or a number in place of a column's name: argument -> name."""
     for argument, name in names.items():
         if name is not None and not isinstance(name, str):
             raise DataError(

@@ -197,20 +197,13 @@ def crossed(left: Terms, right: Terms) -> Terms:
     )
 
 
-def transformed(function: str, name: Hashable, *arguments: float, **named: float) -> Terms:
-    """Return the right-hand side of one transform of a column: ``poly(name, 2)``."""
-    further = [Constant(value, "number") for value in arguments]
-    return Terms(
-        (
-            (
-                Call(
-                    function,
-                    (Column(name, ticked=True), *further),
-                    tuple((key, Constant(value, "number")) for key, value in named.items()),
-                ),
-            ),
-        )
-    )
+def transformed(
+    function: str, name: Hashable, *, degree: float | None = None, df: float | None = None
+) -> Terms:
+    """Return the right-hand side of one transform: ``poly(name, 2)``, ``cr(name, df=4)``."""
+    further = () if degree is None else (Constant(degree, "number"),)
+    named = () if df is None else (("df", Constant(df, "number")),)
+    return Terms(((Call(function, (Column(name, ticked=True), *further), named),),))
 
 
 def nested_intercepts(path: Sequence[str]) -> list[RandomTerm]:

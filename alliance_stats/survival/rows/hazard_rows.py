@@ -296,7 +296,7 @@ def baseline_terms(kind: str, periods: Periods, df: int) -> Terms:
                 "another baseline, or count sessions from 1."
             )
         return CONSTANT + transformed("log", session)
-    return CONSTANT + transformed("poly", session, df)
+    return CONSTANT + transformed("poly", session, degree=df)
 
 
 def baseline_columns(design: Design, kind: str) -> int:
