@@ -23,6 +23,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import linalg, sparse
 
+from alliance_stats.account import Account, Phrase, Section
 from alliance_stats.checks import (
     check_choice,
     describe_rows,
@@ -140,6 +141,29 @@ class CompletedAnalyses:
                 "n_unseen": [self.n_unseen],
                 "n_imputations": [self.estimates.shape[1]],
             }
+        )
+
+    def account(
+        self,
+        method: str,
+        notes: tuple[str, ...],
+        section: Section,
+        remarks: Sequence[Phrase | str],
+        *,
+        sources: tuple[str, ...],
+    ) -> Account:
+        """Return the account of a result that holds these analyses, with its rows and sizes."""
+        sizes = {"outcomes": self.n_seen, "unseen outcomes": self.n_unseen}
+        drawn = self.variance == "rubin"
+        return Account(
+            method,
+            notes,
+            sizes,
+            (section,),
+            tuple(remarks),
+            self.rows,
+            drawn=drawn,
+            sources=sources,
         )
 
     @property

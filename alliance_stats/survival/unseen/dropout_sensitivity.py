@@ -32,6 +32,7 @@ __all__ = [
     "finding_margins",
     "first_crossing",
     "grid_of",
+    "no_shift",
     "shifted",
     "told_shift",
 ]
@@ -81,7 +82,7 @@ class DropoutSensitivity:
     @property
     def no_shift(self) -> float:
         """The delta that keeps outcomes as they are at random: 0, or 1 for a factor."""
-        return 1.0 if self.scale == "factor" else 0.0
+        return no_shift(self.scale)
 
     def tidy(self, *, conf_level: float = 0.95) -> pd.DataFrame:
         """Return one row per shift.
@@ -139,20 +140,10 @@ class DropoutSensitivity:
             conf_level=conf_level,
         )
         tips = self.tipping_points(conf_level=conf_level).to_numpy().tolist()
-        sizes = {"outcomes": self.completed.n_seen, "unseen outcomes": self.completed.n_unseen}
         at_none = table.loc[table["delta"] == self.no_shift]
         found = bool(((at_none["conf_low"] > 0.0) | (at_none["conf_high"] < 0.0)).all())
-        remarks = tuple(_tip_in_words(*row, none=self.no_shift, found=found) for row in tips)
-        return Account(
-            self.method,
-            self.notes,
-            sizes,
-            (section,),
-            remarks,
-            self.rows,
-            drawn=self.completed.variance == "rubin",
-            sources=SOURCES,
-        )
+        remarks = [_tip_in_words(*row, none=self.no_shift, found=found) for row in tips]
+        return self.completed.account(self.method, self.notes, section, remarks, sources=SOURCES)
 
     summary = summary_of
     _repr_html_ = html_of
@@ -258,10 +249,14 @@ def dropout_sensitivity(
     return DropoutSensitivity(grid, scale, sd, completed, model.tidy().set_index("term").loc[term])
 
 
+def no_shift(scale: Scale) -> float:
+    """Return the shift on this scale that keeps outcomes as they are at random."""
+    return 1.0 if scale == "factor" else 0.0
+
+
 def grid_of(deltas: Sequence[float], scale: Scale) -> Array:
     """Return the shifts in order, including no shift."""
-    none = 1.0 if scale == "factor" else 0.0
-    grid = np.unique([none, *(float(delta) for delta in deltas)])
+    grid = np.unique([no_shift(scale), *(float(delta) for delta in deltas)])
     if not np.isfinite(grid).all():
         raise ValueError("deltas must be finite.")
     return np.asarray(grid, dtype=np.float64)

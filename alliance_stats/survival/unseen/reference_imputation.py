@@ -132,18 +132,9 @@ class ReferenceImputation:
             measure="b",
             conf_level=conf_level,
         )
-        sizes = {"outcomes": self.completed.n_seen, "unseen outcomes": self.completed.n_unseen}
         moved = f"{plural(self.n_moved, 'unseen outcome')} of other arms than the reference."
-        return Account(
-            self.method,
-            self.notes,
-            sizes,
-            (section,),
-            (moved,),
-            self.rows,
-            drawn=self.completed.variance == "rubin",
-            sources=("carpenter2013", "rubin1987"),
-        )
+        sources = ("carpenter2013", "rubin1987")
+        return self.completed.account(self.method, self.notes, section, [moved], sources=sources)
 
     summary = summary_of
     _repr_html_ = html_of

@@ -26,6 +26,7 @@ from alliance_stats.survival.unseen.dropout_sensitivity import (
     crossings,
     finding_margins,
     grid_of,
+    no_shift,
     shifted,
     told_shift,
 )
@@ -74,7 +75,7 @@ class SensitivityByGroup:
     @property
     def no_shift(self) -> float:
         """The delta that keeps outcomes as they are at random: 0, or 1 for a factor."""
-        return 1.0 if self.scale == "factor" else 0.0
+        return no_shift(self.scale)
 
     @property
     def columns(self) -> tuple[str, str]:
@@ -164,7 +165,6 @@ class SensitivityByGroup:
         )
         tips = self.tipping_points(conf_level=conf_level)
         alone = tips[tips["held"] == self.no_shift]
-        sizes = {"outcomes": self.completed.n_seen, "unseen outcomes": self.completed.n_unseen}
         counts = Phrase(
             "Unseen: " + ", ".join(
                 f"{plural(n, 'outcome')} of {{}}" for n in self.n_unseen
@@ -172,16 +172,7 @@ class SensitivityByGroup:
             tuple(map(str, self.arms)),
         )  # fmt: skip
         remarks = (counts, *(self._tip_in_words(row) for row in alone.itertuples()))
-        return Account(
-            self.method,
-            self.notes,
-            sizes,
-            (section,),
-            remarks,
-            self.rows,
-            drawn=self.completed.variance == "rubin",
-            sources=SOURCES,
-        )
+        return self.completed.account(self.method, self.notes, section, remarks, sources=SOURCES)
 
     def _tip_in_words(self, row: object) -> Phrase:
         arm, direction = str(row.group), row.direction  # type: ignore[attr-defined]
