@@ -272,18 +272,13 @@ def from_lifelines(fitter: object) -> BroughtModel:
         own = np.asarray(main == main[0])
         ratio = "time ratio" if kind.endswith("AFTFitter") else ratio
     names = [_name(label, first=bool(mine)) for label, mine in zip(params.index, own, strict=True)]
-    errors = np.sqrt(np.diag(V))
-    values = params.to_numpy(dtype=np.float64)
-    estimates = Coefficients(
-        [name for name, mine in zip(names, own, strict=True) if mine],
-        values[own],
-        V[np.ix_(own, own)],
-    )
+    named, values = np.array(names, dtype=object), params.to_numpy(dtype=np.float64)
+    estimates = Coefficients(named[own].tolist(), values[own], V[np.ix_(own, own)])
     others = pd.DataFrame(
         {
-            "term": [name for name, mine in zip(names, own, strict=True) if not mine],
+            "term": named[~own].tolist(),
             "estimate": values[~own],
-            "std_error": errors[~own],
+            "std_error": np.sqrt(np.diag(V))[~own],
         }
     )
     robust = bool(getattr(found, "robust", False))

@@ -119,24 +119,7 @@ def of_mixed_in_r(model: Any) -> Iterator[Answer]:
         for term, b in zip(terms, beta, strict=True):
             yield not_asked(term, "estimate", b, "R, lme4", reason)
         return
-    columns: dict[str, Any] = {f"x{i}": design.X[:, i] for i in range(len(terms))}
-    weights = design.root_weights**2 if linear else model.fit.problem.outcome.trials
-    y = design.y if linear else model.fit.problem.outcome.y / weights
-    if not linear and model.fit.family.name == "poisson":
-        y, weights = model.fit.problem.outcome.y, np.ones(len(design.y))
-    columns |= {"y": y, "w": np.broadcast_to(weights, len(design.y))}
-    random, names = [], {}
-    for g, grouping in enumerate(design.groupings):
-        columns[f"g{g}"] = grouping.codes
-        names[f"g{g}"] = grouping.name
-        for t, basis in enumerate(grouping.terms):
-            Z = np.asarray(basis.coding.columns(design.frame), dtype=float)
-            own = [f"z{g}_{t}_{k}" for k in range(Z.shape[1])]
-            columns |= dict(zip(own, Z.T, strict=True))
-            names |= dict(zip(own, map(str, basis.names), strict=True))
-            random.append(f"(0 + {' + '.join(own)} | g{g})")
-    fixed = " + ".join(f"x{i}" for i in range(len(terms)))
-    formula = f"y ~ 0 + {fixed} + {' + '.join(random)}"
+    columns, formula, names = _asked_of_lme4(model)
     kind = ("gaussian", str(model.fit.problem.reml).upper()) if linear else (
         model.fit.family.name, model.fit.family.link)  # fmt: skip
     found = _ask(_MIXED, pd.DataFrame(columns), formula, *kind)
@@ -162,6 +145,30 @@ def of_mixed_in_r(model: Any) -> Iterator[Answer]:
         yield both(label, "sd", ours, sd, who, close=5 * ITERATED, scale=scale)
     yield both("model", "log_lik", -model.fit.deviance / 2.0, found["log_lik"][0], who,
                close=2e-3, scale=1.0)  # fmt: skip
+
+
+def _asked_of_lme4(model: Any) -> tuple[dict[str, Any], str, dict[str, str]]:
+    """Return a model's columns under plain names, its formula, and what the names stand for."""
+    design, linear = model.design, isinstance(model, LinearMixedModel)
+    n_terms = len(design.fixed.kept)
+    columns: dict[str, Any] = {f"x{i}": design.X[:, i] for i in range(n_terms)}
+    weights = design.root_weights**2 if linear else model.fit.problem.outcome.trials
+    y = design.y if linear else model.fit.problem.outcome.y / weights
+    if not linear and model.fit.family.name == "poisson":
+        y, weights = model.fit.problem.outcome.y, np.ones(len(design.y))
+    columns |= {"y": y, "w": np.broadcast_to(weights, len(design.y))}
+    random, names = [], {}
+    for g, grouping in enumerate(design.groupings):
+        columns[f"g{g}"] = grouping.codes
+        names[f"g{g}"] = grouping.name
+        for t, basis in enumerate(grouping.terms):
+            Z = np.asarray(basis.coding.columns(design.frame), dtype=float)
+            own = [f"z{g}_{t}_{k}" for k in range(Z.shape[1])]
+            columns |= dict(zip(own, Z.T, strict=True))
+            names |= dict(zip(own, map(str, basis.names), strict=True))
+            random.append(f"(0 + {' + '.join(own)} | g{g})")
+    fixed = " + ".join(f"x{i}" for i in range(n_terms))
+    return columns, f"y ~ 0 + {fixed} + {' + '.join(random)}", names
 
 
 def of_cox_in_r(result: CoxModel) -> Iterator[Answer]:

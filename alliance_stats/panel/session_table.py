@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -132,11 +133,8 @@ def read_sessions(
     if covariates:
         used, ledger, X, covariate_names = coded_covariates(used, ledger, covariates, outcomes)
         values = values[:, used.index]
-    table = _laid_out(
-        used, values, X, covariate_names, ledger,
-        outcomes=tuple(outcomes), person=person, session=session,
-        nested_in=tuple(nested_in), group=group, cluster=cluster, fewest=fewest,
-    )  # fmt: skip
+    roles = _Roles(tuple(outcomes), person, session, tuple(nested_in), group, cluster)
+    table = _laid_out(used, (values, X, covariate_names), roles, ledger, fewest=fewest)
     _check_group_sizes(table)
     rated_at = np.asarray(np.isfinite(table.y).any(axis=1))
     for g, name in enumerate(table.groups):
@@ -148,22 +146,36 @@ def read_sessions(
     return table
 
 
+class _Roles(NamedTuple):
+    """The columns that a table of sessions is laid out by."""
+
+    outcomes: tuple[str, ...]
+    person: str
+    session: str
+    nested_in: tuple[str, ...]
+    group: str | None
+    cluster: str | None
+
+    @property
+    def named(self) -> dict[str, str]:
+        """Role -> column, of those that were given."""
+        roles = ("person", "session", "group", "cluster")
+        return {role: own for role in roles if (own := getattr(self, role)) is not None}
+
+
 def _laid_out(
     used: pd.DataFrame,
-    values: Array,
-    X: Array,
-    covariate_names: tuple[str, ...],
+    numbers: tuple[Array, Array, tuple[str, ...]],
+    roles: _Roles,
     ledger: RowLedger,
     *,
-    outcomes: tuple[str, ...],
-    person: str,
-    session: str,
-    nested_in: tuple[str, ...],
-    group: str | None,
-    cluster: str | None,
     fewest: int,
 ) -> SessionTable:
     """Put the used rows into arrays."""
+    (values, X, covariate_names), (outcomes, person, session, nested_in, group, cluster) = (
+        numbers,
+        roles,
+    )
     codes, persons = group_codes(used[person])
     first_row = np.full(len(persons), -1, dtype=np.int64)
     first_row[codes[::-1]] = np.arange(len(codes))[::-1]
@@ -199,11 +211,9 @@ def _laid_out(
     levels = _levels([np.arange(len(persons)), *units.values()])
     if cluster is not None:
         units[cluster] = group_codes(of_person[cluster])[0][order]
-    names = {"person": person, "session": session}
-    names |= {k: v for k, v in (("group", group), ("cluster", cluster)) if v is not None}
     return SessionTable(
-        outcomes, names, nested_in, tuple(groups), sessions, persons[order], group_of[order], y,
-        covariate_values, covariate_names, levels, units, ledger,
+        outcomes, roles.named, nested_in, tuple(groups), sessions, persons[order],
+        group_of[order], y, covariate_values, covariate_names, levels, units, ledger,
     )  # fmt: skip
 
 

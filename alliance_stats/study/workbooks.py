@@ -61,26 +61,7 @@ def read_excel(
     file: Path, *, ids: Sequence[str], labelled: Sequence[str], sheet: str | None, header_rows: int
 ) -> TableFile:
     """Read one sheet of a workbook; see ``read_table``."""
-    openpyxl = extra("openpyxl", file)
-    try:
-        with ZipFile(file) as parts:
-            damaged = parts.testzip()
-            if damaged is not None:
-                raise BadZipFile(f"its part '{damaged}' is damaged")
-            book = openpyxl.load_workbook(file, read_only=True, data_only=True)
-            try:
-                chosen = _sheet([part.title for part in book.worksheets], file, sheet)
-                _refuse_lost_cells(parts, chosen, file)
-                rows = _cells_of_rows(book[chosen])
-            finally:
-                book.close()
-    except DataError:
-        raise
-    except _NO_WORKBOOK as error:
-        raise DataError(
-            f"'{file.name}' cannot be read as an Excel file: {error}. Open it in the program that "
-            "wrote it and save it again as .xlsx, without a password."
-        ) from error
+    chosen, rows = _opened(file, sheet)
     if not rows:
         raise DataError(f"Sheet '{chosen}' of '{file.name}' is empty: it has no header row.")
     if not rows[0]:
@@ -109,6 +90,31 @@ def read_excel(
         file_name=file.name,
         header_rows=header_rows,
     )
+
+
+def _opened(file: Path, sheet: str | None) -> tuple[str, list[tuple[object, ...]]]:
+    """Return the sheet that is meant, and the cells of its rows."""
+    openpyxl = extra("openpyxl", file)
+    try:
+        with ZipFile(file) as parts:
+            damaged = parts.testzip()
+            if damaged is not None:
+                raise BadZipFile(f"its part '{damaged}' is damaged")
+            book = openpyxl.load_workbook(file, read_only=True, data_only=True)
+            try:
+                chosen = _sheet([part.title for part in book.worksheets], file, sheet)
+                _refuse_lost_cells(parts, chosen, file)
+                rows = _cells_of_rows(book[chosen])
+            finally:
+                book.close()
+    except DataError:
+        raise
+    except _NO_WORKBOOK as error:
+        raise DataError(
+            f"'{file.name}' cannot be read as an Excel file: {error}. Open it in the program that "
+            "wrote it and save it again as .xlsx, without a password."
+        ) from error
+    return chosen, rows
 
 
 def _cells_of_rows(sheet: Any) -> list[tuple[object, ...]]:

@@ -147,13 +147,8 @@ def fit_two_levels(
     np.add.at(each, units, products)
     S = each.sum(axis=0)
     W0 = S / (len(Z) - J)
-    beta0 = linalg.lstsq(columns, means)[0]
-    off = means - columns @ beta0
-    B0 = off.T @ off / max(J - q, 1) - W0 / len(Z) * J
-    values, vectors = linalg.eigh(B0)
-    B0 = (vectors * np.maximum(values, 0.05 * np.diag(W0).mean())) @ vectors.T
     deviance = TwoLevelDeviance(means, S, each, sizes, columns, len(Z))
-    start = _to_free(W0, B0)
+    start = _to_free(W0, _first_between(means, columns, W0, J / len(Z)))
     found = optimize.minimize(
         deviance.free, start, jac=True, method="BFGS",
         options={"gtol": 1e-6 * len(Z) ** 0.5, "maxiter": 2000},
@@ -177,6 +172,14 @@ def fit_two_levels(
         W * outer, B * outer, beta * scale / wide[:, None], scale, wide, deviance, hessian / 2.0,
         log_lik,
     )  # fmt: skip
+
+
+def _first_between(means: Array, columns: Array, W: Array, per_row: float) -> Array:
+    """Return a start for the covariance between units: of their means, less the rows' share."""
+    off = means - columns @ linalg.lstsq(columns, means)[0]
+    B = off.T @ off / max(len(means) - columns.shape[1], 1) - W * per_row
+    values, vectors = linalg.eigh(B)
+    return np.asarray((vectors * np.maximum(values, 0.05 * np.diag(W).mean())) @ vectors.T)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -128,18 +128,7 @@ def cox_ph(
     check_choice(ties, ("efron", "breslow"), name="ties")
     check_choice(frailty_distribution, ("gamma", "lognormal"), name="frailty_distribution")
     check_choice(vcov, ERRORS, name="vcov")
-    if vcov != "robust" and cluster is None:
-        raise ValueError(f"vcov={vcov!r} is a covariance over clusters: give cluster= as well.")
-    if frailty is not None and cluster is not None:
-        raise ValueError(
-            "frailty= and cluster= cannot go together: a frailty models the dependence that robust "
-            "standard errors allow for. Choose one."
-        )
-    if weights is not None and (frailty is not None or vcov != "robust"):
-        raise ValueError(
-            "weights= gives robust standard errors; a frailty and vcov='CR2' are models of rows "
-            "that count once. Leave one out."
-        )
+    _check_errors(vcov, cluster=cluster, frailty=frailty, weights=weights)
     levels = as_columns(check_frame(data), frailty)
     if len(levels) > 2 or (len(levels) == 2 and frailty_distribution != "lognormal"):
         raise ValueError(
@@ -166,6 +155,22 @@ def cox_ph(
     return _model(
         (design, intervals, sets), fit, (covariance, model_covariance), ties=ties, errors=errors
     )
+
+
+def _check_errors(vcov: str, *, cluster: object, frailty: object, weights: object) -> None:
+    """Refuse kinds of standard errors that exclude each other."""
+    if vcov != "robust" and cluster is None:
+        raise ValueError(f"vcov={vcov!r} is a covariance over clusters: give cluster= as well.")
+    if frailty is not None and cluster is not None:
+        raise ValueError(
+            "frailty= and cluster= cannot go together: a frailty models the dependence that robust "
+            "standard errors allow for. Choose one."
+        )
+    if weights is not None and (frailty is not None or vcov != "robust"):
+        raise ValueError(
+            "weights= gives robust standard errors; a frailty and vcov='CR2' are models of rows "
+            "that count once. Leave one out."
+        )
 
 
 def cox_rows(

@@ -24,6 +24,7 @@ from alliance_stats.survival.cox.fine_gray_model import FineGrayModel
 from alliance_stats.survival.curves.subdistribution import subdistribution
 from alliance_stats.survival.rows.hazard_rows import refuse_outcomes
 from alliance_stats.survival.rows.time_at_risk import (
+    Intervals,
     read_intervals,
     weighted_rows,
 )
@@ -125,11 +126,7 @@ def fine_gray(
     refuse_outcomes(
         intervals.frame.columns, formula_variables(formula, offset=True), outcomes=(time, event)
     )
-    name = str(plain_number(cause))
-    if name not in intervals.states:
-        raise DataError(
-            f"Column '{event}' has no ending {cause!r}. {did_you_mean(name, intervals.states)}"
-        )
+    name = _ending(intervals, event, cause)
     if intervals.cluster is not None and intervals.n_clusters < 2:
         raise DataError(f"Column '{cluster}' holds one cluster; at least two are needed.")
     design, intervals = cox_design(formula, intervals)
@@ -153,6 +150,16 @@ def fine_gray(
         covariance=influence @ influence.T,
         sets=sets,
     )
+
+
+def _ending(intervals: Intervals, event: Hashable, cause: object) -> str:
+    """Return the ending that is modelled, which must be among those of the column."""
+    name = str(plain_number(cause))
+    if name not in intervals.states:
+        raise DataError(
+            f"Column '{event}' has no ending {cause!r}. {did_you_mean(name, intervals.states)}"
+        )
+    return name
 
 
 def _refuse_several_rows(data: pd.DataFrame, person: Hashable) -> None:

@@ -32,6 +32,7 @@ __all__ = [
     "crossing",
     "few_groups_warning",
     "fit_frailty",
+    "fit_of",
     "median_hazard_ratio",
 ]
 
@@ -371,15 +372,8 @@ def fit_frailty(
     else:
         state = problem.state(variance)
         b = state.b
-        covariance = _inverse(state.arrow.schur)
         log_lik = problem.log_lik(variance)
-        fit = CoxFit(
-            beta=state.beta,
-            information=state.arrow.schur,
-            at=state.at,
-            log_lik_null=plain.log_lik_null,
-            convergence=Convergence(state.steps, state.gradient, converged=True),
-        )
+        fit, covariance = fit_of(state, plain), _inverse(state.arrow.schur)
     result = FrailtyFit(
         group=group,
         distribution=distribution,
@@ -391,6 +385,17 @@ def fit_frailty(
         problem=problem,
     )
     return fit, covariance, result
+
+
+def fit_of(state: FrailtyState, plain: CoxFit) -> CoxFit:
+    """Return the penalised maximum as a fit, beside that without frailty."""
+    return CoxFit(
+        beta=state.beta,
+        information=state.arrow.schur,
+        at=state.at,
+        log_lik_null=plain.log_lik_null,
+        convergence=Convergence(state.steps, state.gradient, converged=True),
+    )
 
 
 def _inverse(matrix: Array) -> Array:

@@ -18,11 +18,12 @@ from alliance_stats.checks import check_conf_level, group_codes
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array, one_line
 from alliance_stats.formatting import p_phrase
-from alliance_stats.survival.cox.cox_fit import Convergence, CoxFit, fit_cox
+from alliance_stats.survival.cox.cox_fit import CoxFit, fit_cox
 from alliance_stats.survival.cox.frailty import (
     FACTOR,
     SMALLEST,
     crossing,
+    fit_of,
     median_hazard_ratio,
 )
 from alliance_stats.survival.cox.frailty_likelihood import (
@@ -319,27 +320,18 @@ def fit_nested_frailty(
     summed = np.bincount(above, weights=state.b)
     theirs = np.asarray(summed / (problem.size + at[0] / at[1]))
     effects = (state.b - theirs[above], theirs)
-    fit = CoxFit(
-        beta=state.beta,
-        information=state.arrow.schur,
-        at=state.at,
-        log_lik_null=plain.log_lik_null,
-        convergence=Convergence(state.steps, state.gradient, converged=True),
-    )
     result = NestedFrailty(
         groups=levels,
         variances=variances,
         labels=(labels, upper_labels),
-        effects=(
-            effects[0] * (variances[0] > 0.0),
-            effects[1] * (variances[1] > 0.0),
-        ),
+        effects=(effects[0] * (variances[0] > 0.0), effects[1] * (variances[1] > 0.0)),
         above=above,
         log_lik=problem.log_lik(state, *at),
         heights=heights,
         problem=problem,
     )
-    return fit, np.asarray(np.linalg.inv(state.arrow.schur), dtype=np.float64), result
+    covariance = np.asarray(np.linalg.inv(state.arrow.schur), dtype=np.float64)
+    return fit_of(state, plain), covariance, result
 
 
 def _outer_of(

@@ -185,9 +185,7 @@ def risk_sets(
     dead = np.flatnonzero(intervals.event[order] > 0)
     dead_at = last[order[dead]] - 1
     n_event = np.bincount(dead_at, minlength=n_times)
-    step_at = np.repeat(np.arange(n_times), n_event)
-    rank = np.arange(len(step_at)) - np.repeat(np.cumsum(n_event) - n_event, n_event)
-    share = rank / n_event[step_at] if ties == "efron" else np.zeros(len(step_at))
+    step_at, share = _steps(n_event, ties)
     case_weight = None if weight is None else weight[order]
     step_weight = np.ones(len(step_at))
     if case_weight is not None:
@@ -213,6 +211,15 @@ def risk_sets(
         step_weight=step_weight,
         offset=None if intervals.offset is None else intervals.offset[order],
     )
+
+
+def _steps(n_event: IntArray, ties: str) -> tuple[IntArray, Array]:
+    """Return the time of each event's step, and which share of its ties has left before it."""
+    step_at = np.repeat(np.arange(len(n_event)), n_event)
+    if ties != "efron":
+        return step_at, np.zeros(len(step_at))
+    rank = np.arange(len(step_at)) - np.repeat(np.cumsum(n_event) - n_event, n_event)
+    return step_at, rank / n_event[step_at]
 
 
 def _event_times(intervals: Intervals) -> tuple[Array, IntArray, IntArray, IntArray]:

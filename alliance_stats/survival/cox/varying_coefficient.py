@@ -17,6 +17,7 @@ from alliance_stats.ledger import RowLedger
 from alliance_stats.named import named
 from alliance_stats.survival.cox.cluster_errors import cluster_sums
 from alliance_stats.survival.cox.cox_fit import (
+    Ascent,
     CoxFit,
     ascend,
     cluster_errors,
@@ -272,22 +273,10 @@ def varying_in_fine_gray(
     basis, times = basis_of(form, np.repeat(sets.time, sets.counted), form_df)
     G = basis(times)[:, 1:]
     p, q, own = len(terms), G.shape[1], terms.index(term)
-    if sets.X.shape[1] * len(times) * (p + q) > MOST:
-        raise DataError(
-            f"{plural(sets.X.shape[1], 'row')} at {plural(len(times), 'time')} of the ending are "
-            "too many. Take a random part of the rows, or group the clock into whole weeks."
-        )
     spread = G.std(axis=0)
-    # centred columns; what that takes away is part of the constant coefficient
-    whole = VaryingSubdistribution(sets, sets.X[own], (G - G.mean(axis=0)) / spread)
-    found = ascend(whole, np.concatenate((model.fit.beta, np.zeros(q))), done=_CONVERGED)
     names = (*terms, *change_names(term, form, q))
-    if not found.converged:
-        refuse_indefinite(found.curvature, names)
-        raise NotIdentifiedError(
-            f"The coefficient of '{term}' did not settle as a function of time: too few endings "
-            "tell how it changes."
-        )
+    # centred columns; what that takes away is part of the constant coefficient
+    whole, found = _climbed(model, own, (G - G.mean(axis=0)) / spread, names)
     influence = np.linalg.solve(found.curvature, whole.influence(found.at))
     back = np.eye(p + q)
     back[own, p:] = -G.mean(axis=0) / spread
@@ -314,6 +303,28 @@ def varying_in_fine_gray(
         ratio="subdistribution hazard ratio",
         state=model.cause,
     )
+
+
+def _climbed(
+    model: FineGrayModel, own: int, changes: Array, names: tuple[str, ...]
+) -> tuple[VaryingSubdistribution, Ascent]:
+    """Maximise the pseudo-likelihood with a coefficient that has these changes (k, q) in time."""
+    sets = model.sets
+    if sets.X.shape[1] * len(changes) * len(names) > MOST:
+        raise DataError(
+            f"{plural(sets.X.shape[1], 'row')} at {plural(len(changes), 'time')} of the ending are "
+            "too many. Take a random part of the rows, or group the clock into whole weeks."
+        )
+    whole = VaryingSubdistribution(sets, sets.X[own], changes)
+    start = np.concatenate((model.fit.beta, np.zeros(changes.shape[1])))
+    found = ascend(whole, start, done=_CONVERGED)
+    if not found.converged:
+        refuse_indefinite(found.curvature, names)
+        raise NotIdentifiedError(
+            f"The coefficient of '{names[own]}' did not settle as a function of time: too few "
+            "endings tell how it changes."
+        )
+    return whole, found
 
 
 def _errors(

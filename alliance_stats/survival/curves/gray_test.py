@@ -18,6 +18,7 @@ from alliance_stats.survival.curves.life_table import at_risk
 from alliance_stats.survival.curves.subdistribution import subdistribution
 from alliance_stats.survival.rows.time_at_risk import (
     IntArray,
+    Intervals,
     Spells,
     read_compared,
     read_intervals,
@@ -211,6 +212,24 @@ def gray_test(
         censored=censored,
     )
     codes, groups = read_compared(intervals.frame, group)
+    score, covariance = _scores(intervals, codes, groups, rho)
+    for name, matrix in zip(intervals.states, covariance, strict=True):
+        if np.linalg.matrix_rank(matrix, hermitian=True) < len(groups) - 1:
+            raise NotIdentifiedError(
+                f"The groups of column '{group}' cannot be compared in ending '{name}': they were "
+                "never at risk together when it happened."
+            )
+    permutations: tuple[PermutationTest, ...] = ()
+    if intervals.cluster is not None:
+        names = str(group), str(cluster)
+        permutations = _permuted(intervals, codes, intervals.cluster, names, (n_resamples, seed))
+    return GrayTest(intervals.states, groups, score, covariance, intervals.rows, permutations)
+
+
+def _scores(
+    intervals: Intervals, codes: IntArray, groups: tuple[str, ...], rho: float
+) -> tuple[Array, Array]:
+    """Return each ending's score (states, g) and covariance (states, g, g), over strata."""
     n_states = len(intervals.states)
     score = np.zeros((n_states, len(groups)))
     covariance = np.zeros((n_states, len(groups), len(groups)))
@@ -220,33 +239,27 @@ def gray_test(
             part, spread = _score(counts, state + 1, rho)
             score[state] += part
             covariance[state] += spread
-    for name, matrix in zip(intervals.states, covariance, strict=True):
-        if np.linalg.matrix_rank(matrix, hermitian=True) < len(groups) - 1:
-            raise NotIdentifiedError(
-                f"The groups of column '{group}' cannot be compared in ending '{name}': they were "
-                "never at risk together when it happened."
+    return score, covariance
+
+
+def _permuted(
+    intervals: Intervals,
+    codes: IntArray,
+    clusters: IntArray,
+    names: tuple[str, str],
+    drawn: tuple[int, Seed],
+) -> tuple[PermutationTest, ...]:
+    """Permute the groups of whole clusters, once for each ending."""
+    tests = []
+    for state in range(len(intervals.states)):
+        sets = subdistribution(np.empty((0, len(codes))), intervals, state + 1)
+        own = sets.residuals(sets.at(np.empty(0)))
+        tests.append(
+            permute_clusters(
+                own, codes, clusters, names=names, n_permutations=drawn[0], seed=drawn[1]
             )
-    permutations: list[PermutationTest] = []
-    if intervals.cluster is not None:
-        for state in range(n_states):
-            sets = subdistribution(np.empty((0, len(codes))), intervals, state + 1)
-            test = permute_clusters(
-                sets.residuals(sets.at(np.empty(0))),
-                codes,
-                intervals.cluster,
-                names=(str(group), str(cluster)),
-                n_permutations=n_resamples,
-                seed=seed,
-            )
-            permutations.append(test)
-    return GrayTest(
-        states=intervals.states,
-        groups=groups,
-        score=score,
-        covariance=covariance,
-        rows=intervals.rows,
-        permutations=tuple(permutations),
-    )
+        )
+    return tuple(tests)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -144,13 +144,7 @@ def landmark_chance(
     rows, ledger = _landmark_rows(
         data, (session, event, unit), needed, (int(horizon), cause, landmarks)
     )
-    n_landmarks = len(rows.frame[session].unique())
-    kind = "dummies" if n_landmarks == 1 else form
-    if kind == "polynomial" and not 1 <= form_df < n_landmarks:
-        raise ValueError(
-            f"form_df={form_df} columns beside the constant need more landmarks than "
-            f"{n_landmarks}, and at least one. Lower form_df, or take form='dummies'."
-        )
+    kind = _form_of(form, form_df, len(rows.frame[session].unique()))
     terms = (
         baseline_terms(kind, replace(periods, frame=rows.frame), form_df)
         + parse_terms(formula).without_intercept()
@@ -161,32 +155,49 @@ def landmark_chance(
         residual_variance=False,
     )  # fmt: skip
     X = design.X if design.X.shape[1] == len(design.fixed.kept) else design.X[:, design.fixed.kept]
-    beta, bread = _fit(X, known.left, known.weight)
     of = unit if cluster is None else cluster
-    check_spelling(known.frame[of], kind="cluster")
-    codes, labels = group_codes(known.frame[of])
-    if len(labels) < 2:
-        raise DataError(f"Column '{of}' holds one value: clusters must be at least two.")
-    residual = known.weight * (known.left - special.expit(X @ beta))
-    scores = np.zeros((len(labels), len(beta)))
-    np.add.at(scores, codes, X * residual[:, None])
-    influence = scores @ bread
-    n = len(labels)
+    beta, covariance, n_clusters = _clustered_fit(X, known, of)
     return LandmarkModel(
         design=design,
         observed=rows,
         beta=beta,
-        covariance=influence.T @ influence * n / (n - 1.0),
+        covariance=covariance,
         formula=formula,
         form=kind,
         session=session,
         event=event,
         unit=unit,
         horizon=int(horizon),
-        n_clusters=n,
+        n_clusters=n_clusters,
         clusters_of=of,
         rows=ledger,
     )
+
+
+def _form_of(form: str, form_df: int, n_landmarks: int) -> str:
+    """Return how the landmarks enter; one landmark leaves nothing to shape."""
+    kind = "dummies" if n_landmarks == 1 else form
+    if kind == "polynomial" and not 1 <= form_df < n_landmarks:
+        raise ValueError(
+            f"form_df={form_df} columns beside the constant need more landmarks than "
+            f"{n_landmarks}, and at least one. Lower form_df, or take form='dummies'."
+        )
+    return kind
+
+
+def _clustered_fit(X: Array, known: LandmarkRows, of: str) -> tuple[Array, Array, int]:
+    """Return coefficients, their covariance over clusters of column `of`, and their number."""
+    beta, bread = _fit(X, known.left, known.weight)
+    check_spelling(known.frame[of], kind="cluster")
+    codes, labels = group_codes(known.frame[of])
+    n = len(labels)
+    if n < 2:
+        raise DataError(f"Column '{of}' holds one value: clusters must be at least two.")
+    residual = known.weight * (known.left - special.expit(X @ beta))
+    scores = np.zeros((n, len(beta)))
+    np.add.at(scores, codes, X * residual[:, None])
+    influence = scores @ bread
+    return beta, influence.T @ influence * n / (n - 1.0), n
 
 
 def _landmark_rows(

@@ -12,6 +12,7 @@ from alliance_stats.checks import check_frame, require_columns, require_present,
 from alliance_stats.design.design import fixed_columns
 from alliance_stats.design.formula import (
     CONSTANT,
+    MixedFormula,
     OwnColumn,
     column,
     crossed,
@@ -229,25 +230,13 @@ def pattern_mixture(
     names = sorted(labels.unique())
     if len(names) < 2:
         raise NotIdentifiedError(f"'{pattern}' has one value: there is nothing to average over.")
-    fixed = crossed(parsed.fixed, CONSTANT + column(_PATTERN))
-    fit = lmm(formula_of(parsed.outcome, fixed, parsed.random), replaced(frame, {_PATTERN: labels}))
-    if fit.beta.isna().any():
-        missing = ", ".join(fit.beta.index[fit.beta.isna()][:4])
-        raise NotIdentifiedError(
-            f"Within a pattern of '{pattern}' the rows do not hold every coefficient ({missing} "
-            "cannot be estimated): someone who left after one session has no slope. Join patterns."
-        )
+    fit = _within_patterns(parsed, replaced(frame, {_PATTERN: labels}), pattern)
     maps = [_coefficients_of(simple, fit, replaced(frame, {_PATTERN: level})) for level in names]
     stacked = np.vstack(maps)
     within = (stacked @ fit.beta.to_numpy()).reshape(len(names), -1)
     within_covariance: Array = stacked @ fit.vcov().to_numpy() @ stacked.T
-    average = _average(
-        simple,
-        frame.assign(**{pattern: labels}),
-        (within, within_covariance),
-        (pattern, unit),
-        arms,
-    )
+    labelled = frame.assign(**{pattern: labels})
+    average = _average(simple, labelled, (within, within_covariance), (pattern, unit), arms)
     return PatternMixture(
         fit=fit,
         terms=tuple(str(term) for term in simple.beta.index[simple.beta.notna()]),
@@ -261,6 +250,19 @@ def pattern_mixture(
         notes=(_CARRIED_ON, *average.notes),
         rows=simple.rows,
     )
+
+
+def _within_patterns(parsed: MixedFormula, frame: pd.DataFrame, pattern: str) -> LinearMixedModel:
+    """Fit the model with every fixed coefficient of its own in each pattern."""
+    fixed = crossed(parsed.fixed, CONSTANT + column(_PATTERN))
+    fit = lmm(formula_of(parsed.outcome, fixed, parsed.random), frame)
+    if fit.beta.isna().any():
+        missing = ", ".join(fit.beta.index[fit.beta.isna()][:4])
+        raise NotIdentifiedError(
+            f"Within a pattern of '{pattern}' the rows do not hold every coefficient ({missing} "
+            "cannot be estimated): someone who left after one session has no slope. Join patterns."
+        )
+    return fit
 
 
 @dataclass(frozen=True, slots=True, eq=False)
