@@ -92,22 +92,15 @@ def format_number(value: float, digits: int = 2) -> str:
 
 
 def decimals_needed(
-    values: Sequence[float],
-    *,
-    null: float = 0.0,
-    std_error: float = math.nan,
-    at_least: int = 2,
-    at_most: int = 6,
+    values: Sequence[float], *, null: float = 0.0, at_least: int = 2, at_most: int = 6
 ) -> int:
     """Return how many decimals an estimate and its limits need.
 
-    Enough to show one digit of the standard error, and never so few that a value that is not
-    `null` prints as `null`: an interval that ends at 0.004 shall not end at 0.00. One that floating
-    point alone keeps from `null`, beside the largest of them, is `null`.
+    Never so few that a value that is not `null` prints as `null`: an interval that ends at 0.004
+    shall not end at 0.00. One that floating point alone keeps from `null`, beside the largest of
+    them, is `null`.
     """
     digits = at_least
-    if math.isfinite(std_error) and std_error > 0.0:
-        digits = max(at_least, -math.floor(math.log10(std_error)))
     finite = [abs(value) for value in (*values, null) if math.isfinite(value)]
     others = [value for value in values if abs(value - null) > _FLOATING * max(finite)]
     while digits < at_most and any(
@@ -117,12 +110,11 @@ def decimals_needed(
     return digits
 
 
-def decimals_of_spread(value: float, *, at_least: int = 2) -> int:
+def decimals_of_spread(value: float) -> int:
     """Return how many decimals show two digits of a standard deviation; none from 1,000 on."""
     if not math.isfinite(value) or value <= 0.0:
-        return at_least
-    if value >= 100.0:
-        at_least = 1 if value < 1000.0 else 0
+        return 2
+    at_least = 2 if value < 100.0 else 1 if value < 1000.0 else 0
     return max(at_least, 1 - math.floor(math.log10(value)))
 
 

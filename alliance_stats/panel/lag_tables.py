@@ -113,9 +113,7 @@ def within_person_variances(model: LaggedModel, theta: Array) -> Array:
     return np.stack(found, axis=1)
 
 
-def standardised_effects(
-    model: LaggedModel, *, vcov: Array | None = None, df: float = np.inf, conf_level: float = 0.95
-) -> pd.DataFrame:
+def standardised_effects(model: LaggedModel, *, conf_level: float = 0.95) -> pd.DataFrame:
     """Return lagged effects in within-person SDs (root of the mean variance over sessions)."""
 
     def standardised(theta: Array) -> Array:
@@ -123,8 +121,8 @@ def standardised_effects(
         ratio = sd[:, :, None, None, :] / sd[:, :, None, :, None]
         return np.asarray((_lags(model, theta) * ratio).reshape(len(theta), -1))
 
-    estimate, V = model.delta(standardised, vcov)
-    return with_inference(_rows_of_lags(model), estimate, V, df=df, conf_level=conf_level)
+    estimate, V = model.delta(standardised)
+    return with_inference(_rows_of_lags(model), estimate, V, df=np.inf, conf_level=conf_level)
 
 
 def largest_root(model: LaggedModel) -> Array:

@@ -86,7 +86,6 @@ def check_factors(
     equal: Sequence[str],
     free: Mapping[str, Sequence[str]],
     repeated: bool,
-    pairs: Sequence[tuple[str, str]] = (),
 ) -> Factors:
     """Return the factors, checked.
 
@@ -111,13 +110,13 @@ def check_factors(
     for kind in (*equal, *free):
         check_choice(kind, EQUAL, name="equal")
     items = tuple(dict.fromkeys(item for own in of.values() for item in own))
-    for item in [*(i for own in free.values() for i in own), *(i for pair in pairs for i in pair)]:
+    for item in (i for own in free.values() for i in own):
         if item not in items:
             raise DataError(f"'{item}' is no item of the factors. {did_you_mean(item, items)}")
     matched = tuple(zip(*of.values(), strict=True)) if repeated else ()
-    crossed = [(a, b) for own in matched for i, a in enumerate(own) for b in own[i + 1 :]]
+    crossed = tuple((a, b) for own in matched for i, a in enumerate(own) for b in own[i + 1 :])
     kept = {kind: tuple(own) for kind, own in free.items()}
-    return Factors(items, of, tuple(equal), kept, (*pairs, *crossed), repeated)
+    return Factors(items, of, tuple(equal), kept, crossed, repeated)
 
 
 class _Numbers:

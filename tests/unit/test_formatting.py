@@ -108,7 +108,7 @@ def test_a_zero_of_floating_point_asks_for_no_decimals() -> None:
     assert f.decimals_needed((1e-16, -0.79, 0.79)) == 2
     assert f.decimals_needed((1.0 + 1e-15, 0.5, 2.0), null=1.0) == 2
     assert f.decimals_needed((0.0004, -0.79, 0.79)) == 4
-    assert f.decimals_needed((1e-9, -1e-8, 1e-8), std_error=5e-9) == 9
+    assert f.decimals_needed((1e-9, -1e-8, 1e-8), at_most=9) == 9
 
 
 @pytest.mark.parametrize(

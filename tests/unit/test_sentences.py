@@ -245,12 +245,11 @@ def test_clusters_warn_before_the_numbers(endings):
 
 def test_enough_decimals_that_no_limit_prints_as_what_it_is_not():
     values = (0.08, 0.0004, 0.16)
-    assert decimals_needed(values, std_error=0.04) == 4
-    assert decimals_needed((0.08, 0.04, 0.16), std_error=0.04) == 2
-    assert decimals_needed((0.08, 0.0, 0.16), std_error=0.04) == 2
+    assert decimals_needed(values) == 4
+    assert decimals_needed((0.08, 0.04, 0.16)) == 2
+    assert decimals_needed((0.08, 0.0, 0.16)) == 2
     assert decimals_needed((0.97, 0.94, 0.998), null=1.0) == 3
     assert decimals_needed((0.97, 0.94, 1 - 1e-12), null=1.0) == 6
-    assert decimals_needed((0.08, 0.04, 0.16), std_error=0.0034) == 3
     assert [decimals_of_spread(v) for v in (0.0, 0.38, 0.013, 0.00064, 12.0)] == [2, 2, 3, 5, 2]
 
 
