@@ -64,9 +64,10 @@ FORMER: Mapping[str, str] = {
     "simulate.drawn_units": "simulate.draws",
     "survival.by_session.session_terms": "survival.by_session.session_courses",
     "survival.by_session.whole_courses": "survival.by_session.session_courses",
+    "survival.cox.frailty_likelihood.FrailtyProblem": "survival.cox.frailty.FrailtyProblem",
     "survival.prediction.accuracy_measures": "survival.prediction.risk_accuracy",
 }
-"""Modules (of functions, their last name) whose records were saved there -> where they are now."""
+"""Modules (of functions, their last name), or single records, as once saved -> their names now."""
 
 _CONTRASTS = {
     kind.__name__: kind
@@ -282,6 +283,8 @@ class Reader:
 
 def _today(name: str) -> str:
     """Return the name that a record or a function has now."""
+    if name in FORMER:
+        return FORMER[name]
     module, dot, own = name.rpartition(".")
     return f"{FORMER.get(module, module)}{dot}{own}"
 

@@ -466,7 +466,8 @@ def test_what_was_saved_once_prints_what_it_printed_then(path: Path) -> None:
 
 
 def test_what_moved_is_where_it_is_said_to_be() -> None:
-    today = {name.rpartition(".")[0] for name in [*records(), *FUNCTIONS]}
+    names = {*records(), *FUNCTIONS}
+    today = names | {name.rpartition(".")[0] for name in names}
     assert set(FORMER.values()) <= today
     assert not set(FORMER) & today
 
