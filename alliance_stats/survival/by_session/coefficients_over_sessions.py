@@ -1,9 +1,11 @@
 """A coefficient that changes with time, of any hazard model: by session, and on other clocks."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from alliance_stats.checks import did_you_mean, require_kind
@@ -15,7 +17,11 @@ from alliance_stats.survival.by_session.competing_hazards import clustered_covar
 from alliance_stats.survival.by_session.competing_hazards_model import CompetingHazards
 from alliance_stats.survival.by_session.discrete_hazard import covariance_over, without_effects
 from alliance_stats.survival.by_session.discrete_hazard_model import DiscreteHazard
-from alliance_stats.survival.by_session.ending_logit import fit_multinomial
+from alliance_stats.survival.by_session.ending_logit import (
+    EndingRows,
+    MultinomialFit,
+    fit_multinomial,
+)
 from alliance_stats.survival.cox.cox_model import CoxModel
 from alliance_stats.survival.cox.fine_gray_model import FineGrayModel
 from alliance_stats.survival.cox.term_tests import robust_wald
@@ -27,6 +33,7 @@ from alliance_stats.survival.cox.varying_coefficient import (
     varying_in_cox,
     varying_in_fine_gray,
 )
+from alliance_stats.survival.rows.time_at_risk import IntArray
 
 __all__ = ["varying_coefficient"]
 
@@ -117,14 +124,7 @@ def _of_one_ending(
     changes = basis(session)[:, 1:] * design.X[:, [own]]
     added = change_names(term, form, changes.shape[1])
     data = frame.assign(**dict(zip(added, changes.T, strict=True)))
-    terms = parse_terms(" + ".join(f"`{name}`" for name in added)).without_intercept()
-    whole = formula_of(periods.event, design.formula.fixed + terms, design.formula.random)
-    fit: GeneralizedLinearMixedModel
-    if model.has_effects:
-        link: Any = model.link
-        fit = glmm(whole, data, family="binomial", link=link, nodes=model.nodes)
-    else:
-        fit = without_effects(whole, data, model.link, model.weights)
+    fit = _refitted(model, data, added)
     covariance, q = fit.vcov().to_numpy(), len(added)
     statistic, test = max(2.0 * (fit.log_lik - model.fit.log_lik), 0.0), "likelihood ratio"
     beta = fit.beta.dropna()
@@ -154,6 +154,19 @@ def _of_one_ending(
     )
 
 
+def _refitted(
+    model: DiscreteHazard, data: pd.DataFrame, added: Sequence[str]
+) -> GeneralizedLinearMixedModel:
+    """Fit the model again with further columns."""
+    own = model.fit.design.formula
+    terms = parse_terms(" + ".join(f"`{name}`" for name in added)).without_intercept()
+    whole = formula_of(model.periods.event, own.fixed + terms, own.random)
+    if model.has_effects:
+        link: Any = model.link
+        return glmm(whole, data, family="binomial", link=link, nodes=model.nodes)
+    return without_effects(whole, data, model.link, model.weights)
+
+
 def _of_competing(
     model: CompetingHazards, *, term: str, form: str, form_df: int, state: str | None
 ) -> VaryingCoefficient:
@@ -175,25 +188,20 @@ def _of_competing(
     session = model.periods.frame[model.periods.session].to_numpy(dtype=np.float64)
     basis, times = basis_of(form, session[rows.ending == ending + 1], form_df)
     changes = basis(session)[:, 1:] * rows.X[:, [kept.index(term)]]
-    q, spread = changes.shape[1], np.maximum(changes.std(axis=0), np.finfo(np.float64).tiny)
-    more = np.zeros((len(counts), q), dtype=bool)
-    more[ending] = True
-    wider = replace(rows, X=np.hstack((rows.X, changes / spread)), counts=np.hstack((counts, more)))
+    wider, spread = _widened(replace(rows, counts=counts), ending, changes)
+    q = len(spread)
     everything = [*kept, *change_names(term, form, q)]
     named = [f"{model.states[k]}: {everything[j]}" for k, j in np.argwhere(wider.counts)]
     fit = fit_multinomial(wider, names=named)
-    covariance: Array = fit.covariance
-    if model.cluster is not None:
-        covariance = clustered_covariance(fit, model.cluster)
+    beta, covariance = _unscaled(fit, model.cluster, wider.counts, spread)
     places = np.full(wider.counts.shape, -1)
     places[wider.counts] = np.arange(int(wider.counts.sum()))
-    scale = np.where(np.arange(wider.counts.shape[1]) < len(kept), 1.0, 0.0)
-    scale[len(kept) :] = spread
-    unscale = np.tile(scale, (len(counts), 1))[wider.counts]
-    beta, covariance = fit.beta[wider.counts] / unscale, covariance / np.outer(unscale, unscale)
     place = np.array([places[ending, kept.index(term)], *places[ending, len(kept) :]])
-    ratio_test = max(2.0 * (fit.log_lik - model.log_lik), 0.0)
     change = place[1:]
+    statistic, test = max(2.0 * (fit.log_lik - model.log_lik), 0.0), "likelihood ratio"
+    if model.cluster is not None:
+        statistic = robust_wald(beta[change], covariance[np.ix_(change, change)])
+        test = "robust Wald"
     return VaryingCoefficient(
         term=term,
         form=form,
@@ -203,14 +211,35 @@ def _of_competing(
         covariance=covariance,
         place=place,
         time=times,
-        statistic=ratio_test
-        if model.cluster is None
-        else robust_wald(beta[change], covariance[np.ix_(change, change)]),
+        statistic=statistic,
         df=q,
-        test="likelihood ratio" if model.cluster is None else "robust Wald",
+        test=test,
         n_clusters=model.n_clusters,
         rows=model.rows,
         kind=f"Model of competing hazards, of '{state}',",
         ratio="odds ratio",
         state=state,
     )
+
+
+def _widened(rows: EndingRows, ending: int, changes: Array) -> tuple[EndingRows, Array]:
+    """Return rows with further columns, of SD 1, that count for one ending; and their SDs."""
+    spread = np.maximum(changes.std(axis=0), np.finfo(np.float64).tiny)
+    more = np.zeros((len(rows.counts), len(spread)), dtype=bool)
+    more[ending] = True
+    X, counts = np.hstack((rows.X, changes / spread)), np.hstack((rows.counts, more))
+    return replace(rows, X=X, counts=counts), spread
+
+
+def _unscaled(
+    fit: MultinomialFit,
+    cluster: IntArray | None,
+    counts: npt.NDArray[np.bool_],
+    spread: Array,
+) -> tuple[Array, Array]:
+    """Return coefficients and covariance, the last columns brought back from SDs of 1."""
+    covariance: Array = fit.covariance if cluster is None else clustered_covariance(fit, cluster)
+    scale = np.ones(counts.shape[1])
+    scale[len(scale) - len(spread) :] = spread
+    unscale = np.tile(scale, (len(counts), 1))[counts]
+    return fit.beta[counts] / unscale, covariance / np.outer(unscale, unscale)

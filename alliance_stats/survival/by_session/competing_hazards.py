@@ -20,7 +20,6 @@ from alliance_stats.design.formula import (
     formula_of,
     intercepts,
     parse_formula,
-    parse_terms,
 )
 from alliance_stats.engine.quadrature import MOST_NODES
 from alliance_stats.engine.threads import one_blas_thread
@@ -29,7 +28,7 @@ from alliance_stats.estimates import Array
 from alliance_stats.formatting import plural
 from alliance_stats.renaming import renamed
 from alliance_stats.survival.by_session.competing_hazards_model import CompetingHazards
-from alliance_stats.survival.by_session.discrete_hazard import hazard_periods
+from alliance_stats.survival.by_session.discrete_hazard import hazard_periods, modelled
 from alliance_stats.survival.by_session.ending_effects import EndingEffects, minimise_effects
 from alliance_stats.survival.by_session.ending_logit import (
     EndingRows,
@@ -40,8 +39,6 @@ from alliance_stats.survival.cox.cluster_errors import cluster_sums
 from alliance_stats.survival.rows.hazard_rows import (
     BASELINES,
     Periods,
-    baseline_terms,
-    check_baseline,
     refuse_copies,
 )
 from alliance_stats.survival.rows.time_at_risk import IntArray, read_weights
@@ -160,25 +157,14 @@ def competing_hazards(
     also = [group] if group else []
     also += [(column,) for column in (cluster, weights) if column is not None]
     periods = hazard_periods(
-        formula,
-        coded,
-        session=session,
-        event=_OUTCOME,
-        unit=unit,
-        also=also,
-        causes=event,
+        formula, coded, session=session, event=_OUTCOME, unit=unit, also=also, causes=event,
         known_before=known_before,
-    )
+    )  # fmt: skip
     if group:
         refuse_copies(periods, [group])
     everyone, observed = periods, _observed(periods, states)
-    check_baseline(baseline, baseline_df, len(observed))
-    if baseline == "dummies":
-        periods = periods.without_certain_sessions()
+    periods, terms = modelled(formula, periods, baseline, baseline_df)
     frame = periods.frame.assign(**{_OUTCOME: periods.frame[_OUTCOME].astype(np.int64)})
-    terms = (
-        baseline_terms(baseline, periods, baseline_df) + parse_terms(formula).without_intercept()
-    )
     design, frame = build_design(
         formula_of(_OUTCOME, terms, [intercepts([unit])]), frame, residual_variance=False
     )
@@ -193,7 +179,8 @@ def competing_hazards(
     plain = fit_multinomial(rows, names=named)
     beta, covariance, log_lik, n_clusters = plain.beta, plain.covariance, plain.log_lik, None
     effects: EndingEffects | None = None
-    codes, over = None, unit if cluster is None and weights is not None else cluster
+    over = unit if cluster is None and weights is not None else cluster
+    codes: IntArray | None = None
     if over is not None:
         covariance, codes = _robust(plain, frame, over)
         n_clusters = int(codes.max()) + 1

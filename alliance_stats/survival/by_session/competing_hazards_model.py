@@ -211,7 +211,6 @@ class CompetingHazards:
         As in :meth:`DiscreteHazard.likelihood`; where everyone ended after a session but in several
         ways, the share of each way is a parameter, and adds to the log-likelihood.
         """
-        refusal = OVER_CLUSTERS if self.n_clusters is not None else ""
         own, effects = int((~np.isnan(self.beta)).sum()), self.effects
         columns = plural(baseline_columns(self.design, self.baseline), "column")
         log_lik, n_shares, n_boundary = self._of_certain_sessions()
@@ -226,7 +225,7 @@ class CompetingHazards:
             rows=self.rows,
             n_boundary=n_boundary,
             n_variances=0 if effects is None else len(self.states),
-            refusal=refusal,
+            refusal="" if self.n_clusters is None else OVER_CLUSTERS,
         )
 
     def _of_certain_sessions(self) -> tuple[float, int, int]:

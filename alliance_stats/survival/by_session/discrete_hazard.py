@@ -19,6 +19,7 @@ from alliance_stats.design.design import build_design
 from alliance_stats.design.formula import (
     MixedFormula,
     RandomTerm,
+    Terms,
     formula_of,
     parse_formula,
     parse_terms,
@@ -44,7 +45,7 @@ from alliance_stats.survival.rows.hazard_rows import (
 )
 from alliance_stats.survival.rows.time_at_risk import read_weights
 
-__all__ = ["covariance_over", "discrete_hazard", "hazard_periods", "without_effects"]
+__all__ = ["covariance_over", "discrete_hazard", "hazard_periods", "modelled", "without_effects"]
 
 
 @renamed(df="baseline_df")
@@ -161,6 +162,43 @@ def discrete_hazard(
     """
     check_choice(link, ("cloglog", "logit"), name="link")
     check_choice(baseline, BASELINES, name="baseline")
+    _check_errors(random, cluster=cluster, vcov=vcov, weights=weights, nodes=nodes)
+    data = check_frame(data)
+    require_columns(data, [cluster, weights])
+    groups = _groups(random)
+    _check_groups(data, groups)
+    periods = hazard_periods(
+        formula,
+        data,
+        session=session,
+        event=event,
+        unit=unit,
+        also=[*groups, *((column,) for column in (cluster, weights) if column is not None)],
+        known_before=known_before,
+        offset=True,
+    )
+    refuse_copies(periods, groups)
+    periods, terms = modelled(formula, periods, baseline, baseline_df)
+    whole = formula_of(event, terms, _random_terms(random))
+    fit = (
+        without_effects(whole, periods.frame, link, weights)
+        if random is None
+        else glmm(whole, periods.frame, family="binomial", link=link, nodes=nodes)
+    )
+    over = cluster if weights is None or cluster is not None else unit
+    errors = None if over is None else covariance_over(fit, periods.frame[over], vcov)
+    return DiscreteHazard(fit, periods, formula, baseline, errors, weights)
+
+
+def _check_errors(
+    random: str | None,
+    *,
+    cluster: str | None,
+    vcov: str,
+    weights: str | None,
+    nodes: int | Literal["enough"],
+) -> None:
+    """Refuse random effects, kinds of standard errors and integrals that exclude each other."""
     if random is None and nodes != 1:
         raise ValueError(
             f"nodes={nodes} is for the integral over a random effect, and random=None leaves none: "
@@ -179,37 +217,20 @@ def discrete_hazard(
             "weights= gives robust standard errors; random effects and vcov='CR2' are models of "
             "rows that count once. Give random=None with it, and leave vcov out."
         )
-    data = check_frame(data)
-    require_columns(data, [cluster, weights])
-    groups = _groups(random)
-    _check_groups(data, groups)
-    periods = hazard_periods(
-        formula,
-        data,
-        session=session,
-        event=event,
-        unit=unit,
-        also=[*groups, *((column,) for column in (cluster, weights) if column is not None)],
-        known_before=known_before,
-        offset=True,
-    )
-    refuse_copies(periods, groups)
-    n_sessions = len(periods.sessions)
-    check_baseline(baseline, baseline_df, n_sessions)
+
+
+def modelled(
+    formula: str, periods: Periods, baseline: str, baseline_df: int
+) -> tuple[Periods, Terms]:
+    """Return the periods that a model is fitted to, and its terms: the baseline's, then others.
+
+    With dummies, sessions after which no one or everyone left are set aside.
+    """
+    check_baseline(baseline, baseline_df, len(periods.sessions))
     if baseline == "dummies":
         periods = periods.without_certain_sessions()
-    terms = (
-        baseline_terms(baseline, periods, baseline_df) + parse_terms(formula).without_intercept()
-    )
-    whole = formula_of(event, terms, _random_terms(random))
-    fit = (
-        without_effects(whole, periods.frame, link, weights)
-        if random is None
-        else glmm(whole, periods.frame, family="binomial", link=link, nodes=nodes)
-    )
-    over = cluster if weights is None or cluster is not None else unit
-    errors = None if over is None else covariance_over(fit, periods.frame[over], vcov)
-    return DiscreteHazard(fit, periods, formula, baseline, errors, weights)
+    covariates = parse_terms(formula).without_intercept()
+    return periods, baseline_terms(baseline, periods, baseline_df) + covariates
 
 
 def covariance_over(

@@ -147,12 +147,10 @@ class DiscreteHazard:
             found = Coefficients(design.fixed.names, self.fit.beta.to_numpy(), vcov, df)
             columns = found.table(conf_level=conf_level).to_dict("series")
             return tidy_frame(effect="fixed", **{k: v.to_numpy() for k, v in columns.items()})
-        if effects == "fixed":
-            return self.fit.tidy(conf_level=conf_level)
-        if not self.has_effects:
+        if not self.has_effects and effects != "fixed":
             return self.fit.tidy()[:0]
-        if effects == "ran_vals":
-            return self.fit.tidy(effects="ran_vals", conf_level=conf_level)
+        if effects != "ran_pars":
+            return self.fit.tidy(effects=effects, conf_level=conf_level)
         table = self.fit.tidy(effects="ran_pars")
         # exp(sqrt(2) q sd), read backwards
         quartile = np.sqrt(2.0) * stats.norm.ppf(0.75)
@@ -244,7 +242,7 @@ class DiscreteHazard:
         """
         design, table = self.fit.design, self.periods.sessions
         certain = (table["n_event"] == 0) | (table["n_event"] == table["n_risk"])
-        columns = plural(baseline_columns(self.fit.design, self.baseline), "column")
+        columns = plural(baseline_columns(design, self.baseline), "column")
         return ModelLikelihood(
             formula=f"{self.formula} ({self.baseline} baseline, {columns})",
             kind=f"discrete-time hazard ({self.link} link)",

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from alliance_stats.checks import check_choice, check_frame
-from alliance_stats.design.design import build_design
-from alliance_stats.design.formula import formula_of, parse_terms
+from alliance_stats.design.design import Design, build_design
+from alliance_stats.design.formula import MixedFormula, formula_of, parse_terms
 from alliance_stats.engine.families import family_of
 from alliance_stats.engine.outcomes import Family, Outcome
 from alliance_stats.errors import NotIdentifiedError
@@ -98,27 +98,12 @@ def firth_discrete_hazard(
     terms = (
         baseline_terms(baseline, periods, baseline_df) + parse_terms(formula).without_intercept()
     )
-    design, used = build_design(
-        formula_of(event, terms, ()), periods.frame, residual_variance=False
-    )
-    y = used[event].to_numpy(dtype=np.float64)
-    if not 0 < y.sum() < len(y):
-        raise NotIdentifiedError(
-            f"{plural(int(y.sum()), 'event')} in {plural(len(y), 'row')}: no penalty makes up for "
-            "all rows being alike."
-        )
+    design, y = _read(formula_of(event, terms, ()), periods.frame, event)
     kept = list(design.fixed.kept)
-    dropped = [name for k, name in enumerate(design.fixed.names) if k not in kept]
-    if dropped:
-        raise NotIdentifiedError(
-            f"'{dropped[0]}' does not vary, or repeats the others: leave it out."
-        )
     X = design.X[:, kept] if design.X.shape[1] > len(kept) else design.X
-    scale = np.sqrt((X**2).mean(axis=0))
-    Z, family = X / scale, family_of("binomial", link)
+    scale, family = np.sqrt((X**2).mean(axis=0)), family_of("binomial", link)
     outcome = family.outcome(y, np.ones(len(y)))
-
-    criterion = partial(_penalised_rows, Z, family, outcome)
+    criterion = partial(_penalised_rows, X / scale, family, outcome)
     everything = np.ones(len(scale), dtype=bool)
     beta, at, steps = maximise_penalised(criterion, np.zeros(len(scale)), everything)
     n_baseline = baseline_columns(design, baseline)
@@ -136,6 +121,23 @@ def firth_discrete_hazard(
         design=design,
         rows=periods.rows,
     )
+
+
+def _read(formula: MixedFormula, frame: pd.DataFrame, event: str) -> tuple[Design, Array]:
+    """Return the design and the events, refusing rows that are all alike and idle columns."""
+    design, used = build_design(formula, frame, residual_variance=False)
+    y = used[event].to_numpy(dtype=np.float64)
+    if not 0 < y.sum() < len(y):
+        raise NotIdentifiedError(
+            f"{plural(int(y.sum()), 'event')} in {plural(len(y), 'row')}: no penalty makes up for "
+            "all rows being alike."
+        )
+    dropped = [name for k, name in enumerate(design.fixed.names) if k not in design.fixed.kept]
+    if dropped:
+        raise NotIdentifiedError(
+            f"'{dropped[0]}' does not vary, or repeats the others: leave it out."
+        )
+    return design, y
 
 
 @named
