@@ -218,12 +218,7 @@ def write_estimate(
 
 
 def decimals_for(
-    estimate: float,
-    low: float,
-    high: float,
-    *,
-    std_error: float = math.nan,
-    kind: Kind = "number",
+    estimate: float, low: float, high: float, *, std_error: float = math.nan, kind: Kind = "number"
 ) -> int:
     """Return how many decimals an estimate, its limits and its standard error share in print.
 
@@ -288,12 +283,7 @@ def _write(value: float, digits: int, kind: Kind) -> str:
 
 
 def with_interval(
-    estimate: float,
-    low: float,
-    high: float,
-    *,
-    std_error: float = math.nan,
-    kind: Kind = "number",
+    estimate: float, low: float, high: float, *, std_error: float = math.nan, kind: Kind = "number"
 ) -> str:
     """Return ``"0.21 [0.12, 0.30]"``, or the estimate alone where there is no interval."""
     found = write_estimate(estimate, low, high, std_error=std_error, kind=kind)

@@ -8,12 +8,7 @@ from alliance_stats.association.correlation_difference import (
     correlation_difference,
 )
 from alliance_stats.association.correlations import Correlations, correlations
-from alliance_stats.association.mediation import (
-    HazardOutcome,
-    Mediation,
-    indirect_path,
-    mediation,
-)
+from alliance_stats.association.mediation import HazardOutcome, Mediation, indirect_path, mediation
 from alliance_stats.association.mixed_anova import MixedAnova, mixed_anova
 from alliance_stats.association.ordered_regression import OrderedRegression
 from alliance_stats.association.regression import regression

@@ -287,10 +287,7 @@ def observed_levels(  # noqa: PLR0917
     )
     check_pair(means["x"].to_numpy(), means["y"].to_numpy(), f"mean {one}", f"mean {other}")
     between = correlation(means["x"].to_numpy(), means["y"].to_numpy())
-    return [
-        (f"within {within}", one, other, inside),
-        (f"between {within}", one, other, between),
-    ]
+    return [(f"within {within}", one, other, inside), (f"between {within}", one, other, between)]
 
 
 def latent_levels(model: SeveralOutcomes, data: pd.DataFrame, within: str) -> tuple[Pair, ...]:

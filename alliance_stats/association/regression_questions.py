@@ -16,12 +16,7 @@ from alliance_stats.engine.degrees_of_freedom import ConstantDf
 from alliance_stats.engine.sandwich import ClusterRobust, RowVariances, cr2, turned
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array, wald_interval
-from alliance_stats.multilevel import (
-    GeneralizedFit,
-    Inference,
-    LinearFit,
-    inference_on,
-)
+from alliance_stats.multilevel import GeneralizedFit, Inference, LinearFit, inference_on
 
 __all__ = [
     "Clusters",

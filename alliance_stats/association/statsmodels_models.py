@@ -21,12 +21,7 @@ from alliance_stats.design.formula import OwnColumn, bound_formula, formula_of, 
 from alliance_stats.door import replaced
 from alliance_stats.engine.degrees_of_freedom import ConstantDf
 from alliance_stats.engine.search import Convergence
-from alliance_stats.errors import (
-    DataError,
-    FormulaError,
-    NotIdentifiedError,
-    WrongObjectError,
-)
+from alliance_stats.errors import DataError, FormulaError, NotIdentifiedError, WrongObjectError
 from alliance_stats.estimates import LINK_WORDS, Array, Coefficients
 from alliance_stats.multilevel import Inference, Link, coefficients
 from alliance_stats.named import named

@@ -100,11 +100,7 @@ def between_columns(
 
 
 def variance_analysis(
-    Y: Array,
-    between: dict[Term, Array],
-    within: Sequence[tuple[str, int]],
-    *,
-    kind: Kind,
+    Y: Array, between: dict[Term, Array], within: Sequence[tuple[str, int]], *, kind: Kind
 ) -> list[Effect]:
     """Compute the analysis of variance of persons' cells.
 

@@ -92,8 +92,7 @@ class CheckSettings:
         ),
     ] = None
     missing: Annotated[
-        list[float] | None,
-        _option("NUMBER", "A number that stands for missing; may be repeated."),
+        list[float] | None, _option("NUMBER", "A number that stands for missing; may be repeated.")
     ] = None
     alliance_range: Annotated[Limits, _option("LOW HIGH", "Limits of the alliance scale.")] = None
     outcome_range: Annotated[Limits, _option("LOW HIGH", "Limits of the outcome scale.")] = None

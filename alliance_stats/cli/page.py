@@ -12,15 +12,7 @@ from alliance_stats.formatting import to_html, to_markdown
 from alliance_stats.output import csv_text, write_whole
 from alliance_stats.tables import ReportTable
 
-__all__ = [
-    "PARTS_STYLE",
-    "Part",
-    "at_hand",
-    "drawing",
-    "markdown",
-    "with_labels",
-    "write_page",
-]
+__all__ = ["PARTS_STYLE", "Part", "at_hand", "drawing", "markdown", "with_labels", "write_page"]
 
 Part = str | ReportFigure | ReportTable
 """A paragraph, a figure or a table."""

@@ -10,10 +10,7 @@ from alliance_stats.association.analysis_of_variance import AnalysisOfVariance
 from alliance_stats.association.correlations import Correlations
 from alliance_stats.association.mediation.mediation_result import Mediation
 from alliance_stats.association.ordered_regression import OrderedRegression
-from alliance_stats.association.regression_model import (
-    GeneralizedRegression,
-    LinearRegression,
-)
+from alliance_stats.association.regression_model import GeneralizedRegression, LinearRegression
 from alliance_stats.cross_check.model_answers import generalized_answers
 from alliance_stats.cross_check.second_answer import (
     ITERATED,

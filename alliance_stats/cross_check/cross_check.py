@@ -180,7 +180,7 @@ CHECKS: Mapping[type, Callable[[Any], Iterator[Answer]]] = {
 """Class of a result -> what is asked of the other libraries about it."""
 
 WITH_ROWS: Mapping[type, Callable[[Any, pd.DataFrame], Iterator[Answer]]] = {
-    Mediation: association_answers.of_mediation,
+    Mediation: association_answers.of_mediation
 }
 """Results that do not hold the rows they were made of."""
 
@@ -290,10 +290,7 @@ class CrossCheck:
         table["spread"] = _SHOWN * table["ours"].abs().clip(lower=_SHOWN)
         columns = {
             name: Column(name, spread="spread") for name in ("ours", "theirs", "difference")
-        } | {
-            "library": Column("library", "text"),
-            "verdict": Column("verdict", "text"),
-        }
+        } | {"library": Column("library", "text"), "verdict": Column("verdict", "text")}
         shown = Section("Number", table, names=("term", "quantity"), columns=columns)
         reasons = dict.fromkeys(
             f"{answer.verdict}: {answer.reason}."

@@ -19,10 +19,7 @@ from alliance_stats.cross_check.second_answer import (
 )
 from alliance_stats.design.design import Design
 from alliance_stats.estimates import Array
-from alliance_stats.multilevel import (
-    GeneralizedLinearMixedModel,
-    LinearMixedModel,
-)
+from alliance_stats.multilevel import GeneralizedLinearMixedModel, LinearMixedModel
 from alliance_stats.multilevel.generalized_fit import GeneralizedFit
 from alliance_stats.survival import CompetingHazards, DiscreteHazard
 

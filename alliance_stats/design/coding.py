@@ -22,14 +22,7 @@ from alliance_stats.design.grammar import Column, Expression, quoted
 from alliance_stats.errors import DataError, FormulaError
 from alliance_stats.estimates import Array
 
-__all__ = [
-    "CodedTerm",
-    "Coding",
-    "Factor",
-    "code_terms",
-    "independent_columns",
-    "numeric_values",
-]
+__all__ = ["CodedTerm", "Coding", "Factor", "code_terms", "independent_columns", "numeric_values"]
 
 # A column whose part not explained by the columns before it is relatively smaller is aliased.
 ALIASED = 1e-9

@@ -207,9 +207,7 @@ def as_structures(
     return asked
 
 
-def columns_of(
-    structures: ResidualStructure | Sequence[ResidualStructure] | None,
-) -> list[str]:
+def columns_of(structures: ResidualStructure | Sequence[ResidualStructure] | None) -> list[str]:
     """Return the columns that the structures name."""
     found: list[str] = []
     for structure in as_structures(structures):

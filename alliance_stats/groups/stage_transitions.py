@@ -84,13 +84,7 @@ class StageTransitions:
     def glance(self) -> pd.DataFrame:
         """Return one row: cases used, groups, and states."""
         return pd.DataFrame(
-            [
-                {
-                    "nobs": len(self.codes),
-                    "n_groups": len(self.labels),
-                    "n_states": len(self.states),
-                }
-            ]
+            [{"nobs": len(self.codes), "n_groups": len(self.labels), "n_states": len(self.states)}]
         )
 
     @property

@@ -207,11 +207,7 @@ def _ordered_factor(model: LaggedModel, theta: Array, g: int, order: Sequence[st
 
 
 def impulse_responses(
-    model: LaggedModel,
-    *,
-    horizon: int,
-    order: Sequence[str] | None,
-    conf_level: float = 0.95,
+    model: LaggedModel, *, horizon: int, order: Sequence[str] | None, conf_level: float = 0.95
 ) -> pd.DataFrame:
     """Return how each outcome answers, 0 to `horizon` sessions later, a shock of one point."""
     _require_equal_lags(model, "Impulse responses")

@@ -12,14 +12,7 @@ from typing import Any
 import pandas as pd
 
 from alliance_stats.errors import DataError
-from alliance_stats.provenance.log import (
-    NAME,
-    file_hash,
-    files_in,
-    input_of,
-    read_log,
-    versions,
-)
+from alliance_stats.provenance.log import NAME, file_hash, files_in, input_of, read_log, versions
 
 __all__ = ["Verification", "verify"]
 

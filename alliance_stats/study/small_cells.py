@@ -212,10 +212,7 @@ def _told(
 
 
 def _bounds(
-    counts: Counts,
-    hidden: Hidden,
-    cell: tuple[int, int],
-    most: npt.NDArray[np.float64] | None,
+    counts: Counts, hidden: Hidden, cell: tuple[int, int], most: npt.NDArray[np.float64] | None
 ) -> tuple[int, int]:
     """Return the least and the largest count of a hidden cell that totals and `most` allow."""
     cells = np.argwhere(hidden)

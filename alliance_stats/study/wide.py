@@ -365,9 +365,7 @@ def _read(pattern: str) -> tuple[tuple[str, ...], re.Pattern[str]]:
 
 
 def _blocks(
-    data: pd.DataFrame,
-    found: Mapping[str, Mapping[str, str]],
-    keys: tuple[str, ...],
+    data: pd.DataFrame, found: Mapping[str, Mapping[str, str]], keys: tuple[str, ...]
 ) -> dict[tuple[str | int, ...], dict[str, pd.Series]]:
     """Return, per role, rater and session in order, the columns of its scores."""
     blocks: dict[tuple[str | int, ...], dict[str, pd.Series]] = {}

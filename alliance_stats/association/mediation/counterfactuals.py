@@ -164,12 +164,7 @@ class NaturalModel:
 
 
 def natural_effects(
-    model: NaturalModel,
-    theta: Array,
-    covariance: Array,
-    x: tuple[float, float],
-    *,
-    ratio: bool,
+    model: NaturalModel, theta: Array, covariance: Array, x: tuple[float, float], *, ratio: bool
 ) -> Array:
     """Return total, natural direct and natural indirect effect, and the share mediated.
 

@@ -17,14 +17,7 @@ from alliance_stats.named import named
 from alliance_stats.renaming import renamed
 from alliance_stats.seeds import Seed
 
-__all__ = [
-    "Finding",
-    "TestOptions",
-    "adjusted_p",
-    "no_interval",
-    "not_tested",
-    "t_interval",
-]
+__all__ = ["Finding", "TestOptions", "adjusted_p", "no_interval", "not_tested", "t_interval"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,12 +19,7 @@ from alliance_stats.groups.comparing.comparison_rows import (
     describe_group,
     drawn_tables,
 )
-from alliance_stats.groups.comparing.finding import (
-    Finding,
-    TestOptions,
-    adjusted_p,
-    not_tested,
-)
+from alliance_stats.groups.comparing.finding import Finding, TestOptions, adjusted_p, not_tested
 from alliance_stats.groups.comparing.group_samples import (
     CLUSTERS,
     Outcome,

@@ -232,10 +232,7 @@ def _widened(rows: EndingRows, ending: int, changes: Array) -> tuple[EndingRows,
 
 
 def _unscaled(
-    fit: MultinomialFit,
-    cluster: IntArray | None,
-    counts: npt.NDArray[np.bool_],
-    spread: Array,
+    fit: MultinomialFit, cluster: IntArray | None, counts: npt.NDArray[np.bool_], spread: Array
 ) -> tuple[Array, Array]:
     """Return coefficients and covariance, the last columns brought back from SDs of 1."""
     covariance: Array = fit.covariance if cluster is None else clustered_covariance(fit, cluster)

@@ -16,11 +16,7 @@ from alliance_stats.checks import (
     require_present,
 )
 from alliance_stats.design.design import build_design
-from alliance_stats.design.formula import (
-    formula_of,
-    intercepts,
-    parse_formula,
-)
+from alliance_stats.design.formula import formula_of, intercepts, parse_formula
 from alliance_stats.engine.quadrature import MOST_NODES
 from alliance_stats.engine.threads import one_blas_thread
 from alliance_stats.errors import ConvergenceWarning, DataError, FormulaError, NotIdentifiedError
@@ -36,11 +32,7 @@ from alliance_stats.survival.by_session.ending_logit import (
     fit_multinomial,
 )
 from alliance_stats.survival.cox.cluster_errors import cluster_sums
-from alliance_stats.survival.rows.hazard_rows import (
-    BASELINES,
-    Periods,
-    refuse_copies,
-)
+from alliance_stats.survival.rows.hazard_rows import BASELINES, Periods, refuse_copies
 from alliance_stats.survival.rows.time_at_risk import IntArray, read_weights
 
 __all__ = ["clustered_covariance", "competing_hazards"]

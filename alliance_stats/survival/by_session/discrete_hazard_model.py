@@ -147,10 +147,12 @@ class DiscreteHazard:
             found = Coefficients(design.fixed.names, self.fit.beta.to_numpy(), vcov, df)
             columns = found.table(conf_level=conf_level).to_dict("series")
             return tidy_frame(effect="fixed", **{k: v.to_numpy() for k, v in columns.items()})
-        if not self.has_effects and effects != "fixed":
+        if effects == "fixed":
+            return self.fit.tidy(conf_level=conf_level)
+        if not self.has_effects:
             return self.fit.tidy()[:0]
-        if effects != "ran_pars":
-            return self.fit.tidy(effects=effects, conf_level=conf_level)
+        if effects == "ran_vals":
+            return self.fit.tidy(effects="ran_vals", conf_level=conf_level)
         table = self.fit.tidy(effects="ran_pars")
         # exp(sqrt(2) q sd), read backwards
         quartile = np.sqrt(2.0) * stats.norm.ppf(0.75)
@@ -381,8 +383,7 @@ class DiscreteHazard:
         """What was computed, in a phrase."""
         clusters = ""
         if self.errors is not None:
-            of_units = self.n_clusters == self.rows.units(self.periods.unit)
-            units = self.weights is not None and of_units
+            units = self.weights and self.n_clusters == self.rows.units(self.periods.unit)
             number = plural(self.errors.n_clusters, "unit" if units else "cluster")
             clusters = f", standard errors over {number}{self.errors.words}"
         weighted = "" if self.weights is None else "weighted "

@@ -19,13 +19,7 @@ from alliance_stats.account import Phrase, Section
 from alliance_stats.checks import check_conf_level
 from alliance_stats.design.formula import INTERCEPT
 from alliance_stats.engine.likelihood_rise import HeldProfile, reach
-from alliance_stats.engine.search import (
-    Convergence,
-    Minimum,
-    Options,
-    polished,
-    search,
-)
+from alliance_stats.engine.search import Convergence, Minimum, Options, polished, search
 from alliance_stats.engine.template import Template, trapezoid
 from alliance_stats.engine.threads import one_blas_thread
 from alliance_stats.errors import NotIdentifiedError

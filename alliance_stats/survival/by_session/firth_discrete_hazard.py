@@ -18,11 +18,7 @@ from alliance_stats.formatting import plural
 from alliance_stats.named import named
 from alliance_stats.survival.by_session.discrete_hazard import hazard_periods
 from alliance_stats.survival.cox.firth import FirthHazards
-from alliance_stats.survival.cox.penalised_fit import (
-    Penalised,
-    PenalisedFit,
-    maximise_penalised,
-)
+from alliance_stats.survival.cox.penalised_fit import Penalised, PenalisedFit, maximise_penalised
 from alliance_stats.survival.rows.hazard_rows import (
     BASELINES,
     baseline_columns,

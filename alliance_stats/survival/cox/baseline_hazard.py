@@ -7,12 +7,7 @@ import numpy as np
 import pandas as pd
 
 from alliance_stats.estimates import Array
-from alliance_stats.survival.cox.cox_design import (
-    CoxDesign,
-    new_covariates,
-    new_offset,
-    new_strata,
-)
+from alliance_stats.survival.cox.cox_design import CoxDesign, new_covariates, new_offset, new_strata
 from alliance_stats.survival.cox.cox_fit import CoxFit
 from alliance_stats.survival.cox.partial_likelihood import RiskWeights, covariate_sums
 from alliance_stats.survival.cox.risk_sets import RiskSets

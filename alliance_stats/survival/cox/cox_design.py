@@ -8,13 +8,7 @@ import pandas as pd
 
 from alliance_stats.checks import check_choice, check_frame, did_you_mean
 from alliance_stats.design.coding import Coding, code_terms, independent_columns
-from alliance_stats.design.formula import (
-    CONSTANT,
-    Terms,
-    bound_terms,
-    parse_formula,
-    variables_of,
-)
+from alliance_stats.design.formula import CONSTANT, Terms, bound_terms, parse_formula, variables_of
 from alliance_stats.design.rows import columns_as_read
 from alliance_stats.errors import DataError, FormulaError, NotIdentifiedError
 from alliance_stats.estimates import Array

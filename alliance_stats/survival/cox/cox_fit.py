@@ -103,10 +103,7 @@ class Watch:
 
 
 def rising_direction(
-    X: Array,
-    at_risk: tuple[IntArray, IntArray],
-    events: tuple[IntArray, IntArray],
-    score: Array,
+    X: Array, at_risk: tuple[IntArray, IntArray], events: tuple[IntArray, IntArray], score: Array
 ) -> Array | None:
     """Return a direction (p,) along which the partial likelihood rises for ever, or None.
 
@@ -301,11 +298,7 @@ class Ascent:
 
 
 def ascend(
-    likelihood: Climbable,
-    beta: Array,
-    *,
-    done: float,
-    look: Callable[[Array], None] | None = None,
+    likelihood: Climbable, beta: Array, *, done: float, look: Callable[[Array], None] | None = None
 ) -> Ascent:
     """Climb a concave likelihood by Newton's method with halved steps.
 
@@ -408,13 +401,7 @@ def refuse_without_events(design: CoxDesign, intervals: Intervals) -> None:
 
 
 def cluster_errors(
-    X: Array,
-    fit: CoxFit,
-    sets: RiskSets,
-    cluster: IntArray,
-    n_clusters: int,
-    *,
-    vcov: str,
+    X: Array, fit: CoxFit, sets: RiskSets, cluster: IntArray, n_clusters: int, *, vcov: str
 ) -> ClusterErrors:
     """Return the covariance over clusters of the coefficients, robust or bias-reduced."""
     own = cluster[sets.order]

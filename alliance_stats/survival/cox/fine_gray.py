@@ -15,19 +15,12 @@ from alliance_stats.checks import (
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.formatting import plural
 from alliance_stats.survival.cox.cluster_errors import cluster_sums
-from alliance_stats.survival.cox.cox_design import (
-    cox_design,
-    formula_variables,
-)
+from alliance_stats.survival.cox.cox_design import cox_design, formula_variables
 from alliance_stats.survival.cox.cox_fit import climb
 from alliance_stats.survival.cox.fine_gray_model import FineGrayModel
 from alliance_stats.survival.curves.subdistribution import subdistribution
 from alliance_stats.survival.rows.hazard_rows import refuse_outcomes
-from alliance_stats.survival.rows.time_at_risk import (
-    Intervals,
-    read_intervals,
-    weighted_rows,
-)
+from alliance_stats.survival.rows.time_at_risk import Intervals, read_intervals, weighted_rows
 
 __all__ = ["fine_gray"]
 

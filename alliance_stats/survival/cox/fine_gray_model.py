@@ -9,13 +9,7 @@ import pandas as pd
 from alliance_stats.account import Account, Section, html_of, summary_of
 from alliance_stats.checks import check_frame
 from alliance_stats.errors import DataError
-from alliance_stats.estimates import (
-    Array,
-    Coefficients,
-    exponentiated,
-    named_covariance,
-    one_line,
-)
+from alliance_stats.estimates import Array, Coefficients, exponentiated, named_covariance, one_line
 from alliance_stats.formatting import plural
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel import ModelLikelihood
@@ -28,12 +22,7 @@ from alliance_stats.survival.cox.cox_design import (
 )
 from alliance_stats.survival.cox.cox_fit import CoxFit, climb
 from alliance_stats.survival.cox.partial_likelihood import event_residuals
-from alliance_stats.survival.cox.term_tests import (
-    Score,
-    containing,
-    refuse_test,
-    tested_terms,
-)
+from alliance_stats.survival.cox.term_tests import Score, containing, refuse_test, tested_terms
 from alliance_stats.survival.curves.life_table import asked_times, probability_rows
 from alliance_stats.survival.curves.subdistribution import Subdistribution
 from alliance_stats.survival.rows.time_at_risk import (

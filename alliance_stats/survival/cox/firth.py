@@ -36,11 +36,7 @@ from alliance_stats.survival.cox.partial_likelihood import (
     information,
     risk_weights,
 )
-from alliance_stats.survival.cox.penalised_fit import (
-    Penalised,
-    PenalisedFit,
-    maximise_penalised,
-)
+from alliance_stats.survival.cox.penalised_fit import Penalised, PenalisedFit, maximise_penalised
 from alliance_stats.survival.cox.risk_sets import RiskSets, risk_sets
 from alliance_stats.survival.cox.term_tests import test_table
 from alliance_stats.survival.rows.hazard_rows import term_places

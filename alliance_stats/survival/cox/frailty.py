@@ -343,11 +343,7 @@ def median_hazard_ratio(variance: float, distribution: str) -> float:
 
 
 def fit_frailty(
-    X: Array,
-    sets: RiskSets,
-    intervals: Intervals,
-    terms: tuple[str, ...],
-    frailty: tuple[str, str],
+    X: Array, sets: RiskSets, intervals: Intervals, terms: tuple[str, ...], frailty: tuple[str, str]
 ) -> tuple[CoxFit, Array, FrailtyFit]:
     """Fit a Cox model with one random effect per group.
 

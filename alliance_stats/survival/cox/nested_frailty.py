@@ -26,12 +26,7 @@ from alliance_stats.survival.cox.frailty import (
     fit_of,
     median_hazard_ratio,
 )
-from alliance_stats.survival.cox.frailty_likelihood import (
-    FrailtyState,
-    Penalty,
-    Pull,
-    maximise,
-)
+from alliance_stats.survival.cox.frailty_likelihood import FrailtyState, Penalty, Pull, maximise
 from alliance_stats.survival.cox.risk_sets import RiskSets
 from alliance_stats.survival.rows.time_at_risk import IntArray, Intervals
 
@@ -285,11 +280,7 @@ class NestedFrailty:
 
 
 def fit_nested_frailty(
-    X: Array,
-    sets: RiskSets,
-    intervals: Intervals,
-    terms: tuple[str, ...],
-    levels: tuple[str, str],
+    X: Array, sets: RiskSets, intervals: Intervals, terms: tuple[str, ...], levels: tuple[str, str]
 ) -> tuple[CoxFit, Array, NestedFrailty]:
     """Fit a Cox model with a random effect of each inner and each outer group.
 

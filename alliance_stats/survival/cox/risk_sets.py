@@ -149,11 +149,7 @@ class RiskSets:
 
 
 def risk_sets(
-    intervals: Intervals,
-    *,
-    ties: str,
-    group: IntArray | None = None,
-    weight: Array | None = None,
+    intervals: Intervals, *, ties: str, group: IntArray | None = None, weight: Array | None = None
 ) -> RiskSets:
     """Sort the rows into cells.
 

@@ -330,9 +330,7 @@ def _score(counts: _GroupCounts, state: int, rho: float) -> tuple[Array, Array]:
     # Tied endings: variance of a draw without replacement, under the null for the ending itself
     per_head = h_total[:, None] * before
     ties_own = np.where(
-        own_total[:, None] > 1,
-        1.0 - _divide(own_total[:, None] - 1.0, per_head - 1.0),
-        1.0,
+        own_total[:, None] > 1, 1.0 - _divide(own_total[:, None] - 1.0, per_head - 1.0), 1.0
     )
     spread_own = ties_own * before * own_total[:, None] / h_total[:, None] * inverse_n
     weights_own = a + (1.0 - ratio)[:, None, :] * c_after

@@ -102,8 +102,7 @@ class KaplanMeier:
             on that scale.
         """
         return pd.concat(
-            [_tidy_curve(curve, conf_level, conf_type) for curve in self.curves],
-            ignore_index=True,
+            [_tidy_curve(curve, conf_level, conf_type) for curve in self.curves], ignore_index=True
         )
 
     def at_risk(self, times: Sequence[float]) -> pd.DataFrame:
@@ -120,11 +119,7 @@ class KaplanMeier:
         return pd.concat(
             [
                 pd.DataFrame(
-                    {
-                        "strata": curve.label,
-                        "time": ticks,
-                        "n_risk": n_at_risk(curve.spells, ticks),
-                    }
+                    {"strata": curve.label, "time": ticks, "n_risk": n_at_risk(curve.spells, ticks)}
                 )
                 for curve in self.curves
             ],
@@ -415,11 +410,7 @@ def _curve(spells: Spells, label: str) -> SurvivalCurve:
             squares += (influence**2).sum(axis=0)
         std_error = np.sqrt(squares)
     return SurvivalCurve(
-        label=label,
-        table=table,
-        survival=survival,
-        std_error=std_error,
-        spells=spells,
+        label=label, table=table, survival=survival, std_error=std_error, spells=spells
     )
 
 

@@ -30,13 +30,7 @@ from alliance_stats.survival.prediction.risk_accuracy import (
 )
 from alliance_stats.survival.rows.time_at_risk import IntArray, Intervals, read_intervals
 
-__all__ = [
-    "accuracy_of_risks",
-    "folds_of",
-    "left_out",
-    "risk_accuracy",
-    "units_of_error",
-]
+__all__ = ["accuracy_of_risks", "folds_of", "left_out", "risk_accuracy", "units_of_error"]
 
 _MOST_ROWS = 1000  # units that the jackknife leaves out one by one; more in as many parts
 
@@ -255,10 +249,7 @@ def left_out(
 
 
 def _chances(
-    model: CoxModel | FineGrayModel,
-    times: Array,
-    leave_out: Hashable | None,
-    n_folds: int | None,
+    model: CoxModel | FineGrayModel, times: Array, leave_out: Hashable | None, n_folds: int | None
 ) -> tuple[Array, Array]:
     intervals, cause = model.intervals, _cause(model)
 

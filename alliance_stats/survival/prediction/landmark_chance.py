@@ -34,10 +34,7 @@ from alliance_stats.survival.prediction.risk_accuracy import (
     known_weights,
 )
 from alliance_stats.survival.rows.hazard_rows import baseline_terms
-from alliance_stats.survival.rows.time_at_risk import (
-    IntArray,
-    rows_with_all,
-)
+from alliance_stats.survival.rows.time_at_risk import IntArray, rows_with_all
 
 __all__ = ["landmark_accuracy", "landmark_chance"]
 

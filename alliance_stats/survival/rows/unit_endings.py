@@ -265,12 +265,7 @@ def endings(
         entry, time, seen = on_the_calendar(
             sessions, units, study.roles, study.roles[unit], clock=clock, attended=went
         )
-    new = {
-        "entry": entry,
-        "time": time,
-        "event": dropped.astype(np.int64),
-        "state": state,
-    }
+    new = {"entry": entry, "time": time, "event": dropped.astype(np.int64), "state": state}
     units = with_columns(units.drop(columns=["event", "ending_code", "last_interval"]), new)
     rows = RowLedger.start(units, {unit: (study.roles[unit],)})
     units, rows = rows.keep(

@@ -276,11 +276,7 @@ def _left(
 
 
 def _assumptions(
-    model: LinearMixedModel,
-    unseen: pd.DataFrame,
-    arms: tuple[str, object],
-    time: str,
-    unit: str,
+    model: LinearMixedModel, unseen: pd.DataFrame, arms: tuple[str, object], time: str, unit: str
 ) -> list[Assumption]:
     """Return what each method assumes about the unseen outcomes."""
     arm, reference = arms
