@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import pandas as pd
 
@@ -149,6 +150,25 @@ class Section:
         return Column(measure, kind, "conf_low", "conf_high")  # type: ignore[arg-type]
 
 
+class Told(Protocol):
+    """A result that says how it was computed, what to know first, and what became of its rows."""
+
+    @property
+    def method(self) -> str:
+        """How it was computed, as a phrase."""
+        ...
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What to know before any number."""
+        ...
+
+    @property
+    def rows(self) -> RowLedger | None:
+        """The ledger of its rows."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Account:
     """A result's account; see the module's docstring.
@@ -181,3 +201,18 @@ class Account:
     rows: RowLedger | None = None
     drawn: bool = False
     sources: tuple[str, ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        result: Told,
+        sizes: Mapping[str, float],
+        sections: Iterable[Section] = (),
+        remarks: Iterable[str | Phrase] = (),
+        *,
+        drawn: bool = False,
+        sources: tuple[str, ...] = (),
+    ) -> "Account":
+        """Return the account of a result, with its own method, notes and rows."""
+        parts, said = tuple(sections), tuple(remarks)
+        return cls(result.method, result.notes, sizes, parts, said, result.rows, drawn, sources)

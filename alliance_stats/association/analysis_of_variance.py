@@ -188,14 +188,8 @@ class AnalysisOfVariance:
             else ()
         )
         sizes = {"rows": self.rows.n_used, "persons": len(self.scores)}
-        return Account(
-            self.method,
-            self.notes,
-            sizes,
-            (cells, effects),
-            remarks,
-            self.rows,
-            sources=("maxwell2018", "olejnik2003"),
+        return Account.of(
+            self, sizes, (cells, effects), remarks, sources=("maxwell2018", "olejnik2003")
         )
 
     summary = summary_of

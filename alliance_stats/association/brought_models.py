@@ -192,7 +192,7 @@ class BroughtModel:
             sections.append(Section("Further parameter", self.others, ("term",)))
         remarks = (f"No questions after the fit: {self.unasked}.",) if self.unasked else ()
         sizes = {"rows": self.nobs}
-        return Account(self.method, self.notes, sizes, tuple(sections), remarks, self.rows)
+        return Account.of(self, sizes, sections, remarks)
 
     summary = summary_of
     _repr_html_ = html_of

@@ -130,14 +130,7 @@ class CorrelationDifference:
             conf_level=conf_level,
         )
         sizes = {"rows": self.rows.n_used}
-        return Account(
-            self.method,
-            self.notes,
-            sizes,
-            (both, difference),
-            rows=self.rows,
-            sources=("steiger1980",),
-        )
+        return Account.of(self, sizes, (both, difference), sources=("steiger1980",))
 
     summary = summary_of
     _repr_html_ = html_of

@@ -198,12 +198,10 @@ class Correlations:
             described["reliability"] = Column("reliability", "bounded")
         moments = Section("Variable", self.moments, names=("term",), columns=described)
         sizes = {"rows": self.rows.n_used}
-        return Account(
-            self.method,
-            self.notes,
+        return Account.of(
+            self,
             sizes,
             (moments, pairs),
-            rows=self.rows,
             sources=("bonett2000",) if self.asked.within is None else ("bakdash2017",),
         )
 

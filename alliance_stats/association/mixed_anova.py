@@ -106,14 +106,8 @@ class MixedAnova:
         """Return both tests of each effect, and what differs, as data."""
         effects = Section("Effect", self.tidy(), names=("term", "method"), statistic="F")
         sizes = {"rows": self.rows.n_used, "persons": self.n_persons}
-        return Account(
-            self.method,
-            self.notes,
-            sizes,
-            (effects,),
-            self._differences(),
-            self.rows,
-            sources=("maxwell2018", "kenward1997"),
+        return Account.of(
+            self, sizes, (effects,), self._differences(), sources=("maxwell2018", "kenward1997")
         )
 
     def _differences(self) -> tuple[str, ...]:

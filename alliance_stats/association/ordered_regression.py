@@ -354,12 +354,10 @@ class OrderedRegression:
             coefficient_section(own, ratio=ratio, conf_level=conf_level),
             Section("Threshold", thresholds, ("term",), measure="log odds"),
         )
-        return Account(
-            self.method,
-            self.notes,
+        return Account.of(
+            self,
             sizes,
             sections,
-            rows=self.rows,
             sources=("mccullagh1980",)
             if self.clusters is None
             else ("mccullagh1980", "pustejovsky2018"),

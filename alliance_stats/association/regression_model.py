@@ -274,12 +274,10 @@ class LinearRegression(Regression):
             steps = Section("Step", self.step_table(), ("step",), statistic="F", columns=shown)
             sections.append(steps)
         sizes = questions.sizes(self.fit, self.clusters)
-        return Account(
-            self.method,
-            self.notes,
+        return Account.of(
+            self,
             sizes,
-            tuple(sections),
-            rows=self.rows,
+            sections,
             sources=("cohen2003",) if self.clusters is None else ("cohen2003", "pustejovsky2018"),
         )
 
@@ -346,12 +344,10 @@ class GeneralizedRegression(Regression):
         if self.steps:
             sections.append(Section("Step", self.step_table(), ("step",), statistic="chi-squared"))
         sizes = questions.sizes(self.fit, self.clusters)
-        return Account(
-            self.method,
-            self.notes,
+        return Account.of(
+            self,
             sizes,
-            tuple(sections),
-            rows=self.rows,
+            sections,
             sources=("cohen2003",) if self.clusters is None else ("cohen2003", "pustejovsky2018"),
         )
 

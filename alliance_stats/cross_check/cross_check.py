@@ -306,7 +306,7 @@ class CrossCheck:
         )
         remarks = (said, *(f"{text[:1].upper()}{text[1:]}" for text in reasons))
         sizes = {"numbers": len(self.answers)}
-        return Account(self.method, self.notes, sizes, (shown,), remarks, self.rows)
+        return Account.of(self, sizes, (shown,), remarks)
 
     summary = summary_of
     _repr_html_ = html_of

@@ -233,9 +233,7 @@ class FamilyBalance:
         tested = Section("Test", equal, names=("term",), statistic="chi-squared")
         sizes = {"rows": self.rows.n_used, "families": int(self.ids["family"].nunique())}
         sections = (spreads, tested, deviations, fixed)
-        return Account(
-            self.method, self.notes, sizes, sections, rows=self.rows, sources=("brown1974",)
-        )
+        return Account.of(self, sizes, sections, sources=("brown1974",))
 
     summary = summary_of
     _repr_html_ = html_of

@@ -95,9 +95,7 @@ class WithinFamilyICC:
             undefined="not defined",
         )
         sizes = {"sessions": len(self.squares)}
-        return Account(
-            self.method, self.notes, sizes, (table,), rows=self.rows, sources=("shrout1979",)
-        )
+        return Account.of(self, sizes, (table,), sources=("shrout1979",))
 
     summary = summary_of
     _repr_html_ = html_of

@@ -163,15 +163,7 @@ class RuleAgreement:
             undefined="kappa not defined",
         )
         sizes = {"pairs": len(tidy)}
-        return Account(
-            self.method,
-            self.notes,
-            sizes,
-            (pairs,),
-            rows=self.rows,
-            drawn=True,
-            sources=("cohen1960",),
-        )
+        return Account.of(self, sizes, (pairs,), drawn=True, sources=("cohen1960",))
 
     summary = summary_of
     _repr_html_ = html_of

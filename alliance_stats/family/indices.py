@@ -251,7 +251,7 @@ class FamilyIndices:
             f"than {self.min_members} members rated and no index ({never} never had one).",
         )
         sizes = {"families": int(g["n_families"])}
-        return Account(self.method, self.notes, sizes, (means,), said, self.rows)
+        return Account.of(self, sizes, (means,), said)
 
     summary = summary_of
     _repr_html_ = html_of

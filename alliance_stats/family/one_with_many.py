@@ -153,14 +153,7 @@ class OneWithMany:
             undefined="not defined",
         )
         sizes = {"rows": self.rows.n_used}
-        return Account(
-            self.method,
-            self.notes,
-            sizes,
-            (variances, correlations),
-            rows=self.rows,
-            sources=("kenny2006",),
-        )
+        return Account.of(self, sizes, (variances, correlations), sources=("kenny2006",))
 
     summary = summary_of
     _repr_html_ = html_of

@@ -140,7 +140,7 @@ class SplitAlliance:
             "be judged.",
         )
         sizes = {"families": int(g["n_families"])}
-        return Account(self.method, self.notes, sizes, (table,), said, self.rows)
+        return Account.of(self, sizes, (table,), said)
 
     summary = summary_of
     _repr_html_ = html_of

@@ -119,12 +119,10 @@ class CoderAgreement:
         )
         sizes = {"cases": len(self.ratings), "coders": len(self.coders)}
         drawn = bool(self.draws)
-        return Account(
-            self.method,
-            self.notes,
+        return Account.of(
+            self,
             sizes,
             (table,),
-            rows=self.rows,
             drawn=drawn,
             sources=("cohen1960",) if self.measurement != "interval" else ("mcgraw1996",),
         )

@@ -111,7 +111,7 @@ class StageTransitions:
             conf_level=conf_level,
         )
         sizes = {"cases": len(self.codes)}
-        return Account(self.method, self.notes, sizes, (section,), rows=self.rows)
+        return Account.of(self, sizes, (section,))
 
     summary = summary_of
     _repr_html_ = html_of

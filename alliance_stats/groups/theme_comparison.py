@@ -121,12 +121,10 @@ class ThemeComparison:
         sizes = {"cases": self.rows.n_used, "groups": len(self.comparison.labels)}
         sections = (shares, self._tests(conf_level))
         drawn = drawn_tables(self.method)
-        return Account(
-            self.method,
-            self.notes,
+        return Account.of(
+            self,
             sizes,
             sections,
-            rows=self.rows,
             drawn=drawn,
             sources=sources_of(c.finding.test for c in self.comparison.comparisons),
         )

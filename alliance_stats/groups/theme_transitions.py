@@ -151,7 +151,7 @@ class ThemeTransitions:
         )
         sizes = {"cases": int(self.counts.sum()), "groups": len(self.labels)}
         sections, drawn = (counts, tested), drawn_tables(*tests["method"])
-        return Account(self.method, self.notes, sizes, sections, rows=self.rows, drawn=drawn)
+        return Account.of(self, sizes, sections, drawn=drawn)
 
     summary = summary_of
     _repr_html_ = html_of

@@ -170,15 +170,7 @@ class TrajectoryComparison:
             () if math.isnan(start) else (self.time, f"{start:g}", self.contrast),
         )
         sizes = {"rows": self.rows.n_used}
-        return Account(
-            self.method,
-            self.notes,
-            sizes,
-            (slopes,),
-            (said,),
-            self.rows,
-            sources=("bates2015", "kuznetsova2017"),
-        )
+        return Account.of(self, sizes, (slopes,), (said,), sources=("bates2015", "kuznetsova2017"))
 
     summary = summary_of
     _repr_html_ = html_of

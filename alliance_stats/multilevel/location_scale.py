@@ -258,15 +258,7 @@ class LocationScaleModel:
         )  # fmt: skip
         sizes = {"rows": len(self.design.y), grouping.name: len(grouping.labels)}
         likelihood = Phrase("Log-likelihood {}.", ((self.log_lik, 2),))
-        return Account(
-            self.method,
-            self.notes,
-            sizes,
-            sections,
-            (likelihood,),
-            self.rows,
-            sources=("hedeker2008",),
-        )
+        return Account.of(self, sizes, sections, (likelihood,), sources=("hedeker2008",))
 
     summary = summary_of
     _repr_html_ = html_of

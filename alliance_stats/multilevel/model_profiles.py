@@ -129,14 +129,7 @@ class Profile:
         """Return the intervals as data."""
         table = self.tidy(conf_level=conf_level)
         found = Section("", table, names=("term",), conf_level=conf_level)
-        return Account(
-            self.method,
-            self.notes,
-            {"rows": self.rows.n_used},
-            (found,),
-            rows=self.rows,
-            sources=("venzon1988",),
-        )
+        return Account.of(self, {"rows": self.rows.n_used}, (found,), sources=("venzon1988",))
 
     summary = summary_of
     _repr_html_ = html_of

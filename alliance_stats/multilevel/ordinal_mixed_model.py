@@ -430,13 +430,11 @@ class OrdinalMixedModel:
         aic = fit.deviance + 2.0 * fit.n_parameters
         said = Phrase("Log-likelihood {}, AIC {}.", ((self.log_lik, 2), (aic, 2)))
         sections = (fixed, thresholds) if len(table) else (thresholds,)
-        return Account(
-            self.method,
-            self.notes,
+        return Account.of(
+            self,
             sizes,
             (*sections, random_section(fit)),
             (said,),
-            self.rows,
             sources=("mccullagh1980", "hedeker1994"),
         )
 

@@ -152,15 +152,7 @@ class Bootstrap:
             conf_level=conf_level,
         )
         sizes = {"rows": self.rows.n_used}
-        return Account(
-            self.method,
-            self.notes,
-            sizes,
-            (found,),
-            rows=self.rows,
-            drawn=True,
-            sources=("davison1997",),
-        )
+        return Account.of(self, sizes, (found,), drawn=True, sources=("davison1997",))
 
     summary = summary_of
     _repr_html_ = html_of

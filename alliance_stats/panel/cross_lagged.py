@@ -103,15 +103,7 @@ class CrossLagged:
             "The log-likelihood is {} on {} parameters.",
             ((self.model.log_lik, 2), (self.model.n_parameters, 0)),
         )
-        return Account(
-            self.method,
-            self.notes,
-            sizes,
-            (lags, together),
-            remarks=(fit,),
-            rows=self.rows,
-            sources=("hamaker2015",),
-        )
+        return Account.of(self, sizes, (lags, together), (fit,), sources=("hamaker2015",))
 
     summary = summary_of
     _repr_html_ = html_of

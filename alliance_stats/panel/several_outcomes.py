@@ -69,9 +69,7 @@ class SeveralOutcomes:
         table = self.model.table
         sizes = {"rows": self.rows.n_used, "persons": len(table.persons)}
         sizes |= {level: len(np.unique(table.units[level])) for level in table.nested_in}
-        return Account(
-            self.method, self.notes, sizes, (correlations,), rows=self.rows, sources=("bates2015",)
-        )
+        return Account.of(self, sizes, (correlations,), sources=("bates2015",))
 
     summary = summary_of
     _repr_html_ = html_of

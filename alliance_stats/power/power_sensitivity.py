@@ -109,15 +109,7 @@ class Sensitivity:
             conf_level=conf_level,
         )
         sizes = {"studies": self.rows.n_in}
-        return Account(
-            self.method,
-            self.notes,
-            sizes,
-            (table,),
-            rows=self.rows,
-            drawn=True,
-            sources=("morris2019",),
-        )
+        return Account.of(self, sizes, (table,), drawn=True, sources=("morris2019",))
 
     summary = summary_of
     _repr_html_ = html_of

@@ -92,15 +92,8 @@ class SmallestDesign:
         if self.value is None:
             said = f"None of the values of {{}} that were tried {reached}"
         answer = Phrase(said, (self.name,))
-        return Account(
-            self.method,
-            self.notes,
-            inner.sizes,
-            inner.sections,
-            (answer,),
-            self.rows,
-            drawn=True,
-            sources=("morris2019",),
+        return Account.of(
+            self, inner.sizes, inner.sections, (answer,), drawn=True, sources=("morris2019",)
         )
 
     summary = summary_of

@@ -161,13 +161,11 @@ class FactorModel:
             ),
         )  # fmt: skip
         sizes = {"rows": self.measures.nobs}
-        return Account(
-            self.method,
-            self.notes,
+        return Account.of(
+            self,
             sizes,
-            tuple(sections),
+            sections,
             (said,),
-            self.rows,
             sources=("joreskog1969", "muthen1994") if self.moments.levels else ("joreskog1969",),
         )
 

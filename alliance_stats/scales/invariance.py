@@ -116,15 +116,7 @@ class Invariance:
             Section("Held equal", table.iloc[1:][["model", *changes]], ("model",), columns=changes),
         ]
         sizes = {"rows": int(self.glance()["nobs"].iloc[0])}
-        return Account(
-            self.method,
-            self.notes,
-            sizes,
-            tuple(sections),
-            (),
-            self.rows,
-            sources=("meredith1993",),
-        )
+        return Account.of(self, sizes, sections, (), sources=("meredith1993",))
 
     summary = summary_of
     _repr_html_ = html_of

@@ -135,15 +135,7 @@ class ScaleReliability:
             )
             for about in dict.fromkeys(table["about"])
         )
-        return Account(
-            self.method,
-            self.notes,
-            {"rows": self.n_forms},
-            sections,
-            (),
-            self.rows,
-            sources=self._sources(),
-        )
+        return Account.of(self, {"rows": self.n_forms}, sections, (), sources=self._sources())
 
     def _sources(self) -> tuple[str, ...]:
         kinds = " ".join(c.about for c in self.coefficients)

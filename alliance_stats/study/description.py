@@ -108,13 +108,11 @@ class StudyDescription:
             for row in self._table.to_dict("records")
             for text, parts in _remark(row)
         ]
-        return Account(
-            self.method,
-            self.notes,
+        return Account.of(
+            self,
             dict(zip(units["term"], units["n"], strict=True)),
             tuple(self._sections()),
-            tuple(remarks),
-            self.rows,
+            remarks,
         )
 
     def _sections(self) -> Iterator[Section]:

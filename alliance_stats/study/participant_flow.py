@@ -117,7 +117,7 @@ class ParticipantFlow:
         sizes = {_PLURALS[level]: self.rows.units(level) for level in self.levels}
         section = Section("Stage", table, names, columns=columns)
         sources = ("schulz2010", "vonelm2007")
-        return Account(self.method, self.notes, sizes, (section,), rows=self.rows, sources=sources)
+        return Account.of(self, sizes, (section,), sources=sources)
 
     summary = summary_of
     _repr_html_ = html_of

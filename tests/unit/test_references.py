@@ -36,7 +36,7 @@ def accounts() -> dict[str, list[ast.Call]]:
     found: dict[str, list[ast.Call]] = {}
     for path in ROOT.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Account":
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in ("Account", "Account.of"):
                 found.setdefault(path.relative_to(ROOT).as_posix(), []).append(node)
     return found
 

@@ -254,13 +254,11 @@ class Mediation:
         )
         sizes = {"rows": self.rows.n_used}
         said = (_ASSUMED,) if self.products is not None else (_ASSUMED, _NATURAL)
-        return Account(
-            self.method,
-            self.notes,
+        return Account.of(
+            self,
             sizes,
             sections,
             said,
-            self.rows,
             sources=("imai2010",) if self.products is None else ("mackinnon2004",),
         )
 

@@ -372,13 +372,11 @@ class MetaAnalysis:
             ),
         )  # fmt: skip
         levels = () if self.effects.studies is None else ("konstantopoulos2011",)
-        return Account(
-            self.method,
-            self.notes,
+        return Account.of(
+            self,
             sizes,
-            tuple(sections),
+            sections,
             (spread,),
-            rows=self.rows,
             sources=("viechtbauer2007", "knapp2003", "higgins2009", *levels),
         )
 

@@ -139,15 +139,7 @@ class ConsistencyCheck:
             remarks.append(f"Columns without a known quantity: {', '.join(self.not_read)}.")
         sizes = {"numbers": len(self.verdicts)}
         section = verdict_section(self.verdicts)
-        return Account(
-            self.method,
-            self.notes,
-            sizes,
-            (section,),
-            tuple(remarks),
-            rows=self.rows,
-            sources=("nuijten2016",),
-        )
+        return Account.of(self, sizes, (section,), remarks, sources=("nuijten2016",))
 
     summary = summary_of
     _repr_html_ = html_of

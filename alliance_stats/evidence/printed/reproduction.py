@@ -100,7 +100,7 @@ class Reproduction:
         verdicts = self._flat()
         sizes = {"records": len(self.records), "numbers": len(verdicts)}
         section = verdict_section(verdicts)
-        return Account(self.method, self.notes, sizes, (section,), tuple(remarks), rows=self.rows)
+        return Account.of(self, sizes, (section,), remarks)
 
     summary = summary_of
     _repr_html_ = html_of

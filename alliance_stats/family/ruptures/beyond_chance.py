@@ -339,16 +339,7 @@ class FamilyRuptures:
             ((float(found["expected"]), 1),),
         )
         tables = (patterns, together)
-        return Account(
-            self.method,
-            self.notes,
-            sizes,
-            tables,
-            (said,),
-            self.rows,
-            drawn=True,
-            sources=("phipson2010",),
-        )
+        return Account.of(self, sizes, tables, (said,), drawn=True, sources=("phipson2010",))
 
     summary = summary_of
     _repr_html_ = html_of

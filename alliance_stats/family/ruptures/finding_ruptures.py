@@ -316,7 +316,7 @@ class Ruptures:
                 f"{plural(self.repair.within, 'session')}."
             )
         sizes = {"sessions": len(self.table), "persons": len(self.persons)}
-        return Account(self.method, self.notes, sizes, (table,), tuple(said), self.rows)
+        return Account.of(self, sizes, (table,), said)
 
     summary = summary_of
     _repr_html_ = html_of

@@ -204,12 +204,10 @@ class GroupComparison:
         clusters = self.rows.steps[-1].units_left.get(CLUSTERS)
         sizes |= {} if clusters is None else {"clusters": clusters}
         drawn = drawn_tables(self.method)
-        return Account(
-            self.method,
-            self.notes,
+        return Account.of(
+            self,
             sizes,
             sections,
-            rows=self.rows,
             drawn=drawn,
             sources=sources_of(c.finding.test for c in self.comparisons),
         )

@@ -166,15 +166,7 @@ class Comparisons:
         )
         sizes = {"rows": self.rows.n_used}
         drawn = self.draws.shape[1] > 0
-        return Account(
-            self.method,
-            self.notes,
-            sizes,
-            (found,),
-            rows=self.rows,
-            drawn=drawn,
-            sources=("oehlert1992",),
-        )
+        return Account.of(self, sizes, (found,), drawn=drawn, sources=("oehlert1992",))
 
     summary = summary_of
     _repr_html_ = html_of

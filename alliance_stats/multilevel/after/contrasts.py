@@ -196,13 +196,8 @@ class Contrasts:
             conf_level=conf_level,
         )
         sizes = {"rows": self.rows.n_used}
-        return Account(
-            self.method,
-            self.notes,
-            sizes,
-            (found,),
-            rows=self.rows,
-            sources=("searle1980", *_SOURCES.get(self.adjust, ())),
+        return Account.of(
+            self, sizes, (found,), sources=("searle1980", *_SOURCES.get(self.adjust, ()))
         )
 
     summary = summary_of

@@ -157,9 +157,7 @@ class WildBootstrap:
             conf_level=conf_level,
         )
         sizes = {"rows": self.rows.n_used, self.cluster: len(self.sums.A)}
-        return Account(
-            self.method, self.notes, sizes, (found,), rows=self.rows, sources=("cameron2008",)
-        )
+        return Account.of(self, sizes, (found,), sources=("cameron2008",))
 
     summary = summary_of
     _repr_html_ = html_of

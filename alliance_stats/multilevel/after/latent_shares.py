@@ -186,15 +186,7 @@ class LatentPartition:
             )
         )
         sizes = {"rows": self.rows.n_used}
-        return Account(
-            self.method,
-            self.notes,
-            sizes,
-            (shares,),
-            tuple(remarks),
-            self.rows,
-            sources=("goldstein2002",),
-        )
+        return Account.of(self, sizes, (shares,), remarks, sources=("goldstein2002",))
 
     summary = summary_of
     _repr_html_ = html_of

@@ -124,12 +124,10 @@ class LikelihoodRatioTest:
         test = Section("", self.tidy(), names=("term",), statistic="chi-squared")
         sizes = {"rows": self.rows.n_used}
         drawn = len(self.null) > 0
-        return Account(
-            self.method,
-            self.notes,
+        return Account.of(
+            self,
             sizes,
             (test,),
-            rows=self.rows,
             drawn=drawn,
             sources=("self1987", "stram1994") if "mixture of" in self.reference else (),
         )

@@ -100,14 +100,7 @@ class PermutationTest:
         """Return the test as data; it has no interval."""
         found = Section("", self.tidy(), names=("term",), measure="b", statistic="t")
         sizes = {"rows": self.rows.n_used, self.cluster: self.n_clusters}
-        return Account(
-            self.method,
-            self.notes,
-            sizes,
-            (found,),
-            rows=self.rows,
-            sources=("good2005", "phipson2010"),
-        )
+        return Account.of(self, sizes, (found,), sources=("good2005", "phipson2010"))
 
     summary = summary_of
     _repr_html_ = html_of

@@ -140,13 +140,8 @@ class RSquared:
             columns={"variance": Column("variance"), "share": Column("share", "share")},
         )
         sizes = {"rows": self.rows.n_used}
-        return Account(
-            self.method,
-            self.notes,
-            sizes,
-            (measures, sources),
-            rows=self.rows,
-            sources=("nakagawa2013", "johnson2014", "rights2019"),
+        return Account.of(
+            self, sizes, (measures, sources), sources=("nakagawa2013", "johnson2014", "rights2019")
         )
 
     summary = summary_of

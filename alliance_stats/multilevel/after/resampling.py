@@ -281,7 +281,7 @@ class LeaveOneOut:
             measure="",
         )
         sizes = {"rows": self.rows.n_used, self.cluster: self.n_clusters}
-        return Account(self.method, self.notes, sizes, (found,), rows=self.rows)
+        return Account.of(self, sizes, (found,))
 
     summary = summary_of
     _repr_html_ = html_of

@@ -128,10 +128,8 @@ class ResidualChecks:
                 "ratio": Column("ratio"),
             },
         )
-        return Account(
-            self.method, self.notes, {"rows": len(self.residuals)}, (checks,), rows=self.rows,
-            drawn=True, sources=("dunn1996",),
-        )  # fmt: skip
+        sizes = {"rows": len(self.residuals)}
+        return Account.of(self, sizes, (checks,), drawn=True, sources=("dunn1996",))
 
     summary = summary_of
     _repr_html_ = html_of

@@ -116,9 +116,7 @@ class ResponseSurface:
         """Return the parameters as data."""
         table = self.tidy(conf_level=conf_level)
         section = Section("Parameter", table, ("term", "meaning"), conf_level=conf_level)
-        return Account(
-            self.method, self.notes, {}, (section,), rows=self.rows, sources=("edwards1993",)
-        )
+        return Account.of(self, {}, (section,), sources=("edwards1993",))
 
     summary = summary_of
     _repr_html_ = html_of

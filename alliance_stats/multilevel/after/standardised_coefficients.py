@@ -119,9 +119,7 @@ class StandardisedCoefficients:
             columns={"sd_predictor": Column("SD of predictor")},
             conf_level=conf_level,
         )
-        return Account(
-            self.method, self.notes, {"rows": self.rows.n_used}, (found,), rows=self.rows
-        )
+        return Account.of(self, {"rows": self.rows.n_used}, (found,))
 
     summary = summary_of
     _repr_html_ = html_of

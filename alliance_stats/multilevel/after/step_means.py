@@ -172,13 +172,8 @@ class StepMeans:
         means = Section("Mean step", _named(self.means(conf_level=conf_level))[
             [*by, "estimate", "std_error", "conf_low", "conf_high"]],
             names=by, conf_level=conf_level, measure="mean")  # fmt: skip
-        return Account(
-            self.method,
-            self.notes,
-            {"rows": self.rows.n_used},
-            (chances, means),
-            rows=self.rows,
-            sources=("hanmer2013",),
+        return Account.of(
+            self, {"rows": self.rows.n_used}, (chances, means), sources=("hanmer2013",)
         )
 
     summary = summary_of

@@ -121,15 +121,7 @@ class UnitRanks:
         shown = self.tidy(conf_level=conf_level).drop(columns=["estimate", "std_error"])
         section = Section("Unit", shown, ("level",), columns=columns, conf_level=conf_level)
         sizes = {"rows": self.rows.n_used, "units": len(self.units)}
-        return Account(
-            self.method,
-            self.notes,
-            sizes,
-            (section,),
-            rows=self.rows,
-            drawn=True,
-            sources=("goldstein1996",),
-        )
+        return Account.of(self, sizes, (section,), drawn=True, sources=("goldstein1996",))
 
     summary = summary_of
     _repr_html_ = html_of

@@ -132,16 +132,7 @@ class VariancePartition:
         remarks += [Phrase(f"Shares are {AT_WEIGHT_ONE}.")] if self.weighted else []
         sizes = {"rows": self.rows.n_used}
         drawn = isinstance(self.intervals, Bootstrap)
-        return Account(
-            self.method,
-            self.notes,
-            sizes,
-            (shares,),
-            tuple(remarks),
-            self.rows,
-            drawn=drawn,
-            sources=("goldstein2002",),
-        )
+        return Account.of(self, sizes, (shares,), remarks, drawn=drawn, sources=("goldstein2002",))
 
     summary = summary_of
     _repr_html_ = html_of

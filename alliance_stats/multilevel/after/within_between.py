@@ -122,15 +122,7 @@ class WithinBetween:
         slopes = any(self.components[0] in g.names for g in self.model.design.groupings)
         varying = (random_section(self.model.fit),) if slopes else ()
         sections = (effects, *varying, reliable)
-        return Account(
-            self.method,
-            self.notes,
-            sizes,
-            sections,
-            (pulled,),
-            self.rows,
-            sources=("enders2007", "ludtke2008"),
-        )
+        return Account.of(self, sizes, sections, (pulled,), sources=("enders2007", "ludtke2008"))
 
     summary = summary_of
     _repr_html_ = html_of

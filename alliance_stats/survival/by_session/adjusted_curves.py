@@ -159,14 +159,7 @@ class AdjustedCurves:
                     conf_level=conf_level,
                 )
             )
-        return Account(
-            self.method,
-            self.notes,
-            {"rows": self.rows.n_used},
-            tuple(sections),
-            rows=self.rows,
-            sources=("chang1982",),
-        )
+        return Account.of(self, {"rows": self.rows.n_used}, sections, sources=("chang1982",))
 
     summary = summary_of
     _repr_html_ = html_of

@@ -442,9 +442,7 @@ class CompetingHazards:
             sections += self.effects.sections(conf_level=conf_level)
             remarks = self.effects.remarks()
         source = ("tutz2016",)
-        return Account(
-            self.method, self.notes, sizes, tuple(sections), remarks, self.rows, sources=source
-        )
+        return Account.of(self, sizes, sections, remarks, sources=source)
 
     summary = summary_of
     _repr_html_ = html_of

@@ -442,9 +442,7 @@ class DiscreteHazard:
         if self.has_effects:
             sizes |= {group.name: len(group.labels) for group in self.fit.design.groupings}
         sources = ("prentice1978", "singer1993")
-        return Account(
-            self.method, self.notes, sizes, tuple(sections), rows=self.rows, sources=sources
-        )
+        return Account.of(self, sizes, sections, sources=sources)
 
     summary = summary_of
     _repr_html_ = html_of

@@ -85,13 +85,8 @@ class Concordance:
             kind="bounded",
             conf_level=conf_level,
         )
-        return Account(
-            self.method,
-            self.notes,
-            {"rows": self.rows.n_used},
-            (section,),
-            rows=self.rows,
-            sources=("harrell1982", "therneau2000"),
+        return Account.of(
+            self, {"rows": self.rows.n_used}, (section,), sources=("harrell1982", "therneau2000")
         )
 
     summary = summary_of

@@ -406,15 +406,7 @@ class CoxModel:
             sections.append(self.frailty.section(conf_level=conf_level))
             remarks.append(self.frailty.verdict())
         sizes = {"rows": self.rows.n_used, "events": int(self.intervals.event.sum())}
-        return Account(
-            self.method,
-            self.notes,
-            sizes,
-            tuple(sections),
-            tuple(remarks),
-            self.rows,
-            sources=self._sources(),
-        )
+        return Account.of(self, sizes, sections, remarks, sources=self._sources())
 
     def _sources(self) -> tuple[str, ...]:
         ties = ("efron1977",) if self.ties == "efron" else ()

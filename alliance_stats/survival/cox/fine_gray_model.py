@@ -331,9 +331,7 @@ class FineGrayModel:
             "events": int(counts["n_event"]),
             "competing endings": int(counts["n_competing"]),
         }
-        return Account(
-            self.method, self.notes, sizes, (section,), rows=self.rows, sources=("fine1999",)
-        )
+        return Account.of(self, sizes, (section,), sources=("fine1999",))
 
     summary = summary_of
     _repr_html_ = html_of

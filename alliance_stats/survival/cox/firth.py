@@ -217,14 +217,7 @@ class FirthHazards:
             conf_level=conf_level,
         )
         sizes = {"rows": self.rows.n_used, "events": self.n_event}
-        return Account(
-            self.method,
-            self.notes,
-            sizes,
-            (section,),
-            rows=self.rows,
-            sources=("firth1993", "heinze2001"),
-        )
+        return Account.of(self, sizes, (section,), sources=("firth1993", "heinze2001"))
 
     summary = summary_of
     _repr_html_ = html_of

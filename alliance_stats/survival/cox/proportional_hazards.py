@@ -78,14 +78,7 @@ class ProportionalHazardsTest:
         """Return the tests as data; there are no intervals."""
         del conf_level
         tests = Section("Term", self.tidy(), names=("term",), statistic="chi-squared")
-        return Account(
-            self.method,
-            self.notes,
-            {"rows": self.rows.n_used},
-            (tests,),
-            rows=self.rows,
-            sources=("grambsch1994",),
-        )
+        return Account.of(self, {"rows": self.rows.n_used}, (tests,), sources=("grambsch1994",))
 
     summary = summary_of
     _repr_html_ = html_of

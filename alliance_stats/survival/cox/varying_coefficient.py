@@ -187,13 +187,8 @@ class VaryingCoefficient:
             names=("term",),
             statistic=f"{self.test} chi-squared",
         )
-        return Account(
-            self.method,
-            self.notes,
-            {"rows": self.rows.n_used},
-            (at, test),
-            rows=self.rows,
-            sources=("cox1972", "therneau2000"),
+        return Account.of(
+            self, {"rows": self.rows.n_used}, (at, test), sources=("cox1972", "therneau2000")
         )
 
     summary = summary_of

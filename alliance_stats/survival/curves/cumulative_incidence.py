@@ -235,14 +235,8 @@ class CumulativeIncidence:
             Phrase("{}: not ended {}.", (curve.label, (float(curve.survival[-1]), "share")))
             for curve in self.curves
         )
-        return Account(
-            self.method,
-            self.notes,
-            {"rows": self.rows.n_used},
-            (section,),
-            not_ended,
-            self.rows,
-            sources=("aalen1978",),
+        return Account.of(
+            self, {"rows": self.rows.n_used}, (section,), not_ended, sources=("aalen1978",)
         )
 
     summary = summary_of

@@ -114,13 +114,11 @@ class GrayTest:
         tests = Section("Ending", self.tidy(), names=("state",), statistic="chi-squared")
         sizes = {"rows": self.rows.n_used, "groups": len(self.groups)}
         remarks = (str(self.permutations[0]),) if self.permutations else ()
-        return Account(
-            self.method,
-            self.notes,
+        return Account.of(
+            self,
             sizes,
             (tests,),
             remarks,
-            self.rows,
             sources=("gray1988", "phipson2010") if self.permutations else ("gray1988",),
         )
 

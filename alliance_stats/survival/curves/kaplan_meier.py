@@ -295,14 +295,8 @@ class KaplanMeier:
                 "event."
             )
         sizes = {"rows": self.rows.n_used, "events": int(medians["n_event"].sum())}
-        return Account(
-            self.method,
-            self.notes,
-            sizes,
-            (section,),
-            tuple(remarks),
-            self.rows,
-            sources=("kaplan1958", "brookmeyer1982"),
+        return Account.of(
+            self, sizes, (section,), remarks, sources=("kaplan1958", "brookmeyer1982")
         )
 
     summary = summary_of

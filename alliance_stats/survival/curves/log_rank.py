@@ -181,9 +181,7 @@ class LogRank:
         drawn = self.permutation is not None and not self.permutation.exact
         sources = ("mantel1966",) if self.permutation is None else ("mantel1966", "phipson2010")
         parts = (counted, tested)
-        return Account(
-            self.method, self.notes, sizes, parts, remarks, self.rows, drawn=drawn, sources=sources
-        )
+        return Account.of(self, sizes, parts, remarks, drawn=drawn, sources=sources)
 
     summary = summary_of
     _repr_html_ = html_of

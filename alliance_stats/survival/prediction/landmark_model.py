@@ -251,14 +251,7 @@ class LandmarkModel:
         )
         sizes = {"rows": self.rows.n_used, "events": int(self.observed.left.sum())}
         sections = [predictors, left] if len(predictors.frame) else [left]
-        return Account(
-            self.method,
-            self.notes,
-            sizes,
-            tuple(sections),
-            rows=self.rows,
-            sources=("vanhouwelingen2007",),
-        )
+        return Account.of(self, sizes, sections, sources=("vanhouwelingen2007",))
 
     summary = summary_of
     _repr_html_ = html_of

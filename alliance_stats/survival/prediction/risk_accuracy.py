@@ -295,9 +295,7 @@ class RiskAccuracy:
         )
         sizes = {"rows": self.rows.n_used}
         remarks = ("Who was censored before a time is stood for by those who were not.",)
-        return Account(
-            self.method, self.notes, sizes, (section,), remarks, self.rows, sources=("blanche2013",)
-        )
+        return Account.of(self, sizes, (section,), remarks, sources=("blanche2013",))
 
     summary = summary_of
     _repr_html_ = html_of

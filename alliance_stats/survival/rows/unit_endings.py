@@ -182,7 +182,7 @@ class Endings:
             f"{format_count(dropped)} of {plural(units, one, many)} ({{}}).",
             ((dropped / units, "share"),),
         )
-        return Account(self.method, self.notes, {}, (), (share,), self.rows)
+        return Account.of(self, {}, (), (share,))
 
     summary = summary_of
     _repr_html_ = html_of

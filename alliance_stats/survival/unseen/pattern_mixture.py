@@ -126,9 +126,8 @@ class PatternMixture:
         counted = {"n_units": Column("units", "count"), "share": Column("share", "share")}
         names = (*map(str, self.group), "pattern")
         shares = self.shares.rename(columns=str)
-        return Account(
-            self.method,
-            self.notes,
+        return Account.of(
+            self,
             {"rows": self.rows.n_used, "units": float(self.patterns["n_units"].sum())},
             (
                 Section("Shares", shares, names=names, columns=counted),
@@ -140,7 +139,6 @@ class PatternMixture:
                     conf_level=conf_level,
                 ),
             ),
-            rows=self.rows,
             sources=("little1993",),
         )
 

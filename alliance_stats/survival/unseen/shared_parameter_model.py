@@ -286,9 +286,7 @@ class SharedParameterModel:
         sizes = {"outcomes": self.outcome.nobs, "events": self.hazard.n_event}
         remarks = (f"Hazard: {self.hazard.rows}",)
         sources = ("wu1988",) if "effects" in self.association else ("rizopoulos2012",)
-        return Account(
-            self.method, self.notes, sizes, sections, remarks, self.rows, sources=sources
-        )
+        return Account.of(self, sizes, sections, remarks, sources=sources)
 
     summary = summary_of
     _repr_html_ = html_of
