@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from numbers import Real
 from typing import Any
 
@@ -10,12 +11,20 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, Formatter, MaxNLocator, NullFormatter, NullLocator
+from matplotlib.text import Text
+from matplotlib.ticker import (
+    FixedLocator,
+    Formatter,
+    MaxNLocator,
+    NullFormatter,
+    NullLocator,
+    ScalarFormatter,
+)
 
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array
 from alliance_stats.figures.fonts import families
-from alliance_stats.figures.numbers import decimal_ticks
+from alliance_stats.figures.numbers import decimal_ticks, format_percent
 from alliance_stats.figures.style import (
     BODY,
     GREY,
@@ -32,24 +41,30 @@ from alliance_stats.figures.text import balanced, lines_height, spread, text_wid
 __all__ = [
     "TALLEST",
     "Figure",
+    "PageError",
     "add_axes",
     "check_limits",
+    "counted_ticks",
     "draw_band",
     "draw_beyond",
     "draw_intervals",
     "dress",
+    "head",
     "height_in_points",
     "integer_ticks",
     "log_axis",
     "no_limits",
     "one_panel",
     "page",
+    "percent_axis",
+    "refit",
     "room_below",
     "room_beside",
     "row_heights",
     "set_limits",
     "size_in_points",
     "swarm",
+    "thin_ticks",
     "time_ticks",
     "width_in_points",
     "write_above",
@@ -66,6 +81,11 @@ _TICKS = (  # from fine to coarse
 )
 _TICK_ROOM = 24.0  # pt, between labels of ticks
 _OFFSET = 26.0  # pt, what a power of ten takes
+_APART = 3.0  # pt, between the numbers of an axis
+
+
+class PageError(DataError):
+    """A figure would not fit on a page."""
 
 
 def dress(ax: Axes, *, x_label: str = "", y_label: str = "", grid: str = "") -> None:
@@ -101,15 +121,87 @@ def dress(ax: Axes, *, x_label: str = "", y_label: str = "", grid: str = "") -> 
         beside = (wide - max(text_width(line, BODY) for line in lines)) / 2.0
         low = beside < _OFFSET and bool(_offset(ax.xaxis))  # stand below the power of ten
         ax.set_xlabel("\n".join(lines), labelpad=12 if low else 4, **font(BODY))
+        ax.xaxis.label.set_label(x_label)
     if y_label:
         lines = balanced(y_label, height_in_points(ax))
         ax.set_ylabel("\n".join(lines), labelpad=4, **font(BODY))
+        ax.yaxis.label.set_label(y_label)
     if grid in {"x", "y"}:
         ax.grid(visible=True, axis="x" if grid == "x" else "y", color="#e6e6e6", linewidth=0.6)
         ax.set_axisbelow(True)
     if sheet().theme.decimal != ".":
         for axis in (ax.xaxis, ax.yaxis):
             axis.set_major_formatter(_InSign(axis.get_major_formatter(), sheet().theme.decimal))
+
+
+def head(ax: Axes, *parts: str, room: float, colour: str = INK, pad: float = 6.0) -> None:
+    """Write a heading above `ax`, each part on lines of its own no wider than `room`."""
+    lines = [line for part in parts for line in wrap(part, room, BODY)]
+    title = ax.set_title("\n".join(lines), loc="left", pad=pad, **font(BODY, colour=colour))
+    title.set_label("\n".join(parts))
+
+
+def refit(ax: Axes) -> bool:
+    """Wrap the words around `ax` to its present size and thin its ticks; say if that changed it.
+
+    What :func:`dress` and :func:`head` wrote was for the size that the axes had then.
+    """
+    wide, high = width_in_points(ax), height_in_points(ax)
+    fitted = [
+        (ax.xaxis.label, balanced(str(ax.xaxis.label.get_label()), wide)),
+        (ax.yaxis.label, balanced(str(ax.yaxis.label.get_label()), high)),
+    ]
+    for title in ax.get_children():
+        if isinstance(title, Text) and title.get_label():
+            parts = str(title.get_label()).split("\n")
+            fitted.append((title, [line for part in parts for line in wrap(part, wide, BODY)]))
+    changed = thin_ticks(ax)
+    for text, lines in fitted:
+        if text.get_label() and text.get_text() != "\n".join(lines):
+            text.set_text("\n".join(lines))
+            changed = True
+    return changed
+
+
+def thin_ticks(ax: Axes) -> bool:
+    """Take coarser ticks where the numbers below `ax` would touch; say whether it did."""
+    before = len(_numbers_below(ax))
+    for most in range(before - 2, 0, -1):
+        if not _touching(ax):
+            break
+        locator = ax.xaxis.get_major_locator()
+        if isinstance(locator, MaxNLocator):
+            ax.xaxis.set_major_locator(MaxNLocator(most, steps=[1, 2, 2.5, 5, 10]))
+        elif isinstance(locator, FixedLocator) and _counts(ax.xaxis.get_major_formatter()):
+            ax.set_xticks(ax.get_xticks()[::2])
+        else:
+            break
+    if _touching(ax) and _counts(ax.xaxis.get_major_formatter()):
+        ax.set_xticks(ax.get_xticks()[-1:])
+    return len(_numbers_below(ax)) != before
+
+
+def _counts(formatter: Formatter) -> bool:
+    written = formatter.written if isinstance(formatter, _InSign) else formatter
+    return isinstance(written, ScalarFormatter)
+
+
+def _numbers_below(ax: Axes) -> list[tuple[float, str]]:
+    """Return the place (points) and the words of each tick of the horizontal axis in view."""
+    if not ax.axison:
+        return []
+    places = ax.xaxis.get_majorticklocs()
+    words = ax.xaxis.get_major_formatter().format_ticks(places)
+    scaled = ax.xaxis.get_transform()
+    low, high = scaled.transform(np.sort(ax.get_xlim()))
+    at = (scaled.transform(np.asarray(places, dtype=float)) - low) / ((high - low) or 1.0)
+    wide = width_in_points(ax)
+    return [(x * wide, word) for x, word in zip(at, words, strict=True) if -1e-9 <= x <= 1 + 1e-9]
+
+
+def _touching(ax: Axes) -> bool:
+    seen = [(x, max(map(text_width, word.split("\n")))) for x, word in _numbers_below(ax)]
+    return any(b - a < (w + v) / 2.0 + _APART for (a, w), (b, v) in pairwise(seen))
 
 
 class _InSign(Formatter):
@@ -140,13 +232,27 @@ def _offset(axis: Axis) -> str:
 
 
 def integer_ticks(low: float, high: float, *, most: int = 8) -> list[int]:
-    """Return about `most` whole-number ticks: `low`, and round ones up to `high`."""
+    """Return about `most` whole-number ticks, evenly apart.
+
+    Every one or every second from `low` on, or multiples of a rounder step; both ends where
+    there is room for no more.
+    """
     if high <= low:
         return [round(low)]
-    found = MaxNLocator(nbins=most, integer=True, steps=[1, 2, 4, 5, 10]).tick_values(low, high)
-    step = float(found[1] - found[0])
-    inside = [round(tick) for tick in found if low + 0.6 * step < tick <= high]
-    return [round(low), *inside]
+    steps = (step * 10**power for power in range(9) for step in (1, 2, 4, 5))
+    step = next(step for step in steps if (high - low) / step <= max(most, 1))
+    first = round(low) if step <= 2 else step * math.ceil(low / step)
+    ticks = list(range(first, math.floor(high) + 1, step))
+    return ticks if len(ticks) > 1 else [round(low), round(high)]
+
+
+def counted_ticks(low: float, high: float, *, most: int = 8) -> list[int]:
+    """Return whole-number ticks for numbers of units below them: `low`, where most are, too."""
+    ticks = integer_ticks(low, high, most=most)
+    if len(ticks) < 2 or ticks[0] == round(low):
+        return ticks
+    step = ticks[1] - ticks[0]
+    return [round(low), *(tick for tick in ticks if tick > low + 0.6 * step)]
 
 
 def time_ticks(time: Array, most: int) -> list[float]:
@@ -163,6 +269,15 @@ def time_ticks(time: Array, most: int) -> list[float]:
     fits = [step for step in allowed if last / step < max(most, 2)]
     step = min(fits, default=last)
     return [step * count for count in range(int(last / step + 1e-9) + 1)]
+
+
+def percent_axis(ax: Axes) -> None:
+    """Give `ax` an axis of shares from 0 to 100%, with as many ticks as its width holds."""
+    ax.set_xlim(0.0, 1.0)
+    each = text_width("100%") + 6.0
+    count = next((n for n in (6, 5, 3, 2) if (n - 1) * each <= width_in_points(ax)), 2)
+    ticks = np.linspace(0.0, 1.0, count)
+    ax.set_xticks(ticks, [format_percent(tick) for tick in ticks])
 
 
 def log_axis(ax: Axes, low: float, high: float) -> None:
@@ -250,6 +365,11 @@ def size_in_points(figure: Figure) -> tuple[float, float]:
 def add_axes(figure: Figure, left: float, top: float, width: float, height: float) -> Axes:
     """Add axes at a place given in points from the figure's upper left corner."""
     wide, high = size_in_points(figure)
+    if width <= 0.0 or height <= 0.0:
+        raise PageError(
+            f"Names and numbers leave no room for the axes on {wide * 25.4 / 72.0:.0f} mm: give "
+            "width= more millimetres, or words= that are shorter."
+        )
     return figure.add_axes((left / wide, 1.0 - (top + height) / high, width / wide, height / high))
 
 

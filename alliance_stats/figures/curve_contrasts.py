@@ -12,6 +12,7 @@ from alliance_stats.errors import DataError
 from alliance_stats.figures.axes import (
     TALLEST,
     Figure,
+    PageError,
     add_axes,
     draw_intervals,
     dress,
@@ -25,7 +26,14 @@ from alliance_stats.figures.axes import (
     write_rows,
 )
 from alliance_stats.figures.common import Common, laid_out
-from alliance_stats.figures.numbers import decimal_ticks, format_level, interval_of, plural
+from alliance_stats.figures.numbers import (
+    decimal_ticks,
+    format_count,
+    format_level,
+    interval_of,
+    intervals_of,
+    plural,
+)
 from alliance_stats.figures.report_figure import DRAWN_BY, ReportFigure, listed
 from alliance_stats.figures.style import BODY, FULL_WIDTH, RULE, font, look, naming, sheet
 from alliance_stats.figures.text import in_sentence, lines_height, text_width, widest, wrap
@@ -209,7 +217,7 @@ def _stacked(
     below = room_below(time_label, wide)
     height = min(height, (TALLEST - sum(tops)) / len(names) - below)
     if height < 40.0:
-        raise DataError(
+        raise PageError(
             f"{plural(len(names), 'contrast')} do not fit on a page: compare fewer groups."
         )
     if limits is None:
@@ -267,44 +275,49 @@ def restricted_mean_figure(
     asked = "restricted_mean_figure draws a result of restricted_mean"
     require_kind(result, RestrictedMean, asked=asked, instead=DRAWN_BY)
     means = result.tidy(conf_level=conf_level).rename(columns={"strata": "term"})
-    several = len(result.strata) > 1
-    apart = result.differences(conf_level=conf_level) if several else means[:0]
-    apart = apart.rename(columns={"contrast": "term"})
+    parts = {"mean": means}
+    if len(result.strata) > 1:
+        apart = result.differences(conf_level=conf_level)
+        parts["difference"] = apart.rename(columns={"contrast": "term"})
     causes = [] if result.cause is None else [result.cause]
-    said = naming(common["words"], [*means["term"], *apart["term"], *causes])
-    parts = [
-        part.assign(term=[_minus(said(name)) for name in part["term"]]) for part in (means, apart)
-    ]
-    lost = "" if result.cause is None else f" lost to {said(result.cause)}"
-    labels = (
-        f"{time_label}{lost} up to {result.until:g}, mean",
-        f"{time_label}{lost} up to {result.until:g}, difference (0: none)",
-    )
-    area = "Kaplan-Meier curve" if result.cause is None else "cumulative incidence"
-    figure = _rows_of_means(parts if several else parts[:1], labels, common["limits"])
-    told = [
-        listed(part["term"], [interval_of(row) for _, row in part.iterrows()], of="rows")
-        for part in parts
-        if len(part)
-    ]
-    level = format_level(conf_level)
+    named = [name for part in parts.values() for name in part["term"]]
+    said = naming(common["words"], [*named, *causes])
+    parts = {
+        name: part.assign(term=[_minus(said(term)) for term in part["term"]])
+        for name, part in parts.items()
+    }
+    lost = f" lost to {said(causes[0])}" if causes else ""
+    ends = {"mean": "mean", "difference": "difference (0: none)"}
+    labels = [f"{time_label}{lost} up to {result.until:g}, {ends[name]}" for name in parts]
+    figure = _rows_of_means([*parts.values()], labels, common["limits"])
+    told = [listed(part["term"], intervals_of(part), of="rows") for part in parts.values()]
+    counts = [plural(len(part), name) for name, part in parts.items()]
+    around = f", under them {counts[-1]} around a line at 0" if len(parts) > 1 else ""
+    level = f"{format_level(conf_level)} CI"
+    limited = f", with {level}" if means["conf_low"].notna().any() else ", without intervals"
     return ReportFigure(
         figure,
         label=common["label"] or "fig-restricted-mean",
         caption=f"Mean {in_sentence(time_label)}{lost} up to {result.until:g} of "
-        f"{plural(len(means), 'group')}"
-        + (f", and {plural(len(apart), 'difference')}" if several else "")
-        + f", with {level} CI.",
-        alt=f"{plural(len(means), 'mean')} with intervals"
-        + (f", under them {plural(len(apart), 'difference')} around a line at 0" if several else "")
-        + f". {'. '.join(told)}.",
-        note=f"Mean time{lost} up to {result.until:g}: the area under the {area}; "
-        f"{plural(int(result.nobs.sum()), 'row')}. Normal {level} CI"
-        + ("; later group minus earlier, not corrected for their number." if several else "."),
-        data=pd.concat(
-            [parts[0].assign(part="mean"), parts[1].assign(part="difference")][: 1 + several],
-            ignore_index=True,
-        ),
+        f"{plural(len(means), 'group')} (n = {format_count(result.nobs.sum())})"
+        + (f", and {counts[-1]}" if len(parts) > 1 else "")
+        + f"{limited}.",
+        alt=f"{counts[0]} with intervals{around}. {'. '.join(told)}.",
+        note=_how(result, lost, level),
+        data=pd.concat([part.assign(part=name) for name, part in parts.items()], ignore_index=True),
+    )
+
+
+def _how(result: RestrictedMean, lost: str, level: str) -> str:
+    area = "Kaplan-Meier curve" if result.cause is None else "cumulative incidence"
+    later = "; later group minus earlier, not corrected for their number"
+    return " ".join(
+        [
+            *result.notes,
+            f"Mean time{lost} up to {result.until:g}: the area under the {area}; "
+            f"{plural(int(result.nobs.sum()), 'row')}. Normal {level}"
+            f"{later if len(result.strata) > 1 else ''}.",
+        ]
     )
 
 
@@ -313,7 +326,7 @@ def _rows_of_means(
 ) -> Figure:
     """Return rows of means over their axis, and rows of differences over one as wide."""
     room = sheet().part(_NAME_WIDTH)
-    numbers = [[interval_of(row) for _, row in part.iterrows()] for part in parts]
+    numbers = [intervals_of(part) for part in parts]
     left = 16.0 + widest([name for part in parts for name in part["term"]], room)
     right = 24.0 + max(text_width(text) for own in numbers for text in own)
     wide = sheet().width - left - right
@@ -321,7 +334,7 @@ def _rows_of_means(
     tall = sum(float(own.sum()) for own in heights)
     below = [room_below(text, wide) for text in labels[: len(parts)]]
     if tall + sum(below) > TALLEST:
-        raise DataError(
+        raise PageError(
             f"{plural(len(parts[-1]), 'difference')} do not fit on a page: compare fewer groups."
         )
     figure = page(8.0 + tall + sum(below))
@@ -355,8 +368,6 @@ def _ends(
     half = 1.08 * reach or 1.0
     middle = (low + high) / 2.0
     if limits is not None:
-        if len(limits) != 2 or not limits[0] < limits[1]:
-            raise DataError(f"limits= takes two numbers, the lower first; got {limits!r}.")
         middle, half = (limits[0] + limits[1]) / 2.0, (limits[1] - limits[0]) / 2.0
     return [(middle - half, middle + half), (-half, half)]
 

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 
 from alliance_stats.checks import require_kind
 from alliance_stats.family import APIM, OneWithMany
-from alliance_stats.figures.axes import dress, one_panel, set_limits, write_rows
+from alliance_stats.figures.axes import dress, one_panel, percent_axis, set_limits, write_rows
 from alliance_stats.figures.common import Common, laid_out
 from alliance_stats.figures.forest import forest_figure
 from alliance_stats.figures.numbers import (
@@ -26,6 +26,7 @@ from alliance_stats.multilevel import Bootstrap
 __all__ = ["actor_partner_figure", "draw_variance_bars", "one_with_many_figure"]
 
 _NAME_WIDTH = 96.0  # pt
+_OVER_BAR = 0.28  # of a row, the room above its bar
 _ROW = 46.0  # pt
 _SOURCES = ("client", "therapist")
 
@@ -131,11 +132,9 @@ def draw_variance_bars(ax: Axes, shares: pd.DataFrame) -> None:
         )
         if np.isfinite(row.conf_low):
             ax.plot([row.conf_low, row.conf_high], [place] * 2, color=INK, lw=1.6, gid="interval")
-    ax.set_xlim(0.0, 1.0)
+    percent_axis(ax)
     ax.set_ylim(len(shares) - 0.5, -0.5)
     ax.set_yticks([])
-    ticks = np.linspace(0, 1, 3 if sheet().narrow else 6)
-    ax.set_xticks(ticks, [format_percent(tick) for tick in ticks])
 
 
 @laid_out(FULL_WIDTH)
@@ -181,11 +180,13 @@ def one_with_many_figure(
         for source in _SOURCES
     ]
     left = 16.0 + widest(names, room)
-    parts = [_parts(tidy, source, sheet().width - left - 12.0) for source in _SOURCES]
+    right = 4.0 + text_width("100%") / 2.0
+    parts = [_parts(tidy, source, sheet().width - left - right) for source in _SOURCES]
     lines = max(len(part) for both in parts for part in both)
     row = _ROW + lines_height(lines - 1)
     x_label = "Share of the variance of the ratings"
-    figure, ax = one_panel(2 * row, left=left, right=12.0, x_label=x_label)
+    above = 8.0 + max(lines_height(lines) - _OVER_BAR * row, 0.0)
+    figure, ax = one_panel(2 * row, left=left, right=right, above=above, x_label=x_label)
     draw_variance_bars(ax, shares)
     set_limits(ax, common["limits"], axis="x")
     write_rows(ax, names, np.array([0.0, 1.0]), x=-8.0, ha="right", width=room)
@@ -225,7 +226,7 @@ def _write_parts(ax: Axes, parts: Sequence[tuple[list[str], list[str]]]) -> None
         for end, align in ((0, "left"), (1, "right")):
             ax.text(
                 end,
-                place - 0.22,
+                place - 0.5 + _OVER_BAR,
                 "\n".join(words[end]),
                 ha=align,
                 va="bottom",

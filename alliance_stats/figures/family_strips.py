@@ -46,7 +46,7 @@ __all__ = ["draw_family_strip", "family_strips_figure"]
 _COLUMNS = 3
 _MOST_FAMILIES = 12
 _MOST_ROLES = 12
-_LEFT, _GAP, _PANEL, _BETWEEN = 48.0, 14.0, 92.0, 16.0  # pt
+_GAP, _PANEL, _BETWEEN = 14.0, 92.0, 16.0  # pt
 _NARROW = 90.0  # pt, a strip with fewer ticks
 _LEAST = 62.0  # pt, the width of a strip
 
@@ -153,11 +153,11 @@ def family_strips_figure(
     if len(roles) > _MOST_ROLES:
         raise DataError(f"{len(roles)} roles cannot be told apart; at most {_MOST_ROLES}.")
     styles = looks(roles)
-    grid = _grid([said(name) for name in families], _key_lines(roles))
+    grid = _grid([said(name) for name in families], roles, score_label)
     figure = page(grid.height)
-    _write_key(figure, grid.key_lines, styles)
+    _write_key(figure, grid, styles)
     _draw_panels(figure, grid, rated, families=families, styles=styles, limits=common["limits"])
-    _write_sides(figure, grid, score_label)
+    _write_sides(figure, grid)
     first, last = rated["session"].min(), rated["session"].max()
     apart = _distances(rated, families)
     return ReportFigure(
@@ -178,6 +178,8 @@ def family_strips_figure(
 class _Grid:
     """Where the panels stand, in points from the figure's upper left corner."""
 
+    side: list[str]
+    left: float
     columns: int
     width: float
     headings: list[list[str]]
@@ -199,16 +201,20 @@ class _Grid:
 
     def corner(self, place: int) -> tuple[float, float]:
         down, across = divmod(place, self.columns)
-        left = _LEFT + across * (self.width + _GAP)
+        left = self.left + across * (self.width + _GAP)
         return left, self.top + self.above + down * (_PANEL + self.above + _BETWEEN)
 
 
-def _grid(families: Sequence[str], key_lines: list[list[tuple[str, str]]]) -> _Grid:
-    columns = min(_COLUMNS, len(families), max(int((sheet().width - _LEFT) / _LEAST), 1))
-    width = (sheet().width - _LEFT - columns * _GAP) / columns
+def _grid(families: Sequence[str], roles: Sequence[str], score_label: str) -> _Grid:
+    """Return the panels' places, beside two lines of label and numbers of two decimals."""
+    numbers = 12.0 + text_width("00.00")
+    columns = min(_COLUMNS, len(families), max(int((sheet().width - 2 * numbers) / _LEAST), 1))
+    side = wrap(score_label, _PANEL * -(-len(families) // columns), BODY)
+    left = numbers + lines_height(len(side), BODY)
+    width = (sheet().width - left - columns * _GAP) / columns
     headings = [wrap(name, width - 8, BODY, bold=True) for name in families]
     above = lines_height(max(len(lines) for lines in headings), BODY) + 6.0
-    return _Grid(columns, width, headings, above, key_lines)
+    return _Grid(side, left, columns, width, headings, above, _key_lines(roles, left))
 
 
 def _draw_panels(
@@ -237,14 +243,15 @@ def _draw_panels(
         ax.set_title(heading, loc="left", pad=4, **font(BODY, bold=True))
 
 
-def _write_sides(figure: Figure, grid: _Grid, score_label: str) -> None:
+def _write_sides(figure: Figure, grid: _Grid) -> None:
     """Name the two axes once for all panels."""
     wide, height = sheet().width, grid.height
-    middle = (_LEFT + 0.5 * (wide - _LEFT)) / wide
+    middle = (grid.left + 0.5 * (wide - grid.left)) / wide
     figure.supxlabel("Session", x=middle, y=8.0 / height, ha="center", va="bottom", **font(BODY))
-    side = "\n".join(wrap(score_label, height - grid.top - 40.0, BODY))
     centre = 1 - (grid.top + (height - grid.top - 30.0) / 2) / height
-    figure.supylabel(side, x=6.0 / wide, y=centre, ha="left", va="center", **font(BODY))
+    figure.supylabel(
+        "\n".join(grid.side), x=6.0 / wide, y=centre, ha="left", va="center", **font(BODY)
+    )
 
 
 def _distances(rated: pd.DataFrame, families: Sequence[object]) -> str:
@@ -291,28 +298,29 @@ def _ratings(
     return rated[rated["family"].isin(list(families))].reset_index(drop=True)
 
 
-def _key_lines(roles: Sequence[str]) -> list[list[tuple[str, str]]]:
+def _key_lines(roles: Sequence[str], left: float) -> list[list[tuple[str, str]]]:
     """Break the key of roles into lines: ``(role, words)`` side by side."""
     lines: list[list[tuple[str, str]]] = [[]]
-    x = _LEFT
+    x = left
     for role in roles:
-        first, *more = wrap(role, min(360.0, sheet().width - _LEFT - 30.0))
+        room = min(360.0, sheet().width - left - 30.0)
+        first, *more = wrap(role, room)
+        if more:
+            first = wrap(role, room - text_width(" …"))[0]
         words = f"{first} …" if more else first
         room = 24.0 + text_width(words) + 16.0
         if lines[-1] and x + room > sheet().width:
             lines.append([])
-            x = _LEFT
+            x = left
         lines[-1].append((role, words))
         x += room
     return lines
 
 
-def _write_key(
-    figure: Figure, lines: Sequence[Sequence[tuple[str, str]]], styles: dict[str, Look]
-) -> None:
+def _write_key(figure: Figure, grid: _Grid, styles: dict[str, Look]) -> None:
     wide, high = size_in_points(figure)
-    for row, line in enumerate(lines):
-        x, y = _LEFT, 1 - (9.0 + 15.0 * row) / high
+    for row, line in enumerate(grid.key_lines):
+        x, y = grid.left, 1 - (9.0 + 15.0 * row) / high
         for role, words in line:
             style = styles[role]
             key = Line2D(

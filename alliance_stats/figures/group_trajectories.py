@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from alliance_stats.checks import require_kind
-from alliance_stats.figures.axes import dress, integer_ticks, page, set_limits
-from alliance_stats.figures.common import Common, laid_out
+from alliance_stats.figures.axes import dress, head, integer_ticks, page, set_limits
+from alliance_stats.figures.common import Common, laid_out, settle
 from alliance_stats.figures.numbers import (
     format_count,
     format_level,
@@ -29,7 +29,6 @@ from alliance_stats.figures.style import (
     looks,
     naming,
     points,
-    settle,
     sheet,
 )
 from alliance_stats.figures.text import in_sentence, wrap
@@ -138,13 +137,15 @@ def group_trajectory_figure(
     draw_difference_over_time(right, differences)
     set_limits(left, common["limits"], axis="y")
     dress(left, x_label=time_label, y_label=outcome_label, grid="y")
-    dress(right, x_label=time_label, y_label=f"Difference ({' − '.join(sizes)})")
+    dress(right, x_label=time_label, y_label="Difference")
     most = 6 if beside else 8
     ticks = integer_ticks(float(comparison.times.min()), float(comparison.times.max()), most=most)
     for ax in (left, right):
         ax.set_xticks(ticks)
         ax.margins(x=0.02)
     _write_names(left, sizes)
+    room = sheet().part(150.0) if beside else 150.0
+    head(right, " − ".join(sizes), room=room, pad=8.0)
     settle(figure)
     found = _found(comparison, differences, conf_level)
     counts = "; ".join(f"{name}: {plural(n, 'person')}" for name, n in sizes.items())

@@ -17,7 +17,7 @@ from alliance_stats.figures.axes import (
     set_limits,
     swarm,
 )
-from alliance_stats.figures.common import Common, laid_out
+from alliance_stats.figures.common import Common, laid_out, settle
 from alliance_stats.figures.numbers import (
     decimals_of_spread,
     format_alone,
@@ -29,7 +29,7 @@ from alliance_stats.figures.numbers import (
     write_estimate,
 )
 from alliance_stats.figures.report_figure import DRAWN_BY, ReportFigure
-from alliance_stats.figures.style import FULL_WIDTH, INK, RULE, Look, looks, naming, settle, sheet
+from alliance_stats.figures.style import FULL_WIDTH, INK, RULE, Look, looks, naming, sheet
 from alliance_stats.figures.text import in_sentence, wrap
 from alliance_stats.groups.comparing.choice_of_test import pairwise_table
 from alliance_stats.groups.comparing.finding import Finding

@@ -15,12 +15,13 @@ from alliance_stats.figures.axes import (
     TALLEST,
     draw_band,
     dress,
+    head,
     page,
     set_limits,
     time_ticks,
     width_in_points,
 )
-from alliance_stats.figures.common import Common, laid_out
+from alliance_stats.figures.common import Common, laid_out, settle
 from alliance_stats.figures.numbers import (
     decimal_ticks,
     format_alone,
@@ -32,17 +33,14 @@ from alliance_stats.figures.numbers import (
 )
 from alliance_stats.figures.report_figure import DRAWN_BY, ReportFigure, listed
 from alliance_stats.figures.style import (
-    BODY,
     FULL_WIDTH,
     INK,
     RULE,
-    font,
     look,
     naming,
-    settle,
     sheet,
 )
-from alliance_stats.figures.text import in_sentence, wrap
+from alliance_stats.figures.text import in_sentence
 from alliance_stats.survival import (
     CoxModel,
     FineGrayModel,
@@ -260,8 +258,7 @@ def schoenfeld_figure(
             ax, curve, residuals=own, constant=float(beta), limits=common["limits"]
         )
         dress(ax, x_label=time_label, y_label="Log hazard ratio")
-        heading = wrap(said(term), sheet().width / columns - 60.0, BODY)
-        ax.set_title("\n".join(heading), loc="left", pad=6, **font(BODY))
+        head(ax, said(term), room=sheet().width / columns - 60.0)
     settle(figure)
     level, n = format_level(conf_level), int(model.intervals.event.sum())
     told = listed(

@@ -11,8 +11,8 @@ from alliance_stats.checks import require_kind
 from alliance_stats.figures.axes import (
     TALLEST,
     add_axes,
+    counted_ticks,
     dress,
-    integer_ticks,
     one_panel,
     page,
     room_below,
@@ -300,7 +300,7 @@ def draw_hazard(
     ax.set_ylim(0.0, min(1.0, 1.08 * float(top)) or 1.0)
     set_limits(ax, limits, axis="y")
     ax.set_xlim(time[0] - 0.6, time[-1] + 0.6)
-    ticks = integer_ticks(time[0], time[-1], most=int(np.clip(width_in_points(ax) / 36.0, 3, 8)))
+    ticks = counted_ticks(time[0], time[-1], most=int(np.clip(width_in_points(ax) / 36.0, 3, 8)))
     counts = curve[known].set_index("time")["n_risk"]
     named = [
         f"{tick}\n{format_count(counts[tick])}" if tick in counts else f"{tick}" for tick in ticks

@@ -13,10 +13,10 @@ from alliance_stats.figures.axes import (
     draw_band,
     dress,
     one_panel,
+    percent_axis,
     room_beside,
     row_heights,
     set_limits,
-    width_in_points,
     write_rows,
 )
 from alliance_stats.figures.common import Common, laid_out
@@ -25,7 +25,6 @@ from alliance_stats.figures.line_labels import LineLabels
 from alliance_stats.figures.numbers import (
     MISSING,
     format_level,
-    format_percent,
     interval_of,
     plural,
 )
@@ -46,7 +45,6 @@ _NAME_WIDTH = 126.0  # pt, on a full page
 _ROW_GAP = 12.0  # pt
 _LABEL_WIDTH = 104.0  # pt, on a page of one and a half columns
 _HEIGHT = 190.0  # pt
-_THREE_TICKS = 72.0  # pt, that three percentages take
 _REACH = {
     "unit": "Each line reaches one unit of the predictor to either side.",
     "sd": "Each line reaches one SD of its part of the predictor to either side.",
@@ -76,12 +74,9 @@ def draw_variance_partition(ax: Axes, shares: pd.DataFrame) -> None:
     )
     for centre, row in zip(centres, shares.itertuples(), strict=True):
         ax.plot([row.conf_low, row.conf_high], [centre] * 2, color=INK, lw=1.4, gid="interval")
-    ax.set_xlim(0.0, 1.0)
+    percent_axis(ax)
     ax.set_ylim(float(heights.sum()), 0.0)
     ax.set_yticks([])
-    wide = width_in_points(ax)
-    ticks = np.linspace(0, 1, 2 if wide < _THREE_TICKS else 3 if sheet().narrow else 6)
-    ax.set_xticks(ticks, [format_percent(tick) for tick in ticks])
     write_rows(ax, names, centres, x=-8.0, ha="right", width=room)
     write_rows(ax, _numbers(shares), centres, x=10.0, ha="left", width=200.0)
 

@@ -14,6 +14,7 @@ from alliance_stats.figures.text import lines_height, spread, text_width, wrap
 __all__ = ["LineLabels", "label_line"]
 
 _KEY = 31.0  # pt, a piece of a line and the gap to its name
+_ABOVE = 25.0  # pt, the same of a label above its axes
 
 
 def label_line(ax: Axes, lines: Sequence[str], centre: float, style: Look) -> None:
@@ -75,7 +76,7 @@ class LineLabels:
         cls, texts: Sequence[Sequence[str]], styles: Sequence[Look], *, width: float
     ) -> "LineLabels":
         """Wrap each label to `width` points beside the axes, or to the page's width above them."""
-        room = sheet().width - 106.0 if sheet().narrow else width
+        room = sheet().width - _ABOVE - 10.0 if sheet().narrow else width
         if sheet().narrow:
             texts = [[" ".join(own)] for own in texts]
         wrapped = [[line for text in own for line in wrap(text, room)] for own in texts]
@@ -103,6 +104,13 @@ class LineLabels:
             return 0.0
         return sum(lines_height(len(text)) + 6.0 for text in self.texts)
 
+    def _left(self, ax: Axes) -> float:
+        """Return where labels above start, from the right edge of `ax`: at its left if they fit."""
+        start = float(ax.get_position().x0) * sheet().width
+        longest = max(text_width(line) for text in self.texts for line in text)
+        beyond = start + _ABOVE + longest - (sheet().width - 4.0)
+        return -width_in_points(ax) - max(beyond, 0.0)
+
     def write(self, ax: Axes, ends: Sequence[float], *, lift: float = 0.0) -> None:
         """Write them on `ax`, near where the lines end; those above it `lift` points higher."""
         if not self.texts:
@@ -116,10 +124,10 @@ class LineLabels:
             for lines, centre, style in zip(self.texts, centres, self.styles, strict=True):
                 label_line(ax, lines, centre, style)
             return
-        wide, top = width_in_points(ax), high + (self.above - 6.0 + lift) * per_point
+        top, left = high + (self.above - 6.0 + lift) * per_point, self._left(ax)
         for lines, style in zip(self.texts, self.styles, strict=True):
             tall = lines_height(len(lines))
             first = top - lines_height(1) / 2 * per_point
             centre = top - tall / 2 * per_point
-            _key(ax, lines, style, x=(-wide, 20.0 - wide, 25.0 - wide), first=first, centre=centre)
+            _key(ax, lines, style, x=(left, left + 20.0, left + _ABOVE), first=first, centre=centre)
             top -= (tall + 2.0) * per_point

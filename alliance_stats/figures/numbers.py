@@ -35,6 +35,7 @@ __all__ = [
     "format_number",
     "format_percent",
     "interval_of",
+    "intervals_of",
     "p_phrase",
     "plural",
     "t_phrase",
@@ -87,6 +88,16 @@ def with_interval(estimate: float, low: float, high: float, *, kind: Kind = "num
 def interval_of(row: pd.Series, *, kind: Kind = "number") -> str:
     """Return the same for a row with ``estimate, conf_low, conf_high``."""
     return with_interval(row["estimate"], row["conf_low"], row["conf_high"], kind=kind)
+
+
+def intervals_of(rows: pd.DataFrame, *, kind: Kind = "number") -> list[str]:
+    """Return the same for each row; where some have an interval, those without say so."""
+    some = rows["conf_low"].notna().any()
+    return [
+        interval_of(row, kind=kind)
+        + (" (no interval)" if some and pd.isna(row["conf_low"]) else "")
+        for _, row in rows.iterrows()
+    ]
 
 
 def decimal_ticks(label: str, decimal: str | None = None) -> str:

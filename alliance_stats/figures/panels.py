@@ -6,10 +6,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from matplotlib.ticker import FixedFormatter
 
 from alliance_stats.errors import DataError
+from alliance_stats.figures.axes import thin_ticks
 from alliance_stats.figures.report_figure import ReportFigure
 from alliance_stats.figures.style import (
     BODY,
@@ -109,8 +112,8 @@ def panel(
             theme=theme,
         )
         _letter(whole, rows, heights, widths, words or {})
-    for letter, part in parts.items():
-        _settle(part.figure, alone[letter].figure)
+        for letter, part in parts.items():
+            _settle(part.figure, alone[letter].figure)
     _align(parts, rows)
     letters = list(parts)
     return ReportFigure(
@@ -177,14 +180,24 @@ def _drawn(
 
 
 def _settle(part: Figure, alone: Figure) -> None:
-    """Keep axes and words of a part where they are when it is drawn alone at the same size."""
+    """Keep axes and words of a part as they are when it is drawn alone at the same size."""
     for ax, settled in zip(part.axes, alone.axes, strict=True):
         ax.set_position(settled.get_position())
+        ax.xaxis.label.set_text(settled.get_xlabel())
+        ax.yaxis.label.set_text(settled.get_ylabel())
+        for text, settled_text in zip(_texts(ax), _texts(settled), strict=True):
+            text.set_text(settled_text.get_text())
+        thin_ticks(ax)
         ticks, names = settled.get_xticks(), [text.get_text() for text in settled.get_xticklabels()]
         if isinstance(settled.xaxis.get_major_formatter(), FixedFormatter):
             ax.set_xticks(ticks, names)
     for text, settled_text in zip(part.texts, alone.texts, strict=True):
         text.set_position(settled_text.get_position())
+
+
+def _texts(ax: Axes) -> list[Text]:
+    """Return headings and words of `ax`."""
+    return [child for child in ax.get_children() if isinstance(child, Text)]
 
 
 def _letter(

@@ -10,9 +10,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from alliance_stats.checks import require_kind
-from alliance_stats.errors import DataError
 from alliance_stats.figures.axes import (
     TALLEST,
+    PageError,
     add_axes,
     height_in_points,
     no_limits,
@@ -131,7 +131,7 @@ def participant_flow_figure(
     inside = sheet().width - 7.2
     height = _placed(flow, inside, said).height + 2.0
     if height > TALLEST + 7.2:
-        raise DataError(
+        raise PageError(
             f"{len(flow.groups)} arms make a figure of {height / 72:.1f} in, higher than a page. "
             "Give width= more millimetres, or compare fewer groups."
         )

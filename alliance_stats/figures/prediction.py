@@ -11,6 +11,7 @@ from alliance_stats.errors import DataError
 from alliance_stats.figures.axes import (
     TALLEST,
     dress,
+    head,
     integer_ticks,
     one_panel,
     page,
@@ -18,7 +19,7 @@ from alliance_stats.figures.axes import (
     set_limits,
     width_in_points,
 )
-from alliance_stats.figures.common import Common, laid_out
+from alliance_stats.figures.common import Common, laid_out, settle
 from alliance_stats.figures.line_labels import LineLabels
 from alliance_stats.figures.numbers import (
     format_alone,
@@ -29,14 +30,11 @@ from alliance_stats.figures.numbers import (
 )
 from alliance_stats.figures.report_figure import DRAWN_BY, ReportFigure, listed
 from alliance_stats.figures.style import (
-    BODY,
     FULL_WIDTH,
     RULE,
-    font,
     look,
     looks,
     naming,
-    settle,
     sheet,
 )
 from alliance_stats.figures.text import in_sentence
@@ -287,7 +285,7 @@ def calibration_figure(
     for ax, time in zip(axes.flat, times, strict=False):
         draw_calibration(ax, table.loc[table["time"] == time], limits=common["limits"])
         dress(ax, x_label="Predicted probability (0–1)", y_label=f"Share that {event_label} (0–1)")
-        ax.set_title(called[time], loc="left", pad=6, **font(BODY))
+        head(ax, called[time], room=sheet().width)
     settle(figure)
     names = [
         f"{called[row.time]}, predicted {format_alone(row.predicted, 'bounded')}"

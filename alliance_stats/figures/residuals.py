@@ -13,22 +13,19 @@ from alliance_stats.association import LinearRegression
 from alliance_stats.checks import check_conf_level, require_kind
 from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.estimates import Array
-from alliance_stats.figures.axes import TALLEST, dress, page, set_limits
-from alliance_stats.figures.common import Common, laid_out
+from alliance_stats.figures.axes import TALLEST, dress, head, page, set_limits
+from alliance_stats.figures.common import Common, laid_out, settle
 from alliance_stats.figures.numbers import format_count, format_percent, plural
 from alliance_stats.figures.report_figure import DRAWN_BY, ReportFigure
 from alliance_stats.figures.style import (
-    BODY,
     FULL_WIDTH,
     RULE,
     Look,
-    font,
     look,
     naming,
-    settle,
     sheet,
 )
-from alliance_stats.figures.text import in_sentence, wrap
+from alliance_stats.figures.text import in_sentence
 from alliance_stats.multilevel import LinearMixedModel, ResidualChecks
 
 __all__ = [
@@ -224,8 +221,7 @@ def _page(
         ax = axes.flat[1 + place]
         draw_quantiles(ax, own, style=look(place))
         dress(ax, x_label="Normal quantile (SD)", y_label="Observed quantile (SD)")
-        heading = "\n".join([*wrap(name, room, BODY), f"n = {format_count(len(own))}"])
-        ax.set_title(heading, loc="left", pad=6, **font(BODY, colour=look(place).text))
+        head(ax, name, f"n = {format_count(len(own))}", room=room, colour=look(place).text)
     settle(figure)
     return figure
 

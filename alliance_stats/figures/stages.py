@@ -10,7 +10,14 @@ from matplotlib.patches import PathPatch, Rectangle
 
 from alliance_stats.checks import require_kind
 from alliance_stats.errors import DataError
-from alliance_stats.figures.axes import TALLEST, add_axes, no_limits, page, width_in_points
+from alliance_stats.figures.axes import (
+    TALLEST,
+    PageError,
+    add_axes,
+    no_limits,
+    page,
+    width_in_points,
+)
 from alliance_stats.figures.common import Common, laid_out
 from alliance_stats.figures.numbers import format_count, plural
 from alliance_stats.figures.report_figure import DRAWN_BY, ReportFigure
@@ -135,7 +142,7 @@ def stage_figure(
     start = 6.0 + len(key) * 15.0
     height = start + len(titles) * (above + _TALL + below)
     if height > TALLEST:
-        raise DataError(f"{plural(len(titles), 'group')} do not fit on a page: show fewer.")
+        raise PageError(f"{plural(len(titles), 'group')} do not fit on a page: show fewer.")
     figure = page(height)
     _write_key(figure, key, [styles[state] for state in result.states], height)
     for place, (label, lines) in enumerate(zip(result.labels, titles, strict=True)):

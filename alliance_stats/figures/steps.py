@@ -12,11 +12,11 @@ from matplotlib.patches import Patch
 from alliance_stats.checks import check_conf_level, require_kind
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array
-from alliance_stats.figures.axes import TALLEST, dress, no_limits, page, time_ticks
-from alliance_stats.figures.common import Common, laid_out
+from alliance_stats.figures.axes import TALLEST, dress, head, no_limits, page, time_ticks
+from alliance_stats.figures.common import Common, laid_out, settle
 from alliance_stats.figures.numbers import format_percent, plural
 from alliance_stats.figures.report_figure import DRAWN_BY, ReportFigure
-from alliance_stats.figures.style import BODY, FULL_WIDTH, INK, font, look, naming, settle, sheet
+from alliance_stats.figures.style import FULL_WIDTH, INK, look, naming, sheet
 from alliance_stats.figures.text import in_sentence, wrap
 from alliance_stats.multilevel import StepMeans
 
@@ -174,7 +174,7 @@ def _page(
         dress(ax, x_label=x_label, y_label="Probability")
         if key:
             heading = ", ".join(said(str(v)) for v in key)
-            ax.set_title("\n".join(wrap(heading, room, BODY)), loc="left", pad=6, **font(BODY))
+            head(ax, heading, room=room)
     handles = [
         Patch(facecolor=tint, label="\n".join(wrap(said(str(step)), sheet().width * 0.2)))
         for tint, step in zip(tints, means.steps, strict=True)

@@ -48,7 +48,6 @@ __all__ = [
     "on_sheet",
     "plain",
     "points",
-    "settle",
     "sheet",
     "themed",
 ]
@@ -323,7 +322,7 @@ def house_style() -> Iterator[None]:
 def new_figure(width: float, height: float, *, placed_by_hand: bool = False) -> Figure:
     """Return a figure of `width` x `height` inches unknown to pyplot.
 
-    Its axes are laid out by matplotlib's constrained layout (then :func:`settle` it), or stand
+    Its axes are laid out by matplotlib's constrained layout (then it is settled), or stand
     where :func:`add_axes` puts them. As a part of a panel it is the part.
     """
     if sheet().parent is not None:
@@ -333,16 +332,6 @@ def new_figure(width: float, height: float, *, placed_by_hand: bool = False) -> 
     if not placed_by_hand:
         pads = {"w_pad": 0.04, "h_pad": 0.04, "wspace": 0.03, "hspace": 0.03}
         figure.set_layout_engine("constrained", **pads)
-    return figure
-
-
-def settle(figure: Figure) -> Figure:
-    """Lay the figure out once and fix it, so that each rendering is the same."""
-    whole = figure.get_figure(root=True)
-    assert isinstance(whole, Figure)
-    whole.draw_without_rendering()
-    if whole is figure:
-        whole.set_layout_engine("none")
     return figure
 
 

@@ -48,6 +48,7 @@ __all__ = [
     "kaplan_meier_figure",
     "risk_table",
     "risk_table_height",
+    "whole_cells",
 ]
 
 _ROW_GAP = 4.0  # pt
@@ -86,6 +87,8 @@ def draw_risk_table(
 ) -> None:
     """Write the risk table on `ax`, its columns at the times, a row per stratum.
 
+    Where times are too close for whole cells, the numbers at risk stand alone.
+
     Parameters
     ----------
     table
@@ -98,8 +101,10 @@ def draw_risk_table(
     ax.set_ylim(risk_table_height(list(styles), width), 0.0)
     ax.set_axis_off()
     across = ax.get_yaxis_transform()
-    left = -cell_width(table) / 2.0 / width
-    lines = wrap(heading, width + cell_width(table))
+    whole = whole_cells(table, width / (limits[1] - limits[0]))
+    side = cell_width(table)
+    left = -side / 2.0 / width
+    lines = wrap(heading, width + side)
     grey = font(SMALL, colour=GREY)
     ax.text(left, 0.0, "\n".join(lines), va="top", transform=across, **grey)
     top = lines_height(len(lines)) + _ROW_GAP
@@ -108,9 +113,9 @@ def draw_risk_table(
         said = "\n".join(lines)
         ax.text(left, top, said, va="top", transform=across, **font(SMALL, colour=style.text))
         top += lines_height(len(lines))
-        for row in table.loc[table["strata"] == name].itertuples():
-            cell = _cell(row.n_risk, row.n_censor, row.n_event)
-            ax.text(row.time, top, cell, ha="center", va="top", **font())
+        own = table.loc[table["strata"] == name]
+        for time, cell in zip(own["time"], _cells(own, whole=whole), strict=True):
+            ax.text(time, top, cell, ha="center", va="top", **font())
         top += lines_height(1) + _ROW_GAP
 
 
@@ -122,13 +127,21 @@ def risk_table_height(names: Sequence[str], width: float) -> float:
 
 def cell_width(table: pd.DataFrame) -> float:
     """Return the width, in points, of the widest cell."""
-    return max(
-        text_width(_cell(row.n_risk, row.n_censor, row.n_event)) for row in table.itertuples()
-    )
+    return max(map(text_width, _cells(table)))
 
 
-def _cell(n_risk: int, n_censor: int, n_event: int) -> str:
-    return f"{format_count(n_risk)} ({format_count(n_censor)}; {format_count(n_event)})"
+def whole_cells(table: pd.DataFrame, per_time: float) -> bool:
+    """Say whether whole cells fit beside one another, at so many points per unit of time."""
+    times = np.unique(table["time"].to_numpy(dtype=float))
+    return len(times) < 2 or np.diff(times).min() * per_time > cell_width(table) + 4.0
+
+
+def _cells(table: pd.DataFrame, *, whole: bool = True) -> list[str]:
+    return [
+        format_count(row.n_risk)
+        + (f" ({format_count(row.n_censor)}; {format_count(row.n_event)})" if whole else "")
+        for row in table.itertuples()
+    ]
 
 
 _LABEL_WIDTH = 104.0  # pt, at the right of the curves
@@ -245,7 +258,8 @@ def kaplan_meier_figure(
     dress(ax, x_label=time_label, y_label=f"Probability of not having {event_label} (0–1)")
     ax.set_xticks(times, [decimal_ticks(f"{time:g}") for time in times])
     below = add_axes(figure, left, labels.above + curve_height + axis_room, wide, table_height)
-    heading = f"At risk (censored; {event_label}) before that time"
+    counted = f" (censored; {event_label})" if whole_cells(table, wide / ax.get_xlim()[1]) else ""
+    heading = f"At risk{counted} before that time"
     draw_risk_table(below, table, styles=styles, heading=heading, limits=ax.get_xlim())
     each = _each(medians, curves, event_label)
     return ReportFigure(

@@ -18,6 +18,7 @@ from alliance_stats.figures.axes import (
     no_limits,
     one_panel,
     page,
+    percent_axis,
     set_limits,
     width_in_points,
     write_rows,
@@ -75,12 +76,9 @@ def draw_themes(ax: Axes, prevalence: pd.DataFrame) -> None:
                 _draw_share(ax, own.loc[theme], group, centre + within[place], styles[group])
     for edge in np.cumsum(heights)[:-1]:
         ax.axhline(edge, color="#e6e6e6", lw=0.6, zorder=0)
-    ax.set_xlim(0.0, 1.0)
-    ax.margins(x=0)
+    percent_axis(ax)
     ax.set_ylim(float(heights.sum()), 0.0)
     ax.set_yticks([])
-    ticks = np.linspace(0, 1, 3 if sheet().narrow else 5)
-    ax.set_xticks(ticks, [format_percent(tick) for tick in ticks])
     names = [str(theme) for theme in themes]
     write_rows(ax, names, centres, x=-8.0, ha="right", width=_rooms()[0])
 

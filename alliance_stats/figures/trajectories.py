@@ -19,13 +19,14 @@ from alliance_stats.checks import (
 from alliance_stats.errors import DataError
 from alliance_stats.figures.axes import (
     TALLEST,
+    counted_ticks,
     dress,
-    integer_ticks,
+    head,
     page,
     set_limits,
     width_in_points,
 )
-from alliance_stats.figures.common import Common, laid_out
+from alliance_stats.figures.common import Common, laid_out, settle
 from alliance_stats.figures.numbers import (
     decimals_for,
     format_count,
@@ -45,10 +46,9 @@ from alliance_stats.figures.style import (
     looks,
     naming,
     natural,
-    settle,
     sheet,
 )
-from alliance_stats.figures.text import balanced, in_sentence, text_width, wrap
+from alliance_stats.figures.text import balanced, in_sentence, text_width
 from alliance_stats.study import Study
 
 __all__ = [
@@ -392,8 +392,7 @@ def _page(
         )
         dress(ax, y_label=score_label if place % columns == 0 else "", grid="y")
         persons = plural(panel.n_persons, "person")
-        heading = [*wrap(panel.name, room, BODY, bold=True), persons] if panel.name else [persons]
-        ax.set_title("\n".join(heading), loc="left", pad=6, **font(BODY, colour=style.text))
+        head(ax, *filter(None, [panel.name, persons]), room=room, colour=style.text)
     below = f"{session_label}, and under it the number of ratings"
     lines = balanced(below, sheet().width - 40.0)
     figure.supxlabel("\n".join(lines), **font(BODY))
@@ -410,7 +409,7 @@ def _label_sessions(ax: Axes, means: pd.DataFrame, most_ticks: int) -> None:
     per_session = width_in_points(ax) / (high - low)
     ticks: Sequence[float] = sessions.tolist()  # few clocks, such as visits, are not regular
     if len(ticks) > most_ticks:
-        ticks = integer_ticks(sessions.min(), sessions.max(), most=most_ticks)
+        ticks = counted_ticks(sessions.min(), sessions.max(), most=most_ticks)
     labels: dict[float, str] = {}
     edge = -np.inf
     for tick in ticks:

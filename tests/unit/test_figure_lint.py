@@ -18,7 +18,7 @@ from matplotlib.patches import Rectangle
 
 from alliance_stats import figures
 from alliance_stats.figures import fonts
-from alliance_stats.figures.axes import add_axes, dress
+from alliance_stats.figures.axes import PageError, add_axes, dress
 from alliance_stats.figures.report_figure import ReportFigure
 from alliance_stats.figures.style import Theme, font, look, new_figure
 from alliance_stats.formatting import format_level
@@ -58,17 +58,16 @@ THEMES = {
     "large": Theme(small=10.0, body=11.0),
 }
 ANY = [(width, theme) for theme in THEMES for width in WIDTHS]
-PLAIN = [next(iter(cases)) for cases in BY_FIGURE.values()]
 # every twelfth case, each in another of the twelve: over the cases the sample goes round
-SAMPLE = [
-    (name, width, theme if name in PLAIN or theme != "large" else "plain")
-    for name, (width, theme) in zip(list(CASES)[::12], cycle(ANY))
-]
+SAMPLE = [(name, *place) for name, place in zip(list(CASES)[::12], cycle(ANY))]
 
 
 def findings(report: ReportFigure, width: float, theme: str) -> list[str]:
     assert report.again is not None
-    again = report.again(width=width, theme=THEMES[theme])
+    try:
+        again = report.again(width=width, theme=THEMES[theme])
+    except PageError:  # four arms of a study in one column
+        return []
     assert 25.4 * again.figure.get_figwidth() == pytest.approx(width)
     return lint(again)
 
@@ -81,10 +80,8 @@ def test_a_sample_has_no_finding(name: str, width: float, theme: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_figure_has_no_finding_at_any_width_in_any_theme(name: str) -> None:
-    # the hardest names in the largest letters may be more than a page holds
-    places = [place for place in ANY if name in PLAIN or place[1] != "large"]
     report = CASES[name]()
-    found = {place: findings(report, *place) for place in places}
+    found = {place: findings(report, *place) for place in ANY}
     assert {place: told for place, told in found.items() if told} == {}
 
 

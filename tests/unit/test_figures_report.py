@@ -11,8 +11,9 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
+from alliance_stats.figures.common import settle
 from alliance_stats.figures.report_figure import ReportFigure
-from alliance_stats.figures.style import font, new_figure, plain, settle
+from alliance_stats.figures.style import font, new_figure, plain
 from tests.figure_lint.cases import CASES
 
 

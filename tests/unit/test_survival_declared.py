@@ -16,7 +16,7 @@ from alliance_stats import (
     log_rank,
 )
 from alliance_stats.errors import DataError, NotIdentifiedError, WrongObjectError
-from alliance_stats.figures import hazard_figure
+from alliance_stats.figures import hazard_figure, restricted_mean_figure
 from alliance_stats.survival import concordance, proportional_hazards_test, restricted_mean
 
 EXACT = 1e-12  # a few sums and products of doubles
@@ -92,6 +92,36 @@ def test_a_horizon_that_differs_by_dust_is_the_last_time():
         assert_allclose(found, 0.1 + 0.75 * 0.2, atol=EXACT)
     curve = kaplan_meier(frame, time="t", event="e")
     assert curve.at_risk([0.3])["n_risk"].tolist() == curve.at_risk([0.1 + 0.2])["n_risk"].tolist()
+
+
+@pytest.mark.parametrize("cluster", [None, "k"])
+def test_a_mean_of_a_stratum_where_nobody_left_has_no_error(cluster):
+    frame = pd.DataFrame({"t": [8, 8, 8, 8, 3, 4, 8, 8], "e": [0, 0, 0, 0, 1, 1, 0, 0]})
+    frame["g"], frame["k"] = list("aaaabbbb"), [1, 1, 2, 2, 3, 3, 4, 4]
+    found = restricted_mean(frame, time="t", event="e", until=8, strata="g", cluster=cluster)
+    means = found.tidy().set_index("strata")
+    assert_allclose(means["estimate"], [8.0, 0.25 * 3 + 0.25 * 4 + 0.5 * 8], atol=EXACT)
+    assert means["std_error"].isna().tolist() == [True, False]
+    assert means.loc["a", ["conf_low", "conf_high"]].isna().all()
+    for apart in (found.differences(), found.ratios()):
+        assert apart["estimate"].notna().all()
+        assert apart[["std_error", "p_value", "conf_low", "conf_high"]].isna().all(axis=None)
+    assert found.notes[0].startswith("No standard error and no interval of stratum 'a'")
+    assert "8.00 [8.00, 8.00]" not in found.summary()
+    drawn = restricted_mean_figure(found)
+    assert "a: 8.00 (no interval); b:" in drawn.alt
+    assert drawn.note.startswith(found.notes[0])
+
+
+def test_ratios_of_strata_that_vary_keep_their_errors_beside_one_that_does_not():
+    frame = pd.DataFrame({"t": [8, 8, 3, 5, 8, 8, 2, 4, 8], "e": [0, 0, 1, 1, 0, 0, 1, 1, 0]})
+    frame["g"] = list("aabbbbccc")
+    three = restricted_mean(frame, time="t", event="e", until=8, strata="g")
+    two = restricted_mean(frame[frame["g"] != "a"], time="t", event="e", until=8, strata="g")
+    for name in ("differences", "ratios"):
+        own, other = (getattr(found, name)().set_index("contrast") for found in (three, two))
+        assert_allclose(own.loc[other.index], other, atol=EXACT)
+        assert own["std_error"].isna().tolist() == [True, True, False]
 
 
 def test_events_at_one_time_say_nothing_of_a_change():

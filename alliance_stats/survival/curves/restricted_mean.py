@@ -4,6 +4,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from alliance_stats.account import Account, Section, html_of, summary_of
@@ -34,6 +35,9 @@ from alliance_stats.survival.rows.time_at_risk import (
 )
 
 __all__ = ["RestrictedMean", "restricted_mean"]
+
+BoolArray = npt.NDArray[np.bool_]
+_ROUNDING = 1e-9  # of the horizon: a standard error below it is what rounding left
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -75,9 +79,10 @@ class RestrictedMean:
     def tidy(self, *, conf_level: float = 0.95) -> pd.DataFrame:
         """Return ``strata, nobs, estimate, std_error, conf_low, conf_high``, one row per stratum.
 
-        Intervals are normal, in the caller's time unit.
+        Intervals are normal, in the caller's time unit; NaN, as the standard error, where nothing
+        in the stratum varied (nobody had the event before the horizon, or all at one time).
         """
-        std_error = np.sqrt(np.diag(self.covariance))
+        std_error = self._errors(np.eye(len(self.strata)))
         found = estimate_columns(self.estimate, std_error, conf_level=conf_level)
         found = found[["estimate", "std_error", "conf_low", "conf_high"]]
         found.insert(0, "strata", self.strata)
@@ -91,16 +96,14 @@ class RestrictedMean:
         -------
         DataFrame
             ``contrast, estimate, std_error, statistic, p_value, conf_low, conf_high``; normal
-            theory.
+            theory. NaN but for the estimate, where the mean of one of the two has no error.
         """
         pairs = group_pairs(self.strata, what="difference")
-        first, second = np.array(pairs).T
-        estimate = self.estimate[second] - self.estimate[first]
-        variance = np.diag(self.covariance)
-        std_error = np.sqrt(
-            variance[first] + variance[second] - 2.0 * self.covariance[first, second]
-        )
-        found = estimate_columns(estimate, std_error, conf_level=conf_level).drop(columns="df")
+        L = np.zeros((len(pairs), len(self.strata)))
+        for row, (a, b) in enumerate(pairs):
+            L[row, [a, b]] = -1.0, 1.0
+        found = estimate_columns(L @ self.estimate, self._errors(L), conf_level=conf_level)
+        found = found.drop(columns="df")
         found.insert(0, "contrast", [f"{self.strata[b]} - {self.strata[a]}" for a, b in pairs])
         return found
 
@@ -129,7 +132,24 @@ class RestrictedMean:
             np.array([logs[b] - logs[a] for a, b in pairs]),
             L @ self.covariance @ L.T,
         ).ratios(conf_level=conf_level)
+        numbers = ["std_error", "statistic", "p_value", "conf_low", "conf_high"]
+        found.loc[np.isnan(self._errors(L)), numbers] = np.nan
         return found.rename(columns={"term": "contrast"}).drop(columns="df")
+
+    @property
+    def without_error(self) -> tuple[str, ...]:
+        """Strata in which nothing varied, so that the data show no error of their mean."""
+        return tuple(np.asarray(self.strata, dtype=object)[self._certain])
+
+    @property
+    def _certain(self) -> BoolArray:
+        return np.asarray(np.diag(self.covariance) <= (_ROUNDING * self.until) ** 2)
+
+    def _errors(self, L: Array) -> Array:
+        """Return the standard errors of ``L @ estimate``, NaN where a mean in it has none."""
+        variance = np.einsum("ij,jk,ik->i", L, self.covariance, L)
+        unknown = (L[:, self._certain] != 0.0).any(axis=1)
+        return np.where(unknown, np.nan, np.sqrt(np.maximum(variance, 0.0)))
 
     def glance(self) -> pd.DataFrame:
         """Return ``until, n_strata, nobs`` in one row."""
@@ -147,8 +167,14 @@ class RestrictedMean:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """No notes."""
-        return ()
+        """Which strata's means have no error that the data could show."""
+        if not self.without_error:
+            return ()
+        named = ", ".join(f"'{name}'" for name in self.without_error)
+        return (
+            f"No standard error and no interval of stratum {named}: there nobody had the event "
+            f"before {self.until:g}, or all at one time, so that nothing varied.",
+        )
 
     def account(self, *, conf_level: float = 0.95) -> Account:
         """Return the means and their differences, as data."""
