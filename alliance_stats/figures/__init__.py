@@ -79,6 +79,11 @@ from alliance_stats.figures.model_curves import (
     draw_steps,
     predicted_curves_figure,
 )
+from alliance_stats.figures.model_means import (
+    draw_means_along,
+    draw_means_in_rows,
+    estimated_means_figure,
+)
 from alliance_stats.figures.panels import panel
 from alliance_stats.figures.participants import draw_participants, participant_flow_figure
 from alliance_stats.figures.power_curves import (
@@ -181,6 +186,8 @@ __all__ = [
     "draw_lagged_paths",
     "draw_landmarks",
     "draw_leave_one_out",
+    "draw_means_along",
+    "draw_means_in_rows",
     "draw_mediation_paths",
     "draw_next_deviations",
     "draw_participants",
@@ -207,6 +214,7 @@ __all__ = [
     "draw_variance_bars",
     "draw_variance_partition",
     "draw_varying_coefficient",
+    "estimated_means_figure",
     "estimation_figure",
     "family_strips_figure",
     "flow_figure",

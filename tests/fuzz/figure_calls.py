@@ -127,6 +127,7 @@ FIGURES: dict[str, tuple[str, Draw]] = {
     "transition_figure": _of(
         "theme_transitions", lambda r: figures.transition_figure(r, early_label="early")
     ),
+    "estimated_means_figure": _of("estimated_means", figures.estimated_means_figure),
     "slopes_figure": _of("within_between", figures.slopes_figure),
     "slopes_figure of simple slopes": _of("simple_slopes", figures.slopes_figure),
     "variance_partition_figure": _of("variance_partition", figures.variance_partition_figure),

@@ -11,8 +11,11 @@ from alliance_stats.errors import DataError, WrongObjectError
 from alliance_stats.figures.caterpillar import caterpillar_figure
 from alliance_stats.figures.left_out import leave_one_out_figure
 from alliance_stats.figures.levels import slopes_figure, variance_partition_figure
+from alliance_stats.figures.model_means import estimated_means_figure
 from alliance_stats.figures.residuals import normal_quantiles, residual_figure
 from alliance_stats.multilevel import (
+    estimated_means,
+    glmm,
     leave_one_out,
     lmm,
     simple_slopes,
@@ -165,3 +168,40 @@ def test_each_refit_is_drawn_beside_the_whole_model() -> None:
 def test_a_coefficient_that_is_not_there_is_not_drawn() -> None:
     with pytest.raises(DataError, match="Did you mean 'session'"):
         leave_one_out_figure(leave_one_out(MODEL, "therapist"), term="sesion")
+
+
+def test_means_are_drawn_in_rows_or_over_a_numeric_predictor() -> None:
+    fit = lmm("alliance ~ session * role + (1 | person)", ratings(sessions=8))
+    rows = estimated_means(fit, "role")
+    report = estimated_means_figure(rows, conf_level=0.9)
+    ax, tidy = report.figure.axes[0], rows.tidy(conf_level=0.9)
+    drawn = [float(line.get_xdata()[0]) for line in ax.lines if line.get_gid() == "mean"]
+    assert drawn == tidy["estimate"].tolist()
+    limits = [line.get_xdata() for line in ax.lines if line.get_gid() == "interval"]
+    np.testing.assert_allclose(limits, tidy[["conf_low", "conf_high"]])
+    pd.testing.assert_frame_equal(report.data, tidy)
+    assert f"{fit.nobs} rows" in report.caption.replace(",", "")
+    over = estimated_means(fit, "role", by="session", at={"session": [1, 4, 8]})
+    ax = estimated_means_figure(over).figure.axes[0]
+    lines = {str(line.get_gid()): line.get_ydata() for line in ax.lines}
+    for role, own in over.tidy().groupby("role"):
+        np.testing.assert_allclose(lines[f"means {role}"], own["estimate"])
+
+
+def test_means_of_a_chance_are_drawn_on_the_scale_asked_for() -> None:
+    data = ratings(sessions=6).dropna()
+    fit = glmm("low ~ role + (1 | person)", data.assign(low=1 * (data["alliance"] < 4)))
+    found = estimated_means(fit, "role")
+    chance, link = (estimated_means_figure(found, scale=s) for s in ("response", "link"))
+    pd.testing.assert_frame_equal(chance.data, found.tidy(scale="response"))
+    pd.testing.assert_frame_equal(link.data, found.tidy(scale="link"))
+    assert "brought back from the logit scale, random effects at zero" in chance.note
+    assert "mean log odds" in link.caption
+
+
+def test_lines_that_cannot_be_told_apart_are_refused() -> None:
+    data = ratings(tuple("abcdefgh"), sessions=6)
+    fit = lmm("alliance ~ session * role + (1 | person)", data)
+    found = estimated_means(fit, "role", by="session", at={"session": [1, 3, 5]})
+    with pytest.raises(DataError, match="8 lines cannot be told apart; at most 7"):
+        estimated_means_figure(found)

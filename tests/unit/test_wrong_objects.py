@@ -67,6 +67,7 @@ FIGURES = {
     "one_with_many_figure": ({}, set()),
     "comparison_figure": ({}, set()),
     "slopes_figure": ({}, set()),
+    "estimated_means_figure": ({}, set()),
     "theme_figure": ({}, set()),
     "variance_partition_figure": ({}, set()),
     "flow_figure": ({}, set()),

@@ -8,6 +8,7 @@ from alliance_stats.figures import (
     ReportFigure,
     actor_partner_figure,
     caterpillar_figure,
+    estimated_means_figure,
     johnson_neyman_figure,
     leave_one_out_figure,
     one_with_many_figure,
@@ -23,6 +24,7 @@ from alliance_stats.multilevel import (
     LinearMixedModel,
     ResidualChecks,
     StepMeans,
+    estimated_means,
     johnson_neyman,
     leave_one_out,
     lmm,
@@ -83,6 +85,19 @@ def levels() -> ReportFigure:
     data = ratings(sessions=8)
     found = within_between(data, outcome="alliance", predictor="session", levels=["person"])
     return slopes_figure(found, predictor_label="session", outcome_label="alliance (WAI points)")
+
+
+def means(roles: tuple[str, ...], *at: float, times: float = 1.0, **options: str) -> ReportFigure:
+    """Return means of roles, over sessions where there are several."""
+    data = ratings(roles, sessions=8)
+    data["alliance"] *= times
+    fit = lmm("alliance ~ session * role + (1 | person)", data)
+    found = (
+        estimated_means(fit, "role", by="session", at={"session": at})
+        if at
+        else estimated_means(fit, "role")
+    )
+    return estimated_means_figure(found, **options)
 
 
 def moderated(
@@ -230,6 +245,18 @@ CASES = {
         "slopes, eastern names": lambda: slopes(*EASTERN),
         "slopes, huge": lambda: slopes("within", "between", times=1e7),
         "slopes, tiny": lambda: slopes("within", "between", times=1e-5),
+    },
+    estimated_means_figure: {
+        "means": lambda: means(("child", "father"), outcome_label="Alliance (WAI, 1–7)"),
+        "means over sessions": lambda: means(("child", "father"), 1, 4, 8),
+        "means along sessions": lambda: means(("child", "father"), *range(1, 15)),
+        "means, long and other names": lambda: means((LONG, *OTHER_SCRIPTS), 1, 8),
+        "means over sessions, long names": lambda: means(
+            (LONG, *OTHER_SCRIPTS), 1, 4, 8, outcome_label=LONG
+        ),
+        "means, eastern names": lambda: means(EASTERN),
+        "means over sessions, huge": lambda: means(("a", "b"), 1, 4, 8, times=1e7),
+        "means, tiny": lambda: means(("a", "b"), times=1e-5),
     },
     johnson_neyman_figure: {
         "regions": lambda: regions(moderated()),
