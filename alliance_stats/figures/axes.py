@@ -190,11 +190,11 @@ def _numbers_below(ax: Axes) -> list[tuple[float, str]]:
     """Return the place (points) and the words of each tick of the horizontal axis in view."""
     if not ax.axison:
         return []
-    places = ax.xaxis.get_majorticklocs()
+    places = [float(place) for place in ax.xaxis.get_majorticklocs()]
     words = ax.xaxis.get_major_formatter().format_ticks(places)
     scaled = ax.xaxis.get_transform()
     low, high = scaled.transform(np.sort(ax.get_xlim()))
-    at = (scaled.transform(np.asarray(places, dtype=float)) - low) / ((high - low) or 1.0)
+    at = (scaled.transform(np.array(places)) - low) / ((high - low) or 1.0)
     wide = width_in_points(ax)
     return [(x * wide, word) for x, word in zip(at, words, strict=True) if -1e-9 <= x <= 1 + 1e-9]
 

@@ -8,7 +8,8 @@ from dataclasses import replace
 from functools import partial, wraps
 from typing import Any, ParamSpec, TypedDict, TypeVar
 
-from matplotlib.figure import Figure, FigureBase
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from alliance_stats.figures.axes import (
     PageError,
@@ -94,7 +95,8 @@ def _on_a_page(
             try:
                 made = function(*args, **given)
                 figure = getattr(made, "figure", None)
-                for ax in figure.axes if isinstance(figure, FigureBase) else ():
+                axes: list[Axes] = getattr(figure, "axes", [])
+                for ax in axes:
                     thin_ticks(ax)
                 if not isinstance(figure, Figure) or least or _fits(figure):
                     return made
