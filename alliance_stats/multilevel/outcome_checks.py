@@ -39,6 +39,10 @@ __all__ = [
 
 # What a share times its trials may be off a whole number: shares are printed to some digits.
 ROUNDED = 1e-3
+# Counts beyond this have log-likelihoods whose last kept digit is worth more than 1e-6.
+LARGEST_COUNT = 1e9
+# Beyond this ratio, what a positive outcome scatters is lost in the digits of its largest value.
+WIDEST_RATIO = 1e15
 # A random-effects SD beyond this on the scale of a link says that units hardly vary within.
 LARGEST_SD = 10.0
 # Quadrature nodes to try where the Laplace approximation fails: glmer's 25 gives the same digits.
@@ -78,6 +82,7 @@ def check_outcome(design: Design, family: Family, trials: Array, weights: str | 
         least = 0.0 if family.support == "counts" else 1.0
         words = "(0, 1, 2, ...)" if least == 0 else "of at least 1, since zeros are not seen"
         _refuse(design, (y < least) | (y != np.floor(y)), f"'{name}' must be a count {words}")
+        _refuse_beyond(design, y, name)
         if (y == least).all():
             raise NotIdentifiedError(
                 f"'{name}' is {least:g} in all {len(y)} rows used: no rate is known."
@@ -85,6 +90,14 @@ def check_outcome(design: Design, family: Family, trials: Array, weights: str | 
         return
     if family.support == "positive":
         _refuse(design, y <= 0.0, f"'{name}' must be above 0 for the gamma family")
+        typical = float(np.median(y))
+        far = (y > WIDEST_RATIO * typical) | (y < typical / WIDEST_RATIO)
+        _refuse(
+            design,
+            far,
+            f"'{name}' must lie within {WIDEST_RATIO:g} times its median, {typical:g}, up or down, "
+            "for the gamma family (what is further away is a code or another unit)",
+        )
     else:
         _refuse(
             design,
@@ -110,6 +123,7 @@ def _check_trials(design: Design, family: Family, trials: Array, weights: str | 
     else:
         bad = (trials < 1) | (trials != np.floor(trials))
         _refuse(design, bad, f"'{weights}' must be a number of trials (1, 2, ...)")
+        _refuse_beyond(design, trials, weights)
         whole = (y >= 0) & (y == np.floor(y))
         _refuse(design, ~whole, f"'{name}' must be a count of successes, or a share of '{weights}'")
         _refuse(design, y > trials, f"'{name}' must not exceed its trials '{weights}'")
@@ -124,6 +138,11 @@ def _check_trials(design: Design, family: Family, trials: Array, weights: str | 
             "beta-binomial outcome is then a binomial one. Give the trials by weights=, or use "
             "family='binomial'."
         )
+
+
+def _refuse_beyond(design: Design, counts: Array, name: object) -> None:
+    what = f"'{name}' must be a count of at most {LARGEST_COUNT:,.0f} (what is more is a code)"
+    _refuse(design, counts > LARGEST_COUNT, what)
 
 
 def _refuse(design: Design, bad: npt.NDArray[np.bool_], what: str) -> None:

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from alliance_stats.association import regression
 from alliance_stats.errors import DataError, FormulaError, NotIdentifiedError
 from alliance_stats.multilevel import glmm
 
@@ -74,6 +75,26 @@ def test_outcome_that_never_varies(data, value, word):
         glmm("event ~ x + (1 | therapist)", data)
     with pytest.raises(NotIdentifiedError, match="'count' is 0 in all 120 rows"):
         glmm("count ~ x + (1 | therapist)", data.assign(count=0), family="poisson")
+
+
+@pytest.mark.parametrize("code", [1e10, 1e15, 1e16, 1e100, 1e300])
+def test_codes_among_counts_and_trials(data, code):
+    """Found by calls at random: factors of matrices failed, and regressions gave some number."""
+    counts = data.assign(count=data["count"].astype(float) + 1.0)
+    counts.loc[7, "count"] = code
+    words = r"'count' must be a count of at most 1,000,000,000 .* in row 7\."
+    for family in ("poisson", "negative binomial", "truncated negative binomial"):
+        with pytest.raises(DataError, match=words):
+            glmm("count ~ x + (1 | therapist)", counts, family=family)
+    with pytest.raises(DataError, match=words):
+        regression("count ~ x", counts, family="poisson")
+    if code > 1e15:
+        with pytest.raises(DataError, match=r"'count' must lie within 1e\+15 times .* in row 7\."):
+            glmm("count ~ x + (1 | therapist)", counts, family="gamma")
+    trials = data.assign(trials=data["trials"].astype(float))
+    trials.loc[7, "trials"] = code
+    with pytest.raises(DataError, match="'trials' must be a count of at most"):
+        glmm("hits ~ x + (1 | therapist)", trials, weights="trials")
 
 
 def test_text_outcome(data):
