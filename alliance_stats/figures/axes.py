@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from itertools import pairwise
 from numbers import Real
 from typing import Any
 
@@ -11,14 +10,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.text import Text
 from matplotlib.ticker import (
     FixedLocator,
     Formatter,
     MaxNLocator,
     NullFormatter,
     NullLocator,
-    ScalarFormatter,
 )
 
 from alliance_stats.errors import DataError
@@ -44,28 +41,22 @@ __all__ = [
     "PageError",
     "add_axes",
     "check_limits",
-    "counted_ticks",
     "draw_band",
     "draw_beyond",
     "draw_intervals",
     "dress",
-    "head",
     "height_in_points",
-    "integer_ticks",
     "log_axis",
     "no_limits",
     "one_panel",
     "page",
     "percent_axis",
-    "refit",
     "room_below",
     "room_beside",
     "row_heights",
     "set_limits",
     "size_in_points",
     "swarm",
-    "thin_ticks",
-    "time_ticks",
     "width_in_points",
     "write_above",
     "write_rows",
@@ -81,7 +72,6 @@ _TICKS = (  # from fine to coarse
 )
 _TICK_ROOM = 24.0  # pt, between labels of ticks
 _OFFSET = 26.0  # pt, what a power of ten takes
-_APART = 3.0  # pt, between the numbers of an axis
 
 
 class PageError(DataError):
@@ -134,76 +124,6 @@ def dress(ax: Axes, *, x_label: str = "", y_label: str = "", grid: str = "") -> 
             axis.set_major_formatter(_InSign(axis.get_major_formatter(), sheet().theme.decimal))
 
 
-def head(ax: Axes, *parts: str, room: float, colour: str = INK, pad: float = 6.0) -> None:
-    """Write a heading above `ax`, each part on lines of its own no wider than `room`."""
-    lines = [line for part in parts for line in wrap(part, room, BODY)]
-    title = ax.set_title("\n".join(lines), loc="left", pad=pad, **font(BODY, colour=colour))
-    title.set_label("\n".join(parts))
-
-
-def refit(ax: Axes) -> bool:
-    """Wrap the words around `ax` to its present size and thin its ticks; say if that changed it.
-
-    What :func:`dress` and :func:`head` wrote was for the size that the axes had then.
-    """
-    wide, high = width_in_points(ax), height_in_points(ax)
-    fitted = [
-        (ax.xaxis.label, balanced(str(ax.xaxis.label.get_label()), wide)),
-        (ax.yaxis.label, balanced(str(ax.yaxis.label.get_label()), high)),
-    ]
-    for title in ax.get_children():
-        if isinstance(title, Text) and title.get_label():
-            parts = str(title.get_label()).split("\n")
-            fitted.append((title, [line for part in parts for line in wrap(part, wide, BODY)]))
-    changed = thin_ticks(ax)
-    for text, lines in fitted:
-        if text.get_label() and text.get_text() != "\n".join(lines):
-            text.set_text("\n".join(lines))
-            changed = True
-    return changed
-
-
-def thin_ticks(ax: Axes) -> bool:
-    """Take coarser ticks where the numbers below `ax` would touch; say whether it did."""
-    before = len(_numbers_below(ax))
-    for most in range(before - 2, 0, -1):
-        if not _touching(ax):
-            break
-        locator = ax.xaxis.get_major_locator()
-        if isinstance(locator, MaxNLocator):
-            ax.xaxis.set_major_locator(MaxNLocator(most, steps=[1, 2, 2.5, 5, 10]))
-        elif isinstance(locator, FixedLocator) and _counts(ax.xaxis.get_major_formatter()):
-            ax.set_xticks(ax.get_xticks()[::2])
-        else:
-            break
-    if _touching(ax) and _counts(ax.xaxis.get_major_formatter()):
-        ax.set_xticks(ax.get_xticks()[-1:])
-    return len(_numbers_below(ax)) != before
-
-
-def _counts(formatter: Formatter) -> bool:
-    written = formatter.written if isinstance(formatter, _InSign) else formatter
-    return isinstance(written, ScalarFormatter)
-
-
-def _numbers_below(ax: Axes) -> list[tuple[float, str]]:
-    """Return the place (points) and the words of each tick of the horizontal axis in view."""
-    if not ax.axison:
-        return []
-    places = [float(place) for place in ax.xaxis.get_majorticklocs()]
-    words = ax.xaxis.get_major_formatter().format_ticks(places)
-    scaled = ax.xaxis.get_transform()
-    low, high = scaled.transform(np.sort(ax.get_xlim()))
-    at = (scaled.transform(np.array(places)) - low) / ((high - low) or 1.0)
-    wide = width_in_points(ax)
-    return [(x * wide, word) for x, word in zip(at, words, strict=True) if -1e-9 <= x <= 1 + 1e-9]
-
-
-def _touching(ax: Axes) -> bool:
-    seen = [(x, max(map(text_width, word.split("\n")))) for x, word in _numbers_below(ax)]
-    return any(b - a < (w + v) / 2.0 + _APART for (a, w), (b, v) in pairwise(seen))
-
-
 class _InSign(Formatter):
     """Numbers of an axis in another decimal sign, as its formatter writes them."""
 
@@ -229,46 +149,6 @@ def _offset(axis: Axis) -> str:
     written = axis.get_major_formatter()
     written.set_locs(list(axis.get_majorticklocs()))
     return written.get_offset()
-
-
-def integer_ticks(low: float, high: float, *, most: int = 8) -> list[int]:
-    """Return about `most` whole-number ticks, evenly apart.
-
-    Every one or every second from `low` on, or multiples of a rounder step; both ends where
-    there is room for no more.
-    """
-    if high <= low:
-        return [round(low)]
-    steps = (step * 10**power for power in range(9) for step in (1, 2, 4, 5))
-    step = next(step for step in steps if (high - low) / step <= max(most, 1))
-    first = round(low) if step <= 2 else step * math.ceil(low / step)
-    ticks = list(range(first, math.floor(high) + 1, step))
-    return ticks if len(ticks) > 1 else [round(low), round(high)]
-
-
-def counted_ticks(low: float, high: float, *, most: int = 8) -> list[int]:
-    """Return whole-number ticks for numbers of units below them: `low`, where most are, too."""
-    ticks = integer_ticks(low, high, most=most)
-    if len(ticks) < 2 or ticks[0] == round(low):
-        return ticks
-    step = ticks[1] - ticks[0]
-    return [round(low), *(tick for tick in ticks if tick > low + 0.6 * step)]
-
-
-def time_ticks(time: Array, most: int) -> list[float]:
-    """Return at most `most` times from 0, whole where the clock runs in whole numbers."""
-    last = float(time.max())
-    whole = bool(np.all(time == np.round(time)))
-    size = 10.0 ** np.floor(np.log10(last))
-    steps = [
-        step * scale
-        for scale in (size / 100, size / 10, size)
-        for step in (1.0, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0)
-    ]
-    allowed = [step for step in steps if not whole or step.is_integer()]
-    fits = [step for step in allowed if last / step < max(most, 2)]
-    step = min(fits, default=last)
-    return [step * count for count in range(int(last / step + 1e-9) + 1)]
 
 
 def percent_axis(ax: Axes) -> None:

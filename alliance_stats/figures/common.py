@@ -6,28 +6,40 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial, wraps
+from itertools import pairwise
 from typing import Any, ParamSpec, TypedDict, TypeVar
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
+from matplotlib.ticker import FixedLocator, Formatter, MaxNLocator, ScalarFormatter
 
 from alliance_stats.figures.axes import (
+    TALLEST,
     PageError,
+    add_axes,
     check_limits,
     height_in_points,
-    refit,
-    thin_ticks,
+    page,
+    room_below,
+    room_beside,
     width_in_points,
 )
-from alliance_stats.figures.style import PER_MM, Sheet, Theme, on_sheet, sheet
+from alliance_stats.figures.line_labels import LineLabels
+from alliance_stats.figures.numbers import plural
+from alliance_stats.figures.style import BODY, INK, PER_MM, Sheet, Theme, font, on_sheet, sheet
+from alliance_stats.figures.text import balanced, lines_height, text_width, wrap
 
-__all__ = ["Common", "laid_out", "settle"]
+__all__ = ["Common", "head", "laid_out", "settle", "stacked", "thin_ticks"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
+_APART = 3.0  # pt, between the numbers of an axis
 _PAGE = 691.0  # pt, 9.6 in: what a page holds
 _PASSES = 8
 _LEAST_WIDTH = 40.0  # pt of axes, below which letters are made smaller where they can be
+_LEAST_PANEL = 50.0  # pt, of panels one above the other
 _LEAST_AXES = 64.0  # pt, below which axes show nothing
 
 
@@ -112,6 +124,76 @@ def _fits(figure: Figure) -> bool:
     return wide >= _LEAST_WIDTH and 72.0 * figure.get_figheight() <= _PAGE
 
 
+def head(ax: Axes, *parts: str, room: float, colour: str = INK, pad: float = 6.0) -> None:
+    """Write a heading above `ax`, each part on lines of its own no wider than `room`."""
+    lines = [line for part in parts for line in wrap(part, room, BODY)]
+    title = ax.set_title("\n".join(lines), loc="left", pad=pad, **font(BODY, colour=colour))
+    title.set_label("\n".join(parts))
+
+
+def refit(ax: Axes) -> bool:
+    """Wrap the words around `ax` to its present size and thin its ticks; say if that changed it.
+
+    What :func:`dress` and :func:`head` wrote was for the size that the axes had then.
+    """
+    wide, high = width_in_points(ax), height_in_points(ax)
+    fitted = [
+        (ax.xaxis.label, balanced(str(ax.xaxis.label.get_label()), wide)),
+        (ax.yaxis.label, balanced(str(ax.yaxis.label.get_label()), high)),
+    ]
+    for title in ax.get_children():
+        if isinstance(title, Text) and title.get_label():
+            parts = str(title.get_label()).split("\n")
+            fitted.append((title, [line for part in parts for line in wrap(part, wide, BODY)]))
+    changed = thin_ticks(ax)
+    for text, lines in fitted:
+        if text.get_label() and text.get_text() != "\n".join(lines):
+            text.set_text("\n".join(lines))
+            changed = True
+    return changed
+
+
+def thin_ticks(ax: Axes) -> bool:
+    """Take coarser ticks where the numbers below `ax` would touch; say whether it did."""
+    before = len(_numbers_below(ax))
+    for most in range(before - 2, 0, -1):
+        if not _touching(ax):
+            break
+        locator = ax.xaxis.get_major_locator()
+        if isinstance(locator, MaxNLocator):
+            ax.xaxis.set_major_locator(MaxNLocator(most, steps=[1, 2, 2.5, 5, 10]))
+        elif isinstance(locator, FixedLocator) and _counts(ax.xaxis.get_major_formatter()):
+            ax.set_xticks(ax.get_xticks()[::2])
+        else:
+            break
+    if _touching(ax) and _counts(ax.xaxis.get_major_formatter()):
+        ax.set_xticks(ax.get_xticks()[-1:])
+    return len(_numbers_below(ax)) != before
+
+
+def _counts(formatter: Formatter) -> bool:
+    """Say whether it writes plain numbers, in whatever decimal sign."""
+    return isinstance(getattr(formatter, "written", formatter), ScalarFormatter)
+
+
+def _numbers_below(ax: Axes) -> list[tuple[float, str]]:
+    """Return the place (points) and the words of each tick of the horizontal axis in view."""
+    if not ax.axison:
+        return []
+    places = [float(place) for place in ax.xaxis.get_majorticklocs()]
+    words = ax.xaxis.get_major_formatter().format_ticks(places)
+    scaled = ax.xaxis.get_transform()
+    low, high = scaled.transform(np.sort(ax.get_xlim()))
+    at = (scaled.transform(np.array(places)) - low) / ((high - low) or 1.0)
+    wide = width_in_points(ax)
+    return [(x * wide, word) for x, word in zip(at, words, strict=True) if -1e-9 <= x <= 1 + 1e-9]
+
+
+def _touching(ax: Axes) -> bool:
+    seen = [(x, max(map(text_width, word.split("\n")))) for x, word in _numbers_below(ax)]
+    return any(b - a < (w + v) / 2.0 + _APART for (a, w), (b, v) in pairwise(seen))
+
+
 def settle(figure: Figure) -> Figure:
     """Lay the figure out and fix it, so that each rendering is the same.
 
@@ -130,6 +212,60 @@ def settle(figure: Figure) -> Figure:
     if whole is figure:
         whole.set_layout_engine("none")
     return figure
+
+
+def stacked(
+    headings: Mapping[str, str],
+    labels: Mapping[str, LineLabels],
+    *,
+    height: float,
+    axes: tuple[str, str],
+    right: float = 12.0,
+    tick_lines: int = 1,
+) -> tuple[Figure, dict[str, Axes]]:
+    """Return a page of panels one above the other, each under its heading and its lines' labels.
+
+    Parameters
+    ----------
+    headings
+        Panel -> what stands above it; empty for nothing.
+    labels
+        Panel -> labels of its lines, where they have any.
+    height
+        Of each panel in points, less where they would not all fit.
+    axes
+        Labels of the horizontal and the vertical axis.
+    right
+        Points that stay free on the right, if labels need no more.
+
+    Raises
+    ------
+    PageError
+        If so many panels do not fit on a page.
+    """
+    n, (x_label, y_label) = len(headings), axes
+    left = room_beside(y_label, max(min(height, TALLEST / n), _LEAST_AXES))
+    right = max([right, *(own.right for own in labels.values())])
+    wide = sheet().width - left - right
+    lines = {
+        name: wrap(said, wide + right - 20.0, BODY) if said else []
+        for name, said in headings.items()
+    }
+    above = {name: labels[name].above if name in labels else 10.0 for name in headings}
+    tops = {name: lines_height(len(lines[name]), BODY) + above[name] for name in headings}
+    below = room_below(x_label, wide, tick_lines=tick_lines)
+    spare = (TALLEST - sum(tops.values())) / n - below
+    least = max([_LEAST_PANEL, *(own.height for own in labels.values())])
+    height = max(min(height, spare), least)
+    if sum(tops.values()) + n * (height + below) > _PAGE:
+        raise PageError(f"{plural(n, 'panel')} do not fit on a page: show fewer groups.")
+    figure = page(sum(tops.values()) + n * (height + below))
+    placed, top = {}, 0.0
+    for name, said in lines.items():
+        ax = placed[name] = add_axes(figure, left, top + tops[name], wide, height)
+        ax.set_title("\n".join(said), loc="left", pad=above[name] - 3.0, **font(BODY))
+        top += tops[name] + height + below
+    return figure, placed
 
 
 def _laid_out_anew(figure: Figure) -> bool:

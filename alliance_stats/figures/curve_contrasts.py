@@ -18,14 +18,12 @@ from alliance_stats.figures.axes import (
     dress,
     page,
     room_below,
-    room_beside,
     row_heights,
     set_limits,
-    time_ticks,
     width_in_points,
     write_rows,
 )
-from alliance_stats.figures.common import Common, laid_out
+from alliance_stats.figures.common import Common, laid_out, stacked
 from alliance_stats.figures.numbers import (
     decimal_ticks,
     format_count,
@@ -33,10 +31,11 @@ from alliance_stats.figures.numbers import (
     interval_of,
     intervals_of,
     plural,
+    time_ticks,
 )
 from alliance_stats.figures.report_figure import DRAWN_BY, ReportFigure, listed
-from alliance_stats.figures.style import BODY, FULL_WIDTH, RULE, font, look, naming, sheet
-from alliance_stats.figures.text import in_sentence, lines_height, text_width, widest, wrap
+from alliance_stats.figures.style import FULL_WIDTH, RULE, look, naming, sheet
+from alliance_stats.figures.text import in_sentence, text_width, widest
 from alliance_stats.survival import (
     AdjustedCurves,
     CumulativeIncidence,
@@ -209,29 +208,17 @@ def _stacked(
     limits: tuple[float, float] | None,
 ) -> Figure:
     """Return a panel per contrast, one above the other, on one scale."""
-    height = _PANEL_HEIGHT if len(names) > 1 else 1.4 * _PANEL_HEIGHT
-    left, right = room_beside(y_label, height), 12.0
-    wide = sheet().width - left - right
-    headings = [wrap(name, wide, BODY) for name in names]
-    tops = [lines_height(len(lines), BODY) + 10.0 for lines in headings]
-    below = room_below(time_label, wide)
-    height = min(height, (TALLEST - sum(tops)) / len(names) - below)
-    if height < 40.0:
-        raise PageError(
-            f"{plural(len(names), 'contrast')} do not fit on a page: compare fewer groups."
-        )
     if limits is None:
         values = drawn[["estimate", "conf_low", "conf_high"]].to_numpy(dtype=float)
         reach = 1.08 * float(np.nanmax(np.abs(values), initial=0.0)) or 1.0
         limits = (-reach, reach)
-    figure = page(sum(tops) + len(names) * (height + below))
-    top = 0.0
-    for name, heading, above in zip(names, headings, tops, strict=True):
-        ax = add_axes(figure, left, top + above, wide, height)
+    height = _PANEL_HEIGHT if len(names) > 1 else 1.4 * _PANEL_HEIGHT
+    figure, placed = stacked(
+        {name: name for name in names}, {}, height=height, axes=(time_label, y_label)
+    )
+    for name, ax in placed.items():
         draw_curve_differences(ax, drawn.loc[drawn["panel"] == name], limits=limits)
         dress(ax, x_label=time_label, y_label=y_label)
-        ax.set_title("\n".join(heading), loc="left", pad=6.0, **font(BODY))
-        top += above + height + below
     return figure
 
 

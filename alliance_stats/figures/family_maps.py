@@ -19,13 +19,12 @@ from alliance_stats.family import SplitAlliance
 from alliance_stats.figures.axes import (
     dress,
     height_in_points,
-    integer_ticks,
     no_limits,
     one_panel,
     size_in_points,
 )
 from alliance_stats.figures.common import Common, laid_out
-from alliance_stats.figures.numbers import format_percent, plural
+from alliance_stats.figures.numbers import format_percent, integer_ticks, plural
 from alliance_stats.figures.report_figure import DRAWN_BY, ReportFigure
 from alliance_stats.figures.style import (
     FULL_WIDTH,

@@ -20,13 +20,12 @@ from alliance_stats.errors import DataError
 from alliance_stats.figures.axes import (
     add_axes,
     dress,
-    integer_ticks,
     page,
     set_limits,
     size_in_points,
 )
 from alliance_stats.figures.common import Common, laid_out
-from alliance_stats.figures.numbers import format_alone, plural
+from alliance_stats.figures.numbers import format_alone, integer_ticks, plural
 from alliance_stats.figures.report_figure import ReportFigure, require_frame
 from alliance_stats.figures.style import (
     BODY,

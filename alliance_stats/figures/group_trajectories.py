@@ -8,11 +8,12 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from alliance_stats.checks import require_kind
-from alliance_stats.figures.axes import dress, head, integer_ticks, page, set_limits
-from alliance_stats.figures.common import Common, laid_out, settle
+from alliance_stats.figures.axes import dress, page, set_limits
+from alliance_stats.figures.common import Common, head, laid_out, settle
 from alliance_stats.figures.numbers import (
     format_count,
     format_level,
+    integer_ticks,
     interval_of,
     plural,
     with_interval,

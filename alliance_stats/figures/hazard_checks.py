@@ -15,13 +15,11 @@ from alliance_stats.figures.axes import (
     TALLEST,
     draw_band,
     dress,
-    head,
     page,
     set_limits,
-    time_ticks,
     width_in_points,
 )
-from alliance_stats.figures.common import Common, laid_out, settle
+from alliance_stats.figures.common import Common, head, laid_out, settle
 from alliance_stats.figures.numbers import (
     decimal_ticks,
     format_alone,
@@ -30,6 +28,7 @@ from alliance_stats.figures.numbers import (
     interval_of,
     p_phrase,
     plural,
+    time_ticks,
 )
 from alliance_stats.figures.report_figure import DRAWN_BY, ReportFigure, listed
 from alliance_stats.figures.style import (

@@ -9,41 +9,34 @@ from matplotlib.axes import Axes
 
 from alliance_stats.checks import require_kind
 from alliance_stats.figures.axes import (
-    TALLEST,
-    add_axes,
-    counted_ticks,
     dress,
     one_panel,
-    page,
-    room_below,
     room_beside,
     set_limits,
-    time_ticks,
     width_in_points,
 )
-from alliance_stats.figures.common import Common, laid_out
+from alliance_stats.figures.common import Common, laid_out, stacked
 from alliance_stats.figures.line_labels import LineLabels
 from alliance_stats.figures.numbers import (
+    counted_ticks,
     decimal_ticks,
     format_count,
     format_level,
     interval_of,
     plural,
+    time_ticks,
     with_interval,
 )
 from alliance_stats.figures.report_figure import DRAWN_BY, ReportFigure
 from alliance_stats.figures.style import (
-    BODY,
     FULL_WIDTH,
     GREY,
     Look,
-    font,
     look,
     looks,
     naming,
-    sheet,
 )
-from alliance_stats.figures.text import in_sentence, lines_height, wrap
+from alliance_stats.figures.text import in_sentence
 from alliance_stats.survival import CumulativeIncidence, DiscreteHazard
 
 __all__ = [
@@ -153,25 +146,16 @@ def cumulative_incidence_figure(
     late = any(_enters_late(part) for part in own.values())
     clock = time_label if late else f"{time_label}; under it, number at risk"
     y_label = "Cumulative incidence (0–1)"
-    tall = min(_PANEL_HEIGHT, TALLEST / len(groups) - 110.0)
-    left, right = room_beside(y_label, max(tall, 60.0)), max(each.right for each in labels.values())
-    wide = sheet().width - left - right
-    headings = [wrap(_sized(own[group], group), wide + right - 20.0, BODY) for group in groups]
-    tops = [
-        lines_height(len(lines), BODY) + labels[group].above
-        for group, lines in zip(groups, headings, strict=True)
-    ]
-    below = room_below(clock, wide, tick_lines=1 if late else 2)
-    spare = (TALLEST - sum(tops)) / len(groups) - below
-    height = max(min(_PANEL_HEIGHT, spare), *(each.height for each in labels.values()), 50.0)
-    figure = page(sum(tops) + len(groups) * (height + below))
-    top = 0.0
-    for group, heading, above in zip(groups, headings, tops, strict=True):
-        ax = add_axes(figure, left, top + above, wide, height)
+    figure, placed = stacked(
+        {group: _sized(own[group], group) for group in groups},
+        labels,
+        height=_PANEL_HEIGHT,
+        axes=(clock, y_label),
+        tick_lines=1 if late else 2,
+    )
+    for group, ax in placed.items():
         draw_cumulative_incidence(ax, own[group], limits=common["limits"])
         dress(ax, x_label=clock, y_label=y_label)
-        ax.set_title("\n".join(heading), loc="left", pad=labels[group].above - 3.0, **font(BODY))
-        top += above + height + below
     found = "; ".join(_found(own[group], group, states) for group in groups)
     sizes = "; ".join(_sized(own[group], group) for group in groups)
     return ReportFigure(

@@ -10,23 +10,23 @@ from matplotlib.axes import Axes
 from alliance_stats.checks import require_kind
 from alliance_stats.errors import DataError
 from alliance_stats.figures.axes import (
-    TALLEST,
     Figure,
-    add_axes,
     dress,
-    page,
-    room_below,
-    room_beside,
     set_limits,
-    time_ticks,
     width_in_points,
 )
-from alliance_stats.figures.common import Common, laid_out
+from alliance_stats.figures.common import Common, laid_out, stacked
 from alliance_stats.figures.line_labels import LineLabels
-from alliance_stats.figures.numbers import decimal_ticks, format_level, interval_of, plural
+from alliance_stats.figures.numbers import (
+    decimal_ticks,
+    format_level,
+    interval_of,
+    plural,
+    time_ticks,
+)
 from alliance_stats.figures.report_figure import DRAWN_BY, ReportFigure, listed
-from alliance_stats.figures.style import BODY, FULL_WIDTH, font, looks, naming, sheet
-from alliance_stats.figures.text import in_sentence, lines_height, wrap
+from alliance_stats.figures.style import FULL_WIDTH, looks, naming
+from alliance_stats.figures.text import in_sentence
 from alliance_stats.survival import (
     AdjustedCurves,
     CompetingHazards,
@@ -298,25 +298,13 @@ def _panels(
     own = {name: curves.loc[curves["panel"] == name] for name in names}
     labels = {name: _labels(own[name]) for name in names}
     y_label = "Cumulative incidence (0–1)" if rises else f"Probability of not having {event_label}"
-    height = min(_PANEL_HEIGHT if len(names) > 1 else 1.25 * _PANEL_HEIGHT, TALLEST / len(names))
-    left, right = room_beside(y_label, height), max(each.right for each in labels.values())
-    wide = sheet().width - left - right
-    headings = [wrap(name, wide + right - 20.0, BODY) if name else [] for name in names]
-    tops = [
-        lines_height(len(lines), BODY) + labels[name].above
-        for name, lines in zip(names, headings, strict=True)
-    ]
-    below = room_below(time_label, wide)
-    spare = (TALLEST - sum(tops)) / len(names) - below
-    height = max(min(height, spare), *(each.height for each in labels.values()), 50.0)
-    figure = page(sum(tops) + len(names) * (height + below))
-    top = 0.0
-    for name, heading, above in zip(names, headings, tops, strict=True):
-        ax = add_axes(figure, left, top + above, wide, height)
+    height = _PANEL_HEIGHT if len(names) > 1 else 1.25 * _PANEL_HEIGHT
+    figure, placed = stacked(
+        {name: name for name in names}, labels, height=height, axes=(time_label, y_label)
+    )
+    for name, ax in placed.items():
         draw_steps(ax, own[name], start=0.0 if rises else 1.0, limits=limits)
         dress(ax, x_label=time_label, y_label=y_label)
-        ax.set_title("\n".join(heading), loc="left", pad=labels[name].above - 3.0, **font(BODY))
-        top += above + height + below
     return figure
 
 

@@ -16,7 +16,6 @@ from alliance_stats.figures.axes import (
     draw_band,
     draw_beyond,
     dress,
-    integer_ticks,
     one_panel,
     room_beside,
     row_heights,
@@ -30,6 +29,7 @@ from alliance_stats.figures.numbers import (
     Kind,
     decimal_ticks,
     format_level,
+    integer_ticks,
     intervals_of,
     plural,
 )

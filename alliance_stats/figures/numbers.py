@@ -1,4 +1,4 @@
-"""Numbers as figures write them: those of :mod:`alliance_stats.formatting`, in the theme's sign."""
+"""Numbers as figures write them, in the theme's sign, and where whole ones stand on an axis."""
 
 import math
 import re
@@ -6,9 +6,11 @@ from collections.abc import Callable
 from functools import wraps
 from typing import ParamSpec
 
+import numpy as np
 import pandas as pd
 
 from alliance_stats import formatting
+from alliance_stats.estimates import Array
 from alliance_stats.figures.style import sheet
 from alliance_stats.formatting import (
     MISSING,
@@ -23,6 +25,7 @@ from alliance_stats.formatting import (
 __all__ = [
     "MISSING",
     "Kind",
+    "counted_ticks",
     "decimal_ticks",
     "decimals_for",
     "decimals_of_spread",
@@ -34,11 +37,13 @@ __all__ = [
     "format_level",
     "format_number",
     "format_percent",
+    "integer_ticks",
     "interval_of",
     "intervals_of",
     "p_phrase",
     "plural",
     "t_phrase",
+    "time_ticks",
     "with_interval",
     "write_estimate",
 ]
@@ -103,3 +108,43 @@ def intervals_of(rows: pd.DataFrame, *, kind: Kind = "number") -> list[str]:
 def decimal_ticks(label: str, decimal: str | None = None) -> str:
     """Return a tick's label in the sign given, or in the theme's."""
     return re.sub(r"(?<=\d)\.(?=\d)", decimal or sheet().theme.decimal, label)
+
+
+def integer_ticks(low: float, high: float, *, most: int = 8) -> list[int]:
+    """Return about `most` whole-number ticks, evenly apart.
+
+    Every one or every second from `low` on, or multiples of a rounder step; both ends where
+    there is room for no more.
+    """
+    if high <= low:
+        return [round(low)]
+    steps = (step * 10**power for power in range(9) for step in (1, 2, 4, 5))
+    step = next(step for step in steps if (high - low) / step <= max(most, 1))
+    first = round(low) if step <= 2 else step * math.ceil(low / step)
+    ticks = list(range(first, math.floor(high) + 1, step))
+    return ticks if len(ticks) > 1 else [round(low), round(high)]
+
+
+def counted_ticks(low: float, high: float, *, most: int = 8) -> list[int]:
+    """Return whole-number ticks for numbers of units below them: `low`, where most are, too."""
+    ticks = integer_ticks(low, high, most=most)
+    if len(ticks) < 2 or ticks[0] == round(low):
+        return ticks
+    step = ticks[1] - ticks[0]
+    return [round(low), *(tick for tick in ticks if tick > low + 0.6 * step)]
+
+
+def time_ticks(time: Array, most: int) -> list[float]:
+    """Return at most `most` times from 0, whole where the clock runs in whole numbers."""
+    last = float(time.max())
+    whole = bool(np.all(time == np.round(time)))
+    size = 10.0 ** np.floor(np.log10(last))
+    steps = [
+        step * scale
+        for scale in (size / 100, size / 10, size)
+        for step in (1.0, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0)
+    ]
+    allowed = [step for step in steps if not whole or step.is_integer()]
+    fits = [step for step in allowed if last / step < max(most, 2)]
+    step = min(fits, default=last)
+    return [step * count for count in range(int(last / step + 1e-9) + 1)]

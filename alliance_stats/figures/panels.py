@@ -12,7 +12,7 @@ from matplotlib.text import Text
 from matplotlib.ticker import FixedFormatter
 
 from alliance_stats.errors import DataError
-from alliance_stats.figures.axes import thin_ticks
+from alliance_stats.figures.common import thin_ticks
 from alliance_stats.figures.report_figure import ReportFigure
 from alliance_stats.figures.style import (
     BODY,

@@ -11,20 +11,19 @@ from alliance_stats.errors import DataError
 from alliance_stats.figures.axes import (
     TALLEST,
     dress,
-    head,
-    integer_ticks,
     one_panel,
     page,
     room_beside,
     set_limits,
     width_in_points,
 )
-from alliance_stats.figures.common import Common, laid_out, settle
+from alliance_stats.figures.common import Common, head, laid_out, settle
 from alliance_stats.figures.line_labels import LineLabels
 from alliance_stats.figures.numbers import (
     format_alone,
     format_count,
     format_level,
+    integer_ticks,
     interval_of,
     plural,
 )

@@ -13,8 +13,8 @@ from alliance_stats.association import LinearRegression
 from alliance_stats.checks import check_conf_level, require_kind
 from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.estimates import Array
-from alliance_stats.figures.axes import TALLEST, dress, head, page, set_limits
-from alliance_stats.figures.common import Common, laid_out, settle
+from alliance_stats.figures.axes import TALLEST, dress, page, set_limits
+from alliance_stats.figures.common import Common, head, laid_out, settle
 from alliance_stats.figures.numbers import format_count, format_percent, plural
 from alliance_stats.figures.report_figure import DRAWN_BY, ReportFigure
 from alliance_stats.figures.style import (

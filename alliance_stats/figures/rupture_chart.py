@@ -12,14 +12,13 @@ from alliance_stats.errors import DataError
 from alliance_stats.family import Ruptures
 from alliance_stats.figures.axes import (
     dress,
-    integer_ticks,
     one_panel,
     room_beside,
     set_limits,
 )
 from alliance_stats.figures.common import Common, laid_out
 from alliance_stats.figures.line_labels import LineLabels
-from alliance_stats.figures.numbers import format_alone, plural
+from alliance_stats.figures.numbers import format_alone, integer_ticks, plural
 from alliance_stats.figures.report_figure import DRAWN_BY, ReportFigure
 from alliance_stats.figures.style import COLUMN_AND_HALF, INK, look, naming
 

@@ -12,9 +12,9 @@ from matplotlib.patches import Patch
 from alliance_stats.checks import check_conf_level, require_kind
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array
-from alliance_stats.figures.axes import TALLEST, dress, head, no_limits, page, time_ticks
-from alliance_stats.figures.common import Common, laid_out, settle
-from alliance_stats.figures.numbers import format_percent, plural
+from alliance_stats.figures.axes import TALLEST, dress, no_limits, page
+from alliance_stats.figures.common import Common, head, laid_out, settle
+from alliance_stats.figures.numbers import format_percent, plural, time_ticks
 from alliance_stats.figures.report_figure import DRAWN_BY, ReportFigure
 from alliance_stats.figures.style import FULL_WIDTH, INK, look, naming, sheet
 from alliance_stats.figures.text import in_sentence, wrap

@@ -14,7 +14,6 @@ from alliance_stats.figures.axes import (
     page,
     room_below,
     set_limits,
-    time_ticks,
     width_in_points,
 )
 from alliance_stats.figures.common import Common, laid_out
@@ -25,6 +24,7 @@ from alliance_stats.figures.numbers import (
     format_level,
     interval_of,
     plural,
+    time_ticks,
 )
 from alliance_stats.figures.report_figure import DRAWN_BY, ReportFigure
 from alliance_stats.figures.style import (

@@ -19,15 +19,14 @@ from alliance_stats.checks import (
 from alliance_stats.errors import DataError
 from alliance_stats.figures.axes import (
     TALLEST,
-    counted_ticks,
     dress,
-    head,
     page,
     set_limits,
     width_in_points,
 )
-from alliance_stats.figures.common import Common, laid_out, settle
+from alliance_stats.figures.common import Common, head, laid_out, settle
 from alliance_stats.figures.numbers import (
+    counted_ticks,
     decimals_for,
     format_count,
     format_interval,

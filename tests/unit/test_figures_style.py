@@ -11,8 +11,8 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 
-from alliance_stats.figures.axes import integer_ticks
 from alliance_stats.figures.common import Common, laid_out
+from alliance_stats.figures.numbers import integer_ticks
 from alliance_stats.figures.style import SMALL, look, new_figure, plain, points
 from alliance_stats.figures.text import in_sentence, spread, text_width, wrap
 from tests.figure_lint.lint import contrast_ratio
