@@ -2,13 +2,35 @@
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NoReturn, ParamSpec, TypeVar
 
 __all__ = ["asked_of_tidy", "known", "moved", "renamed"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+
+def _refusing(
+    names: Iterable[str], said: Callable[[str, str, object], str]
+) -> Callable[[Callable[P, T]], Callable[P, T]]:
+    """Return a decorator that refuses these arguments.
+
+    `said` makes the message of the function's name, the argument's and the first positional one.
+    """
+    refused = tuple(names)
+
+    def refusing(function: Callable[P, T]) -> Callable[P, T]:
+        @functools.wraps(function)
+        def called(*args: P.args, **kwargs: P.kwargs) -> T:
+            found = next((name for name in refused if name in kwargs), None)
+            if found is not None:
+                raise TypeError(said(function.__name__, found, args[0] if args else None))
+            return function(*args, **kwargs)
+
+        return called
+
+    return refusing
 
 
 def renamed(**new_names: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
@@ -30,19 +52,12 @@ def renamed(**new_names: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
     TypeError: simulate() has no argument 'draws' any more: it is called 'n_resamples' now.
     """
 
-    def refusing(function: Callable[P, T]) -> Callable[P, T]:
-        @functools.wraps(function)
-        def called(*args: P.args, **kwargs: P.kwargs) -> T:
-            for old in new_names.keys() & kwargs.keys():
-                raise TypeError(
-                    f"{function.__name__}() has no argument '{old}' any more: it is called "
-                    f"'{new_names[old]}' now."
-                )
-            return function(*args, **kwargs)
+    def said(function: str, old: str, _: object) -> str:
+        return (
+            f"{function}() has no argument '{old}' any more: it is called '{new_names[old]}' now."
+        )
 
-        return called
-
-    return refusing
+    return _refusing(new_names, said)
 
 
 def asked_of_tidy(*names: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
@@ -51,20 +66,12 @@ def asked_of_tidy(*names: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
     The message names ``tidy`` where that of the result has the setting, and says so where not.
     """
 
-    def refusing(function: Callable[P, T]) -> Callable[P, T]:
-        @functools.wraps(function)
-        def called(*args: P.args, **kwargs: P.kwargs) -> T:
-            for name in (name for name in names if name in kwargs):
-                has = name in inspect.signature(getattr(args[0], "tidy", called)).parameters
-                raise TypeError(
-                    f"summary() has no argument '{name}': "
-                    + (f"it belongs to tidy({name}=...)." if has else "nor has tidy() of this.")
-                )
-            return function(*args, **kwargs)
+    def said(_: str, name: str, result: object) -> str:
+        has = name in inspect.signature(getattr(result, "tidy", said)).parameters
+        where = f"it belongs to tidy({name}=...)." if has else "nor has tidy() of this."
+        return f"summary() has no argument '{name}': {where}"
 
-        return called
-
-    return refusing
+    return _refusing(names, said)
 
 
 def known(**results: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
@@ -86,19 +93,13 @@ def known(**results: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
     TypeError: draw() has no argument 'n' any more: give the result of survey(), which knows it.
     """
 
-    def refusing(function: Callable[P, T]) -> Callable[P, T]:
-        @functools.wraps(function)
-        def called(*args: P.args, **kwargs: P.kwargs) -> T:
-            for old in results.keys() & kwargs.keys():
-                raise TypeError(
-                    f"{function.__name__}() has no argument '{old}' any more: give the result of "
-                    f"{results[old]}(), which knows it."
-                )
-            return function(*args, **kwargs)
+    def said(function: str, old: str, _: object) -> str:
+        return (
+            f"{function}() has no argument '{old}' any more: give the result of {results[old]}(), "
+            "which knows it."
+        )
 
-        return called
-
-    return refusing
+    return _refusing(results, said)
 
 
 def moved(old: str, new: str) -> Callable[..., NoReturn]:

@@ -141,19 +141,12 @@ class Study:
         """
         given = (person, family, therapist, session, time, role, rater, alliance, outcome, ending,
                  ending_session)  # fmt: skip
-        return cls(
-            *entered(
-                data,
-                dict(zip(ROLES, given, strict=True)),
-                scores=scores or {},
-                endings=endings,
-                unit=unit,
-                score_range=score_range,
-                local_ids=local_ids,
-                missing=missing,
-                repeated=repeated,
-            )
-        )
+        checked = entered(
+            data, dict(zip(ROLES, given, strict=True)), scores=scores or {}, endings=endings,
+            unit=unit, score_range=score_range, local_ids=local_ids, missing=missing,
+            repeated=repeated,
+        )  # fmt: skip
+        return cls(*checked)
 
     @classmethod
     def from_wide(
@@ -213,24 +206,12 @@ class Study:
             ranges=(score_range, {"alliance": alliance, "outcome": outcome}, scores or {}),
         )
         study = cls.from_frame(
-            long.frame,
-            person="person" if by_role else str(person),
-            family=family,
-            therapist=therapist,
-            session="session",
-            time=time,
-            role="role" if by_role else role,
-            rater="rater" if "rater" in long.keys else None,
-            alliance=alliance,
-            outcome=outcome,
-            scores=scores,
-            ending=ending,
-            endings=endings,
-            ending_session=ending_session,
-            unit=unit,
-            score_range=score_range,
-            local_ids=local_ids,
-        )
+            long.frame, person="person" if by_role else str(person), family=family,
+            therapist=therapist, session="session", time=time, role="role" if by_role else role,
+            rater="rater" if "rater" in long.keys else None, alliance=alliance, outcome=outcome,
+            scores=scores, ending=ending, endings=endings, ending_session=ending_session,
+            unit=unit, score_range=score_range, local_ids=local_ids,
+        )  # fmt: skip
         return replace(study, notes=(*long.notes, *study.notes))
 
     @classmethod
@@ -305,12 +286,9 @@ class Study:
             path,
             ids=[roles[level] for level in LEVELS if roles[level]],
             labelled=[roles[name] for name in ("role", "rater", "ending") if roles[name]],
-            sheet=sheet,
-            separator=separator,
-            decimal=decimal,
-            encoding=encoding,
+            sheet=sheet, separator=separator, decimal=decimal, encoding=encoding,
             header_rows=header_rows,
-        )
+        )  # fmt: skip
         moments = {name: roles.pop(name) for name in ("session", "rater")}
         moments["repeated"] = repeated
         shared: dict[str, Any] = {
@@ -433,14 +411,9 @@ class Study:
     def describe(self) -> StudyDescription:
         """Return a first overview: units, sizes, missing values, scores and their correlations."""
         return describe_study(
-            self._data,
-            self._roles,
-            scores=self._scores,
-            limits=self._limits,
-            unit=self.unit,
-            rows=self.rows,
-            notes=self.notes,
-        )
+            self._data, self._roles, scores=self._scores, limits=self._limits, unit=self.unit,
+            rows=self.rows, notes=self.notes,
+        )  # fmt: skip
 
     def __repr__(self) -> str:
         names = {"person": "persons", "family": "families", "therapist": "therapists"}
