@@ -49,6 +49,7 @@ FORMER: Mapping[str, str] = {
     "association.mediation.paths": "association.mediation.equations",
     "association.mediation.product_profile": "association.mediation.path_intervals",
     "association.planned_contrasts": "association.variance_analysis",
+    "engine.lag_table.LagOptions": "engine.lag_parameters.LagOptions",
     "engine.several_quadrature": "engine.quadrature",
     "engine.spread_families": "engine.families",
     "evidence.meta.pooling": "evidence.meta.sampled_effects",

@@ -20,9 +20,8 @@ from alliance_stats.engine.lag_criterion import (
 )
 from alliance_stats.engine.lag_filter import Ratings, Residual
 from alliance_stats.engine.lag_fit import LagFit, fit_lags
-from alliance_stats.engine.lag_parameters import LagParameters, lag_parameters
+from alliance_stats.engine.lag_parameters import LagOptions, LagParameters, lag_parameters
 from alliance_stats.engine.lag_table import (
-    LagOptions,
     LagTable,
     first_coefficients,
     n_common,
@@ -249,18 +248,11 @@ def _problem(table: LagTable, options: LagOptions, given: Array, covariates: Arr
 def _parameters(table: LagTable, options: LagOptions) -> LagParameters:
     T, K, _ = table.y.shape
     return lag_parameters(
+        options,
         n_groups=n_groups(table),
         n_sessions=T,
         n_outcomes=K,
-        n_effects=K if options.trends is None else 2 * K,
         n_above=len(table.levels),
-        start=options.start,
-        lags_equal=options.lags == "equal",
-        groups_equal=options.groups_equal,
-        lagged=options.lagged,
-        alike=options.alike,
-        shared=options.shared,
-        errors=options.errors,
     )
 
 

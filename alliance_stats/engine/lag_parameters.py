@@ -1,4 +1,4 @@
-"""From a vector of parameters to the matrices of the model, and derivatives back to it.
+"""A model's options; from a vector of parameters to its matrices, and derivatives back to it.
 
 Covariances are held as Cholesky factors with elements that may take any sign, so that the search
 can pass through a variance of zero. Positions of parameters are stored in arrays (-1: not a
@@ -15,13 +15,70 @@ import numpy.typing as npt
 from alliance_stats.engine.lag_filter import LagGradient, Residual
 from alliance_stats.estimates import Array
 
-__all__ = ["LagParameters", "lag_parameters", "stationary_covariance"]
+__all__ = ["LagOptions", "LagParameters", "lag_parameters", "stationary_covariance"]
 
 Index = npt.NDArray[np.int64]
 
 # First deviations that follow the random intercepts may have nothing else to them: a variance that
 # reaches zero. The filter divides by it, so this part of an outcome's variance stays.
 LEAST = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class LagOptions:
+    """The options of a model.
+
+    Attributes
+    ----------
+    means
+        ``"session"`` (a mean for each), ``"linear"``, or ``"none"`` (covariates alone).
+    trends
+        ``None`` or ``"linear"``: whether slopes vary between persons.
+    start
+        ``"free"``, ``"stationary"`` or ``"correlated"``.
+    lags
+        ``"equal"`` over sessions or ``"free"``.
+    groups_equal
+        Whether lagged effects are the same in each group.
+    lagged
+        Whether there are lagged effects.
+    persons
+        Whether persons have random effects, in addition to session-specific ones.
+    errors
+        For each outcome the error's variance, or None to estimate it.
+    zero
+        Lagged effects (outcome, predictor) that are held at 0.
+    reml
+        Restricted likelihood; only without lagged effects.
+    tied
+        For each coefficient, in the order effect, outcome, its number, or -1 if it is held at 0; by
+        default all are distinct. Outcomes then share one unit.
+    alike, shared
+        Whether outcomes are indistinguishable within persons, and whether effects of levels above
+        are the same for all outcomes (which then share one unit).
+    uncorrelated
+        Where outcomes are uncorrelated: 0 within persons, 1 at the first level above, ...
+    """
+
+    means: str = "session"
+    trends: str | None = None
+    start: str = "free"
+    lags: str = "equal"
+    groups_equal: bool = False
+    lagged: bool = True
+    persons: bool = True
+    errors: tuple[float | None, ...] = ()
+    zero: tuple[tuple[int, int], ...] = ()
+    reml: bool = False
+    tied: tuple[int, ...] = ()
+    alike: bool = False
+    shared: bool = False
+    uncorrelated: tuple[int, ...] = ()
+
+    @property
+    def one_unit(self) -> bool:
+        """Whether all outcomes are divided by the same SD."""
+        return bool(self.tied) or self.alike or self.shared
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -182,58 +239,31 @@ class _Counter:
 
 
 def lag_parameters(
-    *,
-    n_groups: int,
-    n_sessions: int,
-    n_outcomes: int,
-    n_effects: int,
-    n_above: int = 0,
-    start: str = "free",
-    lags_equal: bool = True,
-    residuals_equal: bool = True,
-    groups_equal: bool = False,
-    lagged: bool = True,
-    alike: bool = False,
-    shared: bool = False,
-    errors: Sequence[float | None] = (),
+    options: LagOptions, *, n_groups: int, n_sessions: int, n_outcomes: int, n_above: int = 0
 ) -> LagParameters:
-    """Lay the parameters out.
+    """Lay the parameters out: of a model with these options, and so many levels above persons.
 
-    Parameters
-    ----------
-    n_groups, n_sessions, n_outcomes, n_effects, n_above
-        Groups, sessions, outcomes, persons' random effects, and levels above persons.
-    start
-        ``"free"``, ``"stationary"`` or ``"correlated"`` (with the random intercepts).
-    lags_equal, residuals_equal
-        Whether the lagged effects, and the innovation covariances, are the same at each session.
-    groups_equal
-        Whether the lagged effects are the same in each group.
-    lagged
-        Whether there are lagged effects; if not, all sessions have one covariance.
-    alike
-        Whether outcomes are indistinguishable: innovations have one variance and one covariance.
-    shared
-        Whether effects of the levels above are the same for every outcome.
-    errors
-        For each outcome the variance of its error, or None to estimate it.
+    Persons have an effect on each outcome, and with trends a slope; without lagged effects all
+    sessions have one covariance.
     """
     G, T, K = n_groups, n_sessions, n_outcomes
     new = _Counter()
-    follows = start == "correlated"
+    lagged, errors = options.lagged, options.errors
+    follows = options.start == "correlated"
     later = max(T - 1, 1)
     lower = np.tri(K, dtype=bool)
-    groups = 1 if groups_equal else G
-    n_lag = 1 if lags_equal else T - 1
+    groups = 1 if options.groups_equal else G
+    n_lag = 1 if options.lags == "equal" else T - 1
     phi = new((groups, n_lag, K, K), np.full((groups, n_lag, K, K), lagged))
     phi = np.broadcast_to(phi, (G, n_lag, K, K))
-    n_new = 1 if residuals_equal else T - 1
-    if alike:  # a on the diagonal and b beside it: the square has one variance, one covariance
-        pair = new((G, n_new, 2), np.ones((G, n_new, 2), bool))
+    if (
+        options.alike
+    ):  # a on the diagonal and b beside it: the square has one variance, one covariance
+        pair = new((G, 1, 2), np.ones((G, 1, 2), bool))
         innovation = pair[..., np.where(np.eye(K, dtype=bool), 0, 1)]
     else:
-        innovation = new((G, n_new, K, K), np.broadcast_to(lower, (G, n_new, K, K)))
-    own_first = lagged and start != "stationary"
+        innovation = new((G, 1, K, K), np.broadcast_to(lower, (G, 1, K, K)))
+    own_first = lagged and options.start != "stationary"
     first = new((G, K, K), np.broadcast_to(lower & own_first, (G, K, K)))
     if not lagged:
         first = innovation[:, 0]
@@ -241,11 +271,11 @@ def lag_parameters(
     free = np.array([value is None for value in errors] or [False] * K)
     error = new((G, K), np.broadcast_to(free, (G, K)))
     known = np.array([value or 0.0 for value in errors] or [0.0] * K)
-    q = n_effects
+    q = K if options.trends is None else 2 * K
     person = new((G, q, q), np.broadcast_to(np.tri(q, dtype=bool), (G, q, q)))
     one = np.eye(1, K, dtype=bool)  # one SD, and so one effect, for all outcomes
     above = tuple(
-        np.broadcast_to(new((1, K), one), (K, K)) if shared else new((K, K), lower)
+        np.broadcast_to(new((1, K), one), (K, K)) if options.shared else new((K, K), lower)
         for _ in range(n_above)
     )
     return LagParameters(
@@ -256,7 +286,7 @@ def lag_parameters(
         error=error,
         person=person,
         above=above,
-        stationary=start == "stationary",
+        stationary=options.start == "stationary",
         size=new.n,
         fixed_error=np.broadcast_to(known, (G, K)).copy(),
         least=np.full(K, LEAST if follows else 0.0),

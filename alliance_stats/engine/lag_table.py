@@ -12,13 +12,12 @@ import numpy.typing as npt
 from scipy import linalg
 
 from alliance_stats.engine.lag_criterion import LagProblem
-from alliance_stats.engine.lag_parameters import LagParameters, take
+from alliance_stats.engine.lag_parameters import LagOptions, LagParameters, take
 from alliance_stats.engine.stacked_levels import Level
 from alliance_stats.estimates import Array, one_line
 
 __all__ = [
     "LagArrays",
-    "LagOptions",
     "LagTable",
     "first_coefficients",
     "n_common",
@@ -77,63 +76,6 @@ class LagArrays:
     levels: tuple[Level, ...] = field(default=())
 
     __repr__ = one_line
-
-
-@dataclass(frozen=True, slots=True)
-class LagOptions:
-    """The options of a model.
-
-    Attributes
-    ----------
-    means
-        ``"session"`` (a mean for each), ``"linear"``, or ``"none"`` (covariates alone).
-    trends
-        ``None`` or ``"linear"``: whether slopes vary between persons.
-    start
-        ``"free"``, ``"stationary"`` or ``"correlated"``.
-    lags
-        ``"equal"`` over sessions or ``"free"``.
-    groups_equal
-        Whether lagged effects are the same in each group.
-    lagged
-        Whether there are lagged effects.
-    persons
-        Whether persons have random effects, in addition to session-specific ones.
-    errors
-        For each outcome the error's variance, or None to estimate it.
-    zero
-        Lagged effects (outcome, predictor) that are held at 0.
-    reml
-        Restricted likelihood; only without lagged effects.
-    tied
-        For each coefficient, in the order effect, outcome, its number, or -1 if it is held at 0; by
-        default all are distinct. Outcomes then share one unit.
-    alike, shared
-        Whether outcomes are indistinguishable within persons, and whether effects of levels above
-        are the same for all outcomes (which then share one unit).
-    uncorrelated
-        Where outcomes are uncorrelated: 0 within persons, 1 at the first level above, ...
-    """
-
-    means: str = "session"
-    trends: str | None = None
-    start: str = "free"
-    lags: str = "equal"
-    groups_equal: bool = False
-    lagged: bool = True
-    persons: bool = True
-    errors: tuple[float | None, ...] = ()
-    zero: tuple[tuple[int, int], ...] = ()
-    reml: bool = False
-    tied: tuple[int, ...] = ()
-    alike: bool = False
-    shared: bool = False
-    uncorrelated: tuple[int, ...] = ()
-
-    @property
-    def one_unit(self) -> bool:
-        """Whether all outcomes are divided by the same SD."""
-        return bool(self.tied) or self.alike or self.shared
 
 
 def n_groups(table: LagTable) -> int:

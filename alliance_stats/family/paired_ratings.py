@@ -16,8 +16,8 @@ from alliance_stats.checks import check_choice
 from alliance_stats.design.coding import independent_columns
 from alliance_stats.engine.degrees_of_freedom import Satterthwaite
 from alliance_stats.engine.lag_model import FittedLags, fit_model
-from alliance_stats.engine.lag_parameters import squares, take
-from alliance_stats.engine.lag_table import LagArrays, LagOptions
+from alliance_stats.engine.lag_parameters import LagOptions, squares, take
+from alliance_stats.engine.lag_table import LagArrays
 from alliance_stats.engine.stacked_levels import Level
 from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.estimates import Array, Coefficients, named_covariance, one_line

@@ -8,7 +8,7 @@ import pandas as pd
 
 from alliance_stats.account import Account, Column, Phrase, Section, html_of, summary_of
 from alliance_stats.checks import check_choice, did_you_mean
-from alliance_stats.engine.lag_table import LagOptions
+from alliance_stats.engine.lag_parameters import LagOptions
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array, named_covariance, one_line
 from alliance_stats.ledger import RowLedger

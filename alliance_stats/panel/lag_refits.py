@@ -12,7 +12,7 @@ from alliance_stats.checks import check_conf_level, did_you_mean
 from alliance_stats.engine.lag_criterion import person_effects
 from alliance_stats.engine.lag_fit import held_rise
 from alliance_stats.engine.lag_model import fit_model, refit
-from alliance_stats.engine.lag_table import LagOptions
+from alliance_stats.engine.lag_parameters import LagOptions
 from alliance_stats.engine.likelihood_rise import reach
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array, estimate_columns

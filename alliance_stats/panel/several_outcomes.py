@@ -9,8 +9,7 @@ import pandas as pd
 from alliance_stats.account import Account, Section, html_of, summary_of
 from alliance_stats.checks import check_choice
 from alliance_stats.engine.lag_model import fit_model
-from alliance_stats.engine.lag_parameters import squares, take
-from alliance_stats.engine.lag_table import LagOptions
+from alliance_stats.engine.lag_parameters import LagOptions, squares, take
 from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.estimates import Array, named_covariance, one_line, two_sided_p, wald_interval
 from alliance_stats.ledger import RowLedger

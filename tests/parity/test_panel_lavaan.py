@@ -7,8 +7,7 @@ from scipy import linalg
 
 from alliance_stats.engine.lag_criterion import evaluate
 from alliance_stats.engine.lag_model import fit_model
-from alliance_stats.engine.lag_parameters import squares, take
-from alliance_stats.engine.lag_table import LagOptions
+from alliance_stats.engine.lag_parameters import LagOptions, squares, take
 from alliance_stats.panel.cross_lagged import cross_lagged
 from alliance_stats.panel.session_table import read_sessions
 from tests.parity.reference import load_reference

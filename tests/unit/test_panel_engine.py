@@ -13,12 +13,13 @@ from alliance_stats.engine.lag_criterion import (
 from alliance_stats.engine.lag_filter import Ratings
 from alliance_stats.engine.lag_model import fit_model
 from alliance_stats.engine.lag_parameters import (
+    LagOptions,
     lag_parameters,
     squares,
     stationary_covariance,
     take,
 )
-from alliance_stats.engine.lag_table import LagArrays, LagOptions
+from alliance_stats.engine.lag_table import LagArrays
 from alliance_stats.engine.stacked_levels import Level
 
 DENSE = 1e-9  # relative; sums of 200 terms in another order
@@ -29,7 +30,7 @@ CASES = {
     "persons": {},
     "errors": {"errors": (0.2, None), "levels": 1},
     "free lags, trends, two groups": {
-        "lags_equal": False,
+        "lags": "free",
         "trends": True,
         "groups": 2,
         "levels": 2,
@@ -65,9 +66,8 @@ def made(K=2, levels=0, groups=1, trends=False, reml=False, **options):
     above = [Level.from_codes(rng.permutation(np.arange(N * groups) % 5))] if levels else []
     above += [Level.from_codes(np.arange(5) % 2)] if levels == 2 else []
     problem = LagProblem(tuple(found), tuple(above), reml)
-    parameters = lag_parameters(
-        n_groups=groups, n_sessions=T, n_outcomes=K, n_effects=q, n_above=levels, **options
-    )
+    asked = LagOptions(trends="linear" if trends else None, **options)
+    parameters = lag_parameters(asked, n_groups=groups, n_sessions=T, n_outcomes=K, n_above=levels)
     theta = 0.3 * rng.normal(size=parameters.size)
     for index in (parameters.innovation, parameters.first):
         for k in range(K):
