@@ -42,11 +42,8 @@ from alliance_stats.multilevel.after.unit_ranks import UnitRanks, unit_ranks
 from alliance_stats.multilevel.after.variance_shares import VariancePartition, variance_partition
 from alliance_stats.multilevel.after.within_between import WithinBetween, within_between
 from alliance_stats.multilevel.clusters import CR2
-from alliance_stats.multilevel.generalized_fit import (
-    GeneralizedFit,
-    fit_generalized,
-    make_generalized_problem,
-)
+from alliance_stats.multilevel.generalized_data import make_generalized_problem
+from alliance_stats.multilevel.generalized_fit import GeneralizedFit, fit_generalized
 from alliance_stats.multilevel.generalized_mixed_model import GeneralizedLinearMixedModel
 from alliance_stats.multilevel.linear_fit import LinearFit, fit_linear, ml_refit
 from alliance_stats.multilevel.linear_functions import (

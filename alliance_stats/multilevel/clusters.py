@@ -22,7 +22,8 @@ from alliance_stats.engine.threads import one_blas_thread
 from alliance_stats.engine.wild_bootstrap import ClusterSums, cluster_sums
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array
-from alliance_stats.multilevel.generalized_fit import GeneralizedFit, make_generalized_problem
+from alliance_stats.multilevel.generalized_data import make_generalized_problem
+from alliance_stats.multilevel.generalized_fit import GeneralizedFit
 from alliance_stats.multilevel.linear_fit import LinearFit, make_problem, working_columns
 
 __all__ = [

@@ -26,6 +26,8 @@ __all__ = ["covered", "few_unit_notes", "generalized_few_unit_notes", "rejection
 MOST, FEW = 30, 10
 # Units of a generalized model beyond which nothing is said.
 FEW_OF_LINKS = 20
+# How the table calls intervals by CR2, and the families that they were tried with, together.
+ROBUST, ALL = "between by CR2", "all tried"
 # Coefficients that a note names.
 MOST_NAMED = 3
 # How much larger the largest unit is than the smallest in a design of unequal sizes.
@@ -88,7 +90,8 @@ def few_unit_notes(fit: LinearFit) -> list[str]:
 def covered() -> pd.DataFrame:
     """Return the simulated table of :func:`generalized_few_unit_notes`, by family and effect.
 
-    ``family, therapists, effect, studies, refused, held_0.95, held_0.97, held_0.98, held_0.99``.
+    ``family, therapists, effect, studies, refused, held_0.95, held_0.97, held_0.98, held_0.99``;
+    of the families tried with CR2, together: 95% intervals of an effect of units.
     """
     with (files("alliance_stats.multilevel") / "family_coverage.csv").open(
         encoding="utf-8"
@@ -106,17 +109,25 @@ def generalized_few_unit_notes(fit: GeneralizedFit) -> list[str]:
         return []
     own = _coefficients(fit, outer)[0]
     table = covered()
+    robust = table[table["effect"] == ROBUST]
+    table = table[table["family"] != ALL]
     sums = table.groupby("effect").sum(numeric_only=True)
     known = int(table["therapists"].iloc[0])
 
     def held(effect: str, level: str) -> str:
-        share = sums.loc[effect, f"held_{level}"] / sums.loc[effect, "studies"]
-        return format_percent(float(share), 0)
+        return _share(sums.loc[effect, f"held_{level}"], sums.loc[effect, "studies"])
 
-    effects = "" if not own else (
-        f"95% intervals of an effect of units ({_listed(own)}) held the truth in "
-        f"{held('between', '0.95')}, those of conf_level=0.98 in {held('between', '0.98')}; "
-    )  # fmt: skip
+    effects = ""
+    if own:
+        effects = (
+            f"95% intervals of an effect of units ({_listed(own)}) held the truth in "
+            f"{held('between', '0.95')}, those of conf_level=0.98 in {held('between', '0.98')}"
+        )
+        if _contains_all(fit, outer):
+            shares = ", ".join(map(_share, robust["held_0.95"], robust["studies"]))
+            sizes = ", ".join(map(str, robust["therapists"]))
+            effects += f", those of vcov=CR2({outer.name!r}) in {shares} with {sizes} units"
+        effects += "; "
     return [
         f"{n} units of {outer.name}: in {format_count(int(sums.loc['sd', 'studies']))} simulated "
         f"studies of {known} units, all families together, {effects}95% profile intervals of the "
@@ -140,11 +151,21 @@ def _on_offer(fit: LinearFit, outer: Grouping) -> set[str]:
     found = {"Satterthwaite"}
     if fit.problem.reml and fit.problem.shape is None:
         found.add("Kenward-Roger")
+    nested = {"CR2", "wild bootstrap", "permutation"}
+    return found | (nested if _contains_all(fit, outer) else set())
+
+
+def _contains_all(fit: LinearFit | GeneralizedFit, outer: Grouping) -> bool:
+    """Whether every random effect lies within the units, as CR2 asks for."""
     homes = [
         pd.Series(outer.codes).groupby(other.codes).nunique().max()
         for other in fit.design.groupings
     ]
-    return found | ({"CR2", "wild bootstrap", "permutation"} if max(homes) == 1 else set())
+    return bool(max(homes) == 1)
+
+
+def _share(held: float, studies: float) -> str:
+    return format_percent(float(held / studies), 0)
 
 
 def _listed(names: list[str]) -> str:

@@ -1,14 +1,15 @@
-"""From a frame to a generalized model's inputs: pairs of counts, columns of the dispersion."""
+"""From a frame to a generalized model's data: pairs of counts, the dispersion's columns, arrays."""
 
 from collections.abc import Hashable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 from scipy import linalg
 
 from alliance_stats.checks import finite_or_missing, require_columns
-from alliance_stats.design.coding import code_terms, independent_columns
+from alliance_stats.design.coding import Coding, code_terms, independent_columns
+from alliance_stats.design.design import Design
 from alliance_stats.design.formula import (
     MixedFormula,
     OwnColumn,
@@ -19,11 +20,39 @@ from alliance_stats.design.formula import (
 )
 from alliance_stats.design.grammar import Call, Column
 from alliance_stats.design.rows import columns_as_read
+from alliance_stats.engine.blocks import lay_out
 from alliance_stats.engine.families import Family
+from alliance_stats.engine.laplace import GeneralizedProblem
+from alliance_stats.engine.row_sums import arrange_rows
+from alliance_stats.engine.template import Template
 from alliance_stats.errors import FormulaError, NotIdentifiedError
-from alliance_stats.multilevel.generalized_fit import DispersionPart
+from alliance_stats.estimates import Array
 
-__all__ = ["pair_of_counts", "read_dispersion"]
+__all__ = ["DispersionPart", "make_generalized_problem", "pair_of_counts", "read_dispersion"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DispersionPart:
+    """How the logarithm of the dispersion depends on columns.
+
+    Attributes
+    ----------
+    coding
+        How the columns were coded.
+    D
+        Working basis of the columns, (m, n), in the design's order.
+    R
+        From coefficients of the columns as given to those of the basis, (m, m).
+    """
+
+    coding: Coding
+    D: Array
+    R: Array
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the columns."""
+        return self.coding.names
 
 
 def pair_of_counts(
@@ -81,3 +110,24 @@ def read_dispersion(terms: Terms, used: pd.DataFrame, data: pd.DataFrame) -> Dis
     Q, R = linalg.qr(X, mode="economic")
     scale = np.sqrt(len(X))
     return DispersionPart(coding, np.ascontiguousarray(Q.T) * scale, R / scale)
+
+
+def make_generalized_problem(
+    design: Design, family: Family, trials: Array, offset: Array
+) -> GeneralizedProblem:
+    """Arrange the design's rows for elimination."""
+    groupings = design.groupings
+    n = len(design.y)
+    layout = lay_out([g.codes for g in groupings], [len(g.Z) for g in groupings], n)
+    order = layout.order
+    return GeneralizedProblem(
+        layout,
+        Template.full([[len(basis.names) for basis in g.terms] for g in groupings]),
+        arrange_rows(layout, [g.Z for g in groupings], [g.codes for g in groupings], n),
+        np.ascontiguousarray(design.Q[:, order]),
+        offset[order],
+        family,
+        family.outcome(
+            design.y[order], trials[order], None if family.dispersion is None else np.ones(n)
+        ),
+    )

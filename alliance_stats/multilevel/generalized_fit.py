@@ -5,21 +5,19 @@ derived.
 """
 
 import warnings
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TypeVar
 
 import numpy as np
-import pandas as pd
 from scipy import linalg
 
 from alliance_stats.checks import describe_rows, finite_or_missing
-from alliance_stats.design.coding import Coding
 from alliance_stats.design.design import Design
 from alliance_stats.design.formula import INTERCEPT
 from alliance_stats.design.groupings import back_transform
-from alliance_stats.engine.blocks import by_label, lay_out
+from alliance_stats.engine.blocks import by_label
 from alliance_stats.engine.descent import descend
 from alliance_stats.engine.families import Family, family_of
 from alliance_stats.engine.generalized_search import (
@@ -32,12 +30,12 @@ from alliance_stats.engine.generalized_search import (
 from alliance_stats.engine.laplace import GeneralizedProblem, find_mode
 from alliance_stats.engine.outcomes import NO_SHAPE, DispersionColumns
 from alliance_stats.engine.quadrature import criterion_of
-from alliance_stats.engine.row_sums import arrange_rows
 from alliance_stats.engine.search import Convergence, Minimum
 from alliance_stats.engine.template import Template
 from alliance_stats.engine.threads import one_blas_thread
 from alliance_stats.errors import ConvergenceWarning, NotIdentifiedError
 from alliance_stats.estimates import Array
+from alliance_stats.multilevel.generalized_data import DispersionPart, make_generalized_problem
 from alliance_stats.multilevel.outcome_checks import (
     check_nodes,
     check_not_runaway,
@@ -47,11 +45,8 @@ from alliance_stats.multilevel.outcome_checks import (
 )
 
 __all__ = [
-    "DispersionPart",
     "GeneralizedFit",
     "fit_generalized",
-    "make_generalized_problem",
-    "numbers",
     "warn_not_converged",
     "with_enough_nodes",
 ]
@@ -66,30 +61,6 @@ NEAR_LIMIT, BEATEN = 0.05, 1e-6
 LEAST_SEEN, HALF_SEEN = 1e-3, 0.5
 # Such an excess in some rows only is none.
 NO_EXCESS = 1e-6
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class DispersionPart:
-    """How the logarithm of the dispersion depends on columns.
-
-    Attributes
-    ----------
-    coding
-        How the columns were coded.
-    D
-        Working basis of the columns, (m, n), in the design's order.
-    R
-        From coefficients of the columns as given to those of the basis, (m, m).
-    """
-
-    coding: Coding
-    D: Array
-    R: Array
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Names of the columns."""
-        return self.coding.names
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -300,7 +271,7 @@ def fit_generalized(
     check_units_vary(design, family, trials)
     if nodes != 1:
         check_nodes(design, nodes)
-    known = np.zeros(len(trials)) if offset is None else numbers(design.frame, offset)
+    known = np.zeros(len(trials)) if offset is None else finite_or_missing(design.frame, offset)
     known = known if design.offset is None else known + design.offset
     if case_weight is None:
         problem = make_generalized_problem(design, family, trials, known)
@@ -412,32 +383,6 @@ def _no_excess(design: Design, problem: GeneralizedProblem, excess: Array) -> st
         f"'{design.formula.response}' scatters no more than a {problem.family.dispersion.limit} "
         f"outcome in {describe_rows(rows, design.index)}, and does elsewhere: the dispersion there "
         "runs to its limit. Leave dispersion= out, or give it a coarser grouping."
-    )
-
-
-def numbers(frame: pd.DataFrame, column: Hashable) -> Array:
-    """Return a numeric, finite column."""
-    return finite_or_missing(frame, column)
-
-
-def make_generalized_problem(
-    design: Design, family: Family, trials: Array, offset: Array
-) -> GeneralizedProblem:
-    """Arrange the design's rows for elimination."""
-    groupings = design.groupings
-    n = len(design.y)
-    layout = lay_out([g.codes for g in groupings], [len(g.Z) for g in groupings], n)
-    order = layout.order
-    return GeneralizedProblem(
-        layout,
-        Template.full([[len(basis.names) for basis in g.terms] for g in groupings]),
-        arrange_rows(layout, [g.Z for g in groupings], [g.codes for g in groupings], n),
-        np.ascontiguousarray(design.Q[:, order]),
-        offset[order],
-        family,
-        family.outcome(
-            design.y[order], trials[order], None if family.dispersion is None else np.ones(n)
-        ),
     )
 
 

@@ -17,11 +17,9 @@ from alliance_stats.estimates import named_covariance, one_line
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel.clusters import CR2
 from alliance_stats.multilevel.generalized_fit import GeneralizedFit
-from alliance_stats.multilevel.generalized_profiles import (
-    likelihood_ratio_anova,
-    median_ratio_table,
-)
+from alliance_stats.multilevel.generalized_profiles import likelihood_ratio_anova
 from alliance_stats.multilevel.linear_functions import KINDS, anova_table
+from alliance_stats.multilevel.median_ratios import median_ratio_table
 from alliance_stats.multilevel.model_likelihood import ModelLikelihood
 from alliance_stats.multilevel.model_words import (
     generalized_account,

@@ -1,14 +1,14 @@
-"""Profile likelihood of a generalized fit: coefficients, thresholds, dispersions, SDs.
+"""Profile likelihood of a generalized fit: coefficients, thresholds, dispersions, SDs and more.
 
 Coefficients, thresholds and log dispersions are linear in the parameters of the search; the SD of
-an effect is one entry of the covariance factor, if that effect comes first in its term. Each is
-therefore held fixed by searching the plane on which it has its value, starting from the lowest
-point of that plane predicted by the curvature at the minimum.
+an effect is one entry of the covariance factor, if that effect comes first in its term; and the
+correlation r of two effects that come first makes ``sqrt(1 - r^2) L[1, 0] - r L[1, 1]`` zero. Each
+is therefore held fixed by searching the plane on which it has its value, starting from a point of
+that plane near the minimum.
 """
 
 import itertools
-import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -16,14 +16,12 @@ import numpy as np
 import pandas as pd
 from scipy import linalg, stats
 
-from alliance_stats.checks import check_conf_level, did_you_mean
-from alliance_stats.design.formula import INTERCEPT
+from alliance_stats.checks import did_you_mean
 from alliance_stats.design.groupings import back_transform
 from alliance_stats.engine.generalized_search import GeneralizedCriterion
-from alliance_stats.engine.laplace import laplace
-from alliance_stats.engine.likelihood_rise import HeldProfile, reach
-from alliance_stats.errors import AllianceStatsWarning, DataError, NotIdentifiedError
-from alliance_stats.estimates import Array, link_words, wald_interval
+from alliance_stats.engine.likelihood_rise import HeldProfile
+from alliance_stats.errors import DataError, NotIdentifiedError
+from alliance_stats.estimates import Array
 from alliance_stats.multilevel.clusters import problem_of
 from alliance_stats.multilevel.generalized_fit import GeneralizedFit
 from alliance_stats.multilevel.linear_functions import ANOVA_COLUMNS, hypotheses
@@ -35,9 +33,7 @@ from alliance_stats.named import named
 __all__ = [
     "likelihood_ratio_anova",
     "linear_parameters",
-    "median_ratio_table",
     "profile_generalized",
-    "sd_limits",
 ]
 
 # Beyond this relative SD of a generalized model there is no upper limit to speak of.
@@ -54,25 +50,27 @@ def profile_generalized(fit: GeneralizedFit, *, terms: Sequence[str] | None = No
     """Profile the deviance of a generalized fit; see :func:`~alliance_stats.multilevel.profile`."""
     _check_mixed(fit)
     linear, random = linear_parameters(fit), named_parameters(fit)
-    sds = [name for name in random if "|sd__" in name]
-    correlations = [name for name in random if "|cor__" in name]
-    known = [*sds, *linear]
-    chosen = list(terms) if terms is not None else known
+    values = {**random, **{term: value for term, (value, _) in linear.items()}}
+    chosen = [term for term in values if np.isfinite(values[term])] if terms is None else terms
     for term in chosen:
-        if term in correlations or (fit.at_limit and term.startswith("dispersion|")):
+        if fit.at_limit and term.startswith("dispersion|"):
             raise NotIdentifiedError(
-                f"'{term}' has no profile here: a correlation is not held by itself, and a "
-                "dispersion at its limit has no curvature. Ask parametric_bootstrap for it."
+                f"'{term}' has no profile here: at its limit a dispersion has no curvature. Ask "
+                "parametric_bootstrap for it."
             )
-        if term not in known:
-            raise DataError(f"No parameter '{term}'. {did_you_mean(term, known)}")
+        if term not in values:
+            raise DataError(f"No parameter '{term}'. {did_you_mean(term, values)}")
+        if not np.isfinite(values[term]):
+            raise NotIdentifiedError(
+                f"'{term}' has no estimate, since the SD of one of its effects is zero: it has no "
+                "profile either."
+            )
     curves = {
         term: _linear_curve(fit, term, linear[term][1])
         if term in linear
-        else _sd_curve(fit, term, random[term])
+        else _random_curve(fit, term, random[term])
         for term in chosen
     }
-    values = {**random, **{term: value for term, (value, _) in linear.items()}}
     estimates = pd.Series({term: values[term] for term in chosen}, dtype=np.float64)
     return Profile("ML", estimates, curves, fit.design.rows)
 
@@ -187,54 +185,118 @@ def _checked(fit: GeneralizedFit, lowest: float) -> float:
     return max(lowest - fit.deviance, 0.0)
 
 
-def _sd_curve(fit: GeneralizedFit, term: str, estimate: float) -> Curve:
-    """Rise in deviance with the SD of one effect held, its own units first in its term."""
-    factor, place = _place_of(fit, term)
-    rise = partial(_sd_rise, fit, factor, place)
-    size = float(np.abs(back_transform(fit.design.groupings[factor].terms)[place]).max())
-    unit = max(estimate, SMALL * size)
+def _random_curve(fit: GeneralizedFit, term: str, estimate: float) -> Curve:
+    """Rise in deviance with the SD of an effect, or the correlation of two, held."""
+    factor, effects = _effects_of(fit, term)
+    grouping = fit.design.groupings[factor]
+    if len(effects) == 2:
+        without = min(_sd_rise(fit, factor, effect, 0.0) for effect in effects)
+        rise = partial(_correlation_rise, fit, factor, effects, without)
+        return Curve(rise, -1.0, 1.0, max(abs(estimate), SMALL))
+    size = float(np.abs(back_transform(grouping.terms)[effects[0]]).max())
+    rise, unit = partial(_sd_rise, fit, factor, effects[0]), max(estimate, SMALL * size)
     return Curve(rise, 0.0, np.inf, unit, LARGEST * max(size, estimate))
 
 
-def _place_of(fit: GeneralizedFit, term: str) -> tuple[int, int]:
-    """Return the grouping factor and the effect whose SD a name refers to."""
-    name = term.partition("|sd__")
+def _effects_of(fit: GeneralizedFit, term: str) -> tuple[int, tuple[int, ...]]:
+    """Return the grouping factor and the effects whose SD or correlation a name refers to."""
     for factor, grouping in enumerate(fit.design.groupings):
-        if grouping.name == name[0] and name[2] in grouping.names:
-            return factor, grouping.names.index(name[2])
+        places = range(len(grouping.names))
+        for chosen in [*itertools.combinations(places, 1), *itertools.combinations(places, 2)]:
+            kind, names = ("sd", "cor")[len(chosen) - 1], [grouping.names[i] for i in chosen]
+            if term == f"{grouping.name}|{kind}__{'.'.join(names)}":
+                return factor, chosen
     raise DataError(f"No parameter '{term}'.")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Leading:
+    """The deviance in the columns as given, some effects of a term first in it.
+
+    Attributes
+    ----------
+    criterion
+        The deviance.
+    Lambda
+        The fitted covariance factors, the diagonal positive.
+    factor, start
+        The grouping factor, and where the term begins in it.
+    """
+
+    criterion: GeneralizedCriterion
+    Lambda: list[Array]
+    factor: int
+    start: int
+
+    @classmethod
+    def of(cls, fit: GeneralizedFit, factor: int, effects: tuple[int, ...]) -> "_Leading":
+        """Rearrange the fit's."""
+        grouping, start = fit.design.groupings[factor], 0
+        for basis in grouping.terms:
+            size = len(basis.names)
+            if effects[0] < start + size:
+                break
+            start += size
+        own = np.arange(start, start + size)
+        order = np.r_[list(effects), np.setdiff1d(own, effects)]
+        T = back_transform(grouping.terms)
+        given, whole = np.eye(len(T)), np.eye(len(T))
+        given[own] = T[order]  # from the working effects to these
+        Z = linalg.solve(given.T, grouping.Z)
+        problem = problem_of(
+            fit, np.ones(len(fit.design.y), dtype=bool), {factor: replace(grouping, Z=Z)}
+        )
+        half = given @ fit.Lambda[factor]
+        whole[np.ix_(own, own)] = linalg.qr(half[own][:, own].T, mode="r")[0].T
+        others = np.setdiff1d(np.arange(len(T)), own)
+        whole[np.ix_(others, others)] = fit.Lambda[factor][np.ix_(others, others)]
+        Lambda = list(fit.Lambda)
+        Lambda[factor] = whole * np.where(np.diag(whole) < 0.0, -1.0, 1.0)
+        criterion = GeneralizedCriterion(problem, fit.approximation, joint_steps=0)
+        return cls(criterion, Lambda, factor, start)
+
+    def entry(self, row: int, column: int, size: int) -> Array:
+        """Return the function that gives an entry of the term's factor: (size,)."""
+        wanted = (self.factor, self.start + row, self.start + column)
+        entries = self.criterion.problem.template.entries
+        place = int(np.flatnonzero((entries == wanted).all(axis=1))[0])
+        return np.asarray(np.eye(1, size, place)[0])
 
 
 @named
 def _sd_rise(fit: GeneralizedFit, factor: int, place: int, value: float) -> float:
-    """Return the rise: in the columns as given, that effect first, its SD is an entry of Lambda."""
-    grouping, start = fit.design.groupings[factor], 0
-    for basis in grouping.terms:
-        size = len(basis.names)
-        if place < start + size:
-            break
-        start += size
-    own = np.arange(start, start + size)
-    order = np.r_[place, own[own != place]]
-    T = back_transform(grouping.terms)
-    given, whole = np.eye(len(T)), np.eye(len(T))
-    given[own] = T[order]  # from the working effects to these
-    Z = linalg.solve(given.T, grouping.Z)
-    problem = problem_of(
-        fit, np.ones(len(fit.design.y), dtype=bool), {factor: replace(grouping, Z=Z)}
+    """Return the rise: of the effect that comes first, the SD is an entry of Lambda."""
+    at = _Leading.of(fit, factor, (place,))
+    size = at.criterion.problem.template.n_theta + len(fit.minimum.other)
+    direction = at.entry(0, 0, size)
+    plane = _Plane(direction, float(at.Lambda[factor][at.start, at.start]), direction, 1.0)
+    return _checked(fit, _lowest(at.criterion, at.Lambda, fit, plane, value))
+
+
+@named
+def _correlation_rise(
+    fit: GeneralizedFit, factor: int, effects: tuple[int, int], without: float, value: float
+) -> float:
+    """Return the rise: the second effect's entries of Lambda have the ratio r : sqrt(1 - r^2).
+
+    At `without`, the lower of the rises with one of the two SDs at zero, no correlation counts:
+    the rise is no higher anywhere. Where the search ends with the sign of an SD turned, the
+    correlation is minus the value, and only that is left.
+    """
+    at = _Leading.of(fit, factor, effects)
+    size = at.criterion.problem.template.n_theta + len(fit.minimum.other)
+    rest, second = float(np.sqrt(1.0 - value**2)), at.start + 1
+    direction = rest * at.entry(1, 0, size) - value * at.entry(1, 1, size)
+    Lambda = [own.copy() for own in at.Lambda]
+    sd = float(np.hypot(*Lambda[factor][second, at.start : second + 1]))
+    Lambda[factor][second, at.start : second + 1] = value * sd, rest * sd
+    held = HeldProfile(
+        at.criterion, direction[None], Lambda, fit.minimum.other, at.criterion.problem.no_effects()
     )
-    half = given @ fit.Lambda[factor]
-    whole[np.ix_(own, own)] = linalg.qr(half[own][:, own].T, mode="r")[0].T
-    others = np.setdiff1d(np.arange(len(T)), own)
-    whole[np.ix_(others, others)] = fit.Lambda[factor][np.ix_(others, others)]
-    Lambda = list(fit.Lambda)
-    Lambda[factor] = whole * np.where(np.diag(whole) < 0.0, -1.0, 1.0)
-    criterion = GeneralizedCriterion(problem, fit.approximation, joint_steps=0)
-    entries = problem.template.entries
-    entry = int(np.flatnonzero((entries == (factor, start, start)).all(axis=1))[0])
-    direction = np.eye(1, problem.template.n_theta + len(fit.minimum.other), entry)[0]
-    plane = _Plane(direction, float(Lambda[factor][start, start]), direction, 1.0)
-    return _checked(fit, _lowest(criterion, Lambda, fit, plane, value))
+    lowest = held.deviance(0.0)
+    own = held.Lambda[factor][at.start : second + 1, at.start : second + 1]
+    turned = own[0, 0] * (value * own[1, 0] + rest * own[1, 1]) < 0.0
+    return without if turned else min(_checked(fit, lowest), without)
 
 
 def likelihood_ratio_anova(fit: GeneralizedFit, *, kind: str) -> pd.DataFrame:
@@ -261,131 +323,3 @@ def likelihood_ratio_anova(fit: GeneralizedFit, *, kind: str) -> pd.DataFrame:
             }
         )  # fmt: skip
     return pd.DataFrame(found, columns=ANOVA_COLUMNS)
-
-
-def sd_limits(fit: GeneralizedFit, factor: int, *, conf_level: float) -> tuple[float, float]:
-    """Return the limits of a grouping factor's single relative SD in a generalized model.
-
-    Raises
-    ------
-    ValueError
-        If the factor has more than one random effect.
-    NotIdentifiedError
-        If the profile shows a lower deviance than the fit.
-
-    Warns
-    -----
-    AllianceStatsWarning
-        If it does so above the estimate under the Laplace approximation, which with few units of
-        extreme outcomes has a second minimum at large SDs that the integral itself lacks.
-    """
-    template = fit.problem.template
-    if sum(template.blocks[factor]) != 1:
-        raise ValueError(
-            "Profile limits are for a grouping factor with a single random effect; with slopes "
-            "use method='wald'."
-        )
-    entry = int(np.flatnonzero(template.entries[:, 0] == factor)[0])
-    estimate = abs(float(fit.Lambda[factor][0, 0]))
-    bound = float(stats.chi2.ppf(check_conf_level(conf_level), 1))
-    lowest = (fit.deviance, estimate)
-
-    def rises() -> Callable[[float], float]:
-        criterion = GeneralizedCriterion(fit.problem, fit.approximation, joint_steps=0)
-        direction = np.eye(1, template.n_theta + len(fit.minimum.other), entry)
-        warm = HeldProfile(
-            criterion, direction, list(fit.Lambda), fit.minimum.other, fit.minimum.memory
-        )
-
-        def rise(size: float) -> float:
-            nonlocal lowest
-            value = warm.deviance(size)
-            if value < fit.deviance - LOWER:
-                if fit.approximation is not laplace or size < estimate:
-                    raise NotIdentifiedError(
-                        f"The profile found a deviance {fit.deviance - value:.1e} under that of "
-                        "the fit; do not use the fit."
-                    )
-                lowest = min(lowest, (value, size))
-            return max(value - fit.deviance, 0.0)
-
-        return rise
-
-    low = 0.0
-    if estimate > 0.0:
-        low = reach(rises(), estimate, 0.0, bound=bound, unit=1.0, stride=estimate)
-    high = reach(
-        rises(),
-        estimate,
-        np.inf,
-        bound=bound,
-        unit=1.0,
-        stride=max(0.5 * estimate, 0.2),
-        furthest=LARGEST,
-    )
-    if lowest[1] > estimate:
-        warnings.warn(_second_minimum(estimate, fit.deviance, lowest), AllianceStatsWarning, 2)
-    return low, high
-
-
-def _second_minimum(estimate: float, deviance: float, lowest: tuple[float, float]) -> str:
-    value, size = lowest
-    return (
-        f"The Laplace deviance at an SD of {size:.1f} is {deviance - value:.2f} below that of the "
-        f"fit (SD {estimate:.2f}): few units with extreme outcomes are more than the approximation "
-        "can tell apart. The interval holds both; fit again with nodes=15 before you use the SD."
-    )
-
-
-def median_ratio_table(fit: GeneralizedFit, *, method: str, conf_level: float) -> pd.DataFrame:
-    """See :meth:`GeneralizedLinearMixedModel.median_ratios`."""
-    link = fit.family.link
-    ratio = link_words(link, fit.family.support).ratio
-    if ratio is None:
-        raise ValueError(
-            f"The {link} link has no ratio between units; median ratios are defined for logit "
-            "(odds), cloglog (hazards) and log (rates)."
-        )
-    quartile = np.sqrt(2.0) * stats.norm.ppf(0.75)
-    rows = []
-    for f, grouping in enumerate(fit.design.groupings):
-        if INTERCEPT not in grouping.names:
-            continue
-        position = grouping.names.index(INTERCEPT)
-        sd, log_sd_error = _sd_with_error(fit, f, position)
-        if method == "wald":
-            limits = np.ravel(wald_interval(0.0, log_sd_error, conf_level=conf_level))
-            low, high = sd * np.exp(limits)
-        else:
-            unit = abs(float(back_transform(grouping.terms)[0, 0]))
-            relative = sd_limits(fit, f, conf_level=conf_level)
-            low, high = unit * np.array(relative)
-        rows.append(
-            {
-                "group": grouping.name,
-                "term": f"median {ratio}",
-                "estimate": np.exp(quartile * sd),
-                "conf_low": np.exp(quartile * low),
-                "conf_high": np.exp(quartile * high),
-            }
-        )
-    return pd.DataFrame(rows, columns=["group", "term", "estimate", "conf_low", "conf_high"])
-
-
-def _sd_with_error(fit: GeneralizedFit, f: int, position: int) -> tuple[float, float]:
-    """SD of one random effect (as given) and the standard error of its logarithm.
-
-    The variance is ``t'Lambda Lambda't`` for a row t of the back-transformation, so its slope in
-    Lambda is ``2 t t' Lambda``.
-    """
-    t = back_transform(fit.design.groupings[f].terms)[position]
-    half = t @ fit.Lambda[f]
-    variance = float(half @ half)
-    if variance == 0.0:
-        return 0.0, np.nan
-    slopes = [np.zeros_like(Lambda) for Lambda in fit.Lambda]
-    slopes[f] = 2.0 * np.outer(t, half)
-    gradient = fit.template.theta(slopes) / (2.0 * variance)
-    k = len(gradient)
-    error = float(gradient @ fit.minimum.covariance[:k, :k] @ gradient)
-    return float(np.sqrt(variance)), float(np.sqrt(max(error, 0.0)))

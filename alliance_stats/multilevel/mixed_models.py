@@ -7,24 +7,24 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from alliance_stats.checks import check_choice, check_frame
+from alliance_stats.checks import check_choice, check_frame, finite_or_missing
 from alliance_stats.design.design import build_design, check_column_names
 from alliance_stats.design.formula import (
     CONSTANT,
     MixedFormula,
+    Terms,
     bound_terms,
     parse_terms,
     variables_of,
 )
 from alliance_stats.design.residual import ResidualStructure, as_structures, columns_of
-from alliance_stats.engine.families import family_of
+from alliance_stats.engine.families import Family, family_of
 from alliance_stats.engine.ordered import ORDERED_LINKS
 from alliance_stats.errors import DataError, FormulaError
 from alliance_stats.multilevel.generalized_data import pair_of_counts, read_dispersion
 from alliance_stats.multilevel.generalized_fit import (
     GeneralizedFit,
     fit_generalized,
-    numbers,
     with_enough_nodes,
 )
 from alliance_stats.multilevel.generalized_mixed_model import GeneralizedLinearMixedModel
@@ -256,14 +256,7 @@ def glmm(
             "weights= are trials of a binomial or beta-binomial outcome; a rate has an offset=."
         )
     data = check_frame(data)
-    terms = bound_terms(parse_terms(dispersion), list(data.columns))
-    if terms != CONSTANT and chosen.dispersion is None:
-        raise ValueError(f"The {family} family has no dispersion parameter: leave dispersion= out.")
-    if terms != CONSTANT and chosen.settled is not None:
-        raise ValueError(
-            f"dispersion= is not offered for the {family} family, whose mean would depend on it: "
-            "leave it out."
-        )
+    terms = _dispersion_terms(dispersion, chosen, data)
     formula, data, trials_of = pair_of_counts(formula, data, chosen, weights)
     also = [*(str(v) for v in variables_of(terms)), *([] if offset is None else [offset])]
     extra = also if trials_of is None else [*also, trials_of]
@@ -274,7 +267,7 @@ def glmm(
             "an ordinary generalized linear model (alliance_stats.regression has logistic and "
             "Poisson ones)."
         )
-    trials = np.ones(len(used)) if trials_of is None else numbers(used, trials_of)
+    trials = np.ones(len(used)) if trials_of is None else finite_or_missing(used, trials_of)
     if weights is not None:
         design = replace(design, y=successes_of(design, trials, weights))
     # prediction and refits need the offset beside the formula's columns
@@ -296,6 +289,21 @@ def glmm(
     return GeneralizedLinearMixedModel(
         with_enough_nodes(fitted) if nodes == "enough" else fitted(nodes)
     )
+
+
+def _dispersion_terms(dispersion: str, family: Family, data: pd.DataFrame) -> Terms:
+    """Read the right-hand side of the dispersion, if the family has one that may depend on it."""
+    terms = bound_terms(parse_terms(dispersion), list(data.columns))
+    if terms != CONSTANT and family.dispersion is None:
+        raise ValueError(
+            f"The {family.name} family has no dispersion parameter: leave dispersion= out."
+        )
+    if terms != CONSTANT and family.settled is not None:
+        raise ValueError(
+            f"dispersion= is not offered for the {family.name} family, whose mean would depend on "
+            "it: leave it out."
+        )
+    return terms
 
 
 def ordinal(

@@ -13,11 +13,12 @@ from alliance_stats.design.residual import (
     VariancePower,
 )
 from alliance_stats.estimates import link_words
-from alliance_stats.formatting import format_df, format_number
+from alliance_stats.formatting import format_df, format_number, plural
 from alliance_stats.multilevel.few_units import few_unit_notes, generalized_few_unit_notes
 from alliance_stats.multilevel.generalized_fit import GeneralizedFit
 from alliance_stats.multilevel.linear_fit import LinearFit
 from alliance_stats.multilevel.linear_functions import inference_on
+from alliance_stats.multilevel.ordinal_fit import OrdinalFit
 from alliance_stats.multilevel.parameter_tables import (
     boundary_sentences,
     dispersion_section,
@@ -37,6 +38,8 @@ __all__ = [
     "linear_notes",
 ]
 
+# Share of rows below which a step says next to nothing on the thresholds beside it.
+RARE = 0.01
 # Share of Satterthwaite's df below which Kenward and Roger's are said beside them.
 MUCH_FEWER = 0.5
 
@@ -220,7 +223,35 @@ def generalized_notes(fit: GeneralizedFit) -> tuple[str, ...]:
             f"{fit.family.name} model, and these are its numbers (with one parameter more counted "
             "in the AIC)."
         )
-    return (*found, *_aliased(fit.design.fixed.aliased), *generalized_few_unit_notes(fit))
+    found += _aliased(fit.design.fixed.aliased)
+    if isinstance(fit, OrdinalFit):
+        found += _of_steps(fit)
+    return (*found, *generalized_few_unit_notes(fit))
+
+
+def _of_steps(fit: OrdinalFit) -> list[str]:
+    """Say which steps no row or few rows are in."""
+    found = []
+    if fit.unused:
+        them = "it" if len(fit.unused) == 1 else "them"
+        found.append(
+            f"No row used is in {_steps_named(fit.unused)}: nothing is known of {them}, and the "
+            f"model gives {them} no probability."
+        )
+    n = len(fit.design.y)
+    counts = np.bincount(fit.design.y.astype(np.int64), minlength=len(fit.steps))
+    rare = tuple(s for s, k in zip(fit.steps, counts, strict=True) if k < RARE * n)
+    if rare:
+        found.append(
+            f"Less than 1% of the rows are in {_steps_named(rare)}: thresholds beside it are known "
+            "poorly."
+        )
+    return found
+
+
+def _steps_named(steps: tuple[object, ...]) -> str:
+    named = ", ".join(str(step) for step in steps)
+    return f"{plural(len(steps), 'step')} ({named})" if len(steps) > 1 else f"step {named}"
 
 
 def linear_notes(fit: LinearFit) -> tuple[str, ...]:

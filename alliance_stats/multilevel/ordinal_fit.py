@@ -21,9 +21,9 @@ from alliance_stats.engine.threads import one_blas_thread
 from alliance_stats.errors import DataError, FormulaError, NotIdentifiedError
 from alliance_stats.estimates import Array
 from alliance_stats.formatting import plural
+from alliance_stats.multilevel.generalized_data import make_generalized_problem
 from alliance_stats.multilevel.generalized_fit import (
     GeneralizedFit,
-    make_generalized_problem,
     warn_not_converged,
     with_enough_nodes,
 )

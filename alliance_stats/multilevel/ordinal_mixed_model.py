@@ -14,18 +14,16 @@ from alliance_stats.engine.families import Family
 from alliance_stats.engine.search import Convergence
 from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.estimates import Array, Coefficients, named_covariance, one_line
-from alliance_stats.formatting import plural
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel.clusters import CR2
-from alliance_stats.multilevel.few_units import generalized_few_unit_notes
 from alliance_stats.multilevel.generalized_profiles import likelihood_ratio_anova
 from alliance_stats.multilevel.linear_functions import KINDS as TERM_KINDS
 from alliance_stats.multilevel.linear_functions import anova_table, inference_on
 from alliance_stats.multilevel.model_likelihood import ModelLikelihood
+from alliance_stats.multilevel.model_words import generalized_notes
 from alliance_stats.multilevel.ordinal_fit import OrdinalFit, proportionality_table
 from alliance_stats.multilevel.parameter_tables import (
     all_coefficients,
-    boundary_sentences,
     ran_pars_table,
     ran_vals_table,
     random_section,
@@ -47,8 +45,6 @@ Effects = Literal["fixed", "thresholds", "ran_pars", "ran_vals"]
 Level = Literal["population", "typical", "conditional"]
 KINDS = ("flexible", "symmetric", "equidistant")
 RATIOS = {"logit": "odds ratio", "cloglog": "hazard ratio"}
-# Share of rows below which a step says next to nothing on the thresholds beside it.
-RARE = 0.01
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -166,29 +162,7 @@ class OrdinalMixedModel:
     @property
     def notes(self) -> tuple[str, ...]:
         """What to know before any number: no convergence, a boundary, rarely used steps."""
-        fit, notes = self.fit, []
-        if not fit.convergence.converged:
-            notes.append(f"NOT CONVERGED: {fit.convergence.message} Do not use these numbers.")
-        if fit.singular:
-            said = boundary_sentences(self.design.groupings, fit.template)
-            notes.append("Boundary (singular) fit: " + "; ".join(said) + ".")
-        if self.design.fixed.aliased:
-            names = ", ".join(self.design.fixed.aliased)
-            notes.append(f"Not estimable, since other columns determine them: {names}.")
-        if fit.unused:
-            notes.append(
-                f"No row used is in {_steps_named(fit.unused)}: nothing is known of "
-                f"{'it' if len(fit.unused) == 1 else 'them'}, and the model gives "
-                f"{'it' if len(fit.unused) == 1 else 'them'} no probability."
-            )
-        counts = np.bincount(self.design.y.astype(np.int64), minlength=len(fit.steps))
-        rare = [s for s, n in zip(fit.steps, counts, strict=True) if n < RARE * self.nobs]
-        if rare:
-            notes.append(
-                f"Less than 1% of the rows are in {_steps_named(tuple(rare))}: thresholds beside "
-                "it are known poorly."
-            )
-        return (*notes, *generalized_few_unit_notes(fit))
+        return generalized_notes(self.fit)
 
     def vcov(self) -> pd.DataFrame:
         """Return the covariance of coefficients, thresholds and effects on single thresholds."""
@@ -464,8 +438,3 @@ class OrdinalMixedModel:
 
     def _threshold_names(self) -> list[str]:
         return [f"{a}|{b}" for a, b in zip(self.steps[:-1], self.steps[1:], strict=True)]
-
-
-def _steps_named(steps: tuple[object, ...]) -> str:
-    named = ", ".join(str(step) for step in steps)
-    return f"{plural(len(steps), 'step')} ({named})" if len(steps) > 1 else f"step {named}"

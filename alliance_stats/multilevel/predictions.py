@@ -20,7 +20,7 @@ from alliance_stats.engine.families import Family
 from alliance_stats.engine.residual_shape import Covariate
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array, wald_interval
-from alliance_stats.multilevel.generalized_fit import GeneralizedFit, numbers
+from alliance_stats.multilevel.generalized_fit import GeneralizedFit
 from alliance_stats.multilevel.linear_fit import LinearFit
 from alliance_stats.multilevel.linear_functions import inference_on
 from alliance_stats.multilevel.parameter_tables import effects_as_given
@@ -392,7 +392,7 @@ def _fixed_part(fit: GeneralizedFit, rows: NewRows, newdata: pd.DataFrame) -> Ar
     eta: Array = rows.X @ fit.beta + rows.offset
     if fit.offset is None:
         return eta
-    known = numbers(newdata, fit.offset)
+    known = finite_or_missing(newdata, fit.offset)
     missing = np.isnan(known)
     if missing.any():
         raise DataError(

@@ -10,11 +10,8 @@ from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array
 from alliance_stats.multilevel import linear_fit
 from alliance_stats.multilevel.clusters import part_of, refitted_without
-from alliance_stats.multilevel.generalized_fit import (
-    DispersionPart,
-    GeneralizedFit,
-    fit_generalized,
-)
+from alliance_stats.multilevel.generalized_data import DispersionPart
+from alliance_stats.multilevel.generalized_fit import GeneralizedFit, fit_generalized
 from alliance_stats.multilevel.linear_fit import LinearFit
 from alliance_stats.multilevel.ordinal_fit import OrdinalFit, fit_steps
 from alliance_stats.multilevel.predictions import generalized_simulated, random_predictor, simulated

@@ -14,7 +14,7 @@ from alliance_stats.engine.quadrature import adaptive_quadrature
 from alliance_stats.engine.row_sums import random_part
 from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.multilevel import glmm
-from alliance_stats.multilevel.generalized_fit import make_generalized_problem
+from alliance_stats.multilevel.generalized_data import make_generalized_problem
 
 # Central differences with step 1e-5: rounding of the deviance over the step.
 GRADIENT = 1e-6

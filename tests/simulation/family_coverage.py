@@ -19,6 +19,8 @@ from scipy import stats
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.multilevel import glmm, ordinal, profile
 from alliance_stats.multilevel.clusters import CR2, cluster_scores
+from alliance_stats.multilevel.few_units import ALL
+from alliance_stats.multilevel.few_units import ROBUST as BY_CR2
 from alliance_stats.multilevel.linear_functions import inference_on
 from alliance_stats.multilevel.mixed_models import FamilyName
 
@@ -33,6 +35,8 @@ FAMILIES = (
 ROBUST, SIZES = ("binomial", "negative binomial", "ordinal"), (10, 15, 30)
 # Studies below which a rate is not printed.
 LEAST = 100
+# Monte Carlo standard errors of a rate above .05 that are chance.
+CHANCE = 2.5
 
 
 def study(family: str, therapists: int, seed: int) -> pd.DataFrame:
@@ -161,7 +165,26 @@ def held(folder: Path) -> pd.DataFrame:
                 {"family": family, "therapists": THERAPISTS, "effect": effect,
                  "studies": len(own), "refused": len(table) - len(own), **counts}
             )  # fmt: skip
-    return pd.DataFrame(rows)
+    for size, whole in _robust_studies(folder).items():
+        refused = (whole["CR2_own"] < 0.05).sum()
+        rows.append(
+            {"family": ALL, "therapists": size, "effect": BY_CR2, "studies": len(whole),
+             "refused": 0, "held_0.95": len(whole) - refused}
+        )  # fmt: skip
+    table = pd.DataFrame(rows)
+    counted = [name for name in table if "held" in name]
+    return table.assign(**{name: table[name].astype("Int64") for name in counted})
+
+
+def _robust_studies(folder: Path) -> dict[int, pd.DataFrame]:
+    """Return the studies of robust errors, all families together, by number of therapists."""
+    found = {}
+    for size in SIZES:
+        paths = [folder / f"robust {family} {size}.csv" for family in ROBUST]
+        tables = [pd.read_csv(path) for path in paths if path.exists()]
+        if sum(map(len, tables)) >= LEAST:
+            found[size] = pd.concat(tables)
+    return found
 
 
 def page(counts: pd.DataFrame, folder: Path) -> str:
@@ -179,6 +202,7 @@ def page(counts: pd.DataFrame, folder: Path) -> str:
         "| family | studies | within therapists | of therapists | SD |",
         "|---|--:|--:|--:|--:|",
     ]
+    counts = counts[counts["family"] != ALL]
     sums = counts.groupby("effect")[["studies", *(c for c in counts if "held" in c)]].sum()
     for family, own in [*counts.groupby("family", sort=False), ("all", sums.reset_index())]:
         cells = own.set_index("effect")
@@ -194,7 +218,10 @@ def page(counts: pd.DataFrame, folder: Path) -> str:
 
 
 def _robust_lines(folder: Path) -> list[str]:
-    kinds = ("model", "CR0", "CR1", "CR2")
+    kinds, studies = ("model", "CR0", "CR1", "CR2"), _robust_studies(folder)
+    if not studies:
+        return []
+    trusted = []
     lines = [
         "",
         "Share of true null hypotheses rejected at .05, by covariance (`model`: that of the "
@@ -205,15 +232,15 @@ def _robust_lines(folder: Path) -> list[str]:
         "|---|--:|--:|--:|--:|--:|--:|",
     ]
     for term, effect in (("own", "of therapists"), ("x", "within therapists")):
-        for size in SIZES:
-            paths = [folder / f"robust {family} {size}.csv" for family in ROBUST]
-            tables = [pd.read_csv(path) for path in paths if path.exists()]
-            whole = pd.concat(tables) if tables else pd.DataFrame()
-            if len(whole) < LEAST:
-                continue
-            shown = [_share((whole[f"{k}_{term}"] < 0.05).sum(), len(whole)) for k in kinds]
+        for size, whole in studies.items():
+            rates = {k: (whole[f"{k}_{term}"] < 0.05).mean() for k in kinds}
+            shown = [_share(rate * len(whole), len(whole)) for rate in rates.values()]
             lines.append(f"| {effect} | {size} | {len(whole)} | {' | '.join(shown)} |")
-    return lines if "| of" in lines[-1] or "| within" in lines[-1] else []
+            limit = 0.05 + CHANCE * np.sqrt(0.05 * 0.95 / len(whole))
+            kept = [k for k, rate in rates.items() if rate <= limit]
+            trusted.append(f"with {size} therapists, for an effect {effect}: {', '.join(kept)}")
+    said = f"Not above .05 by more than chance ({CHANCE:g} Monte Carlo standard errors): "
+    return [*lines, "", said + "; ".join(trusted) + "."]
 
 
 def _share(held: float, n: float) -> str:

@@ -165,13 +165,43 @@ def test_slopes_are_profiled_by_their_own_sd():
     model = glmm("y ~ x + (1 + x | unit)", data, family="poisson")
     terms = profile(model)
     assert terms.estimates.index.tolist() == [
-        "unit|sd__(Intercept)", "unit|sd__x", "(Intercept)", "x",
+        "unit|sd__(Intercept)", "unit|sd__x", "unit|cor__(Intercept).x", "(Intercept)", "x",
     ]  # fmt: skip
     without = glmm("y ~ x + (1 | unit)", data, family="poisson")
     rise = terms.rise("unit|sd__x", [0.0])[0]
     assert rise == pytest.approx(2.0 * (model.log_lik - without.log_lik), abs=SEARCH)
-    with pytest.raises(NotIdentifiedError, match="a correlation is not held"):
+
+
+@pytest.mark.parametrize("family", ["poisson", "ordinal"])
+def test_correlations_are_profiled(family):
+    data = study(family, 9, 4)
+    if family == "poisson":
+        data["y"] += (np.arange(len(data)) % 9 == 0) * (data["x"] > 0.5)
+    by = {} if family == "ordinal" else {"family": family}
+    fit = ordinal if family == "ordinal" else glmm
+    model = fit("y ~ x + (1 + x | unit)", data, **by)
+    name = "unit|cor__(Intercept).x"
+    held = profile(model, terms=[name, "unit|sd__x"])
+    apart = fit("y ~ x + (1 | unit) + (0 + x | unit)", data, **by)
+    lost = 2.0 * (model.log_lik - apart.log_lik)
+    assert held.rise(name, [0.0])[0] == pytest.approx(lost, abs=SEARCH)
+    assert held.rise(name, [held.estimates[name]])[0] == pytest.approx(0.0, abs=SEARCH)
+    # where one of the SDs is zero, every correlation does
+    none = held.rise("unit|sd__x", [0.0])[0]
+    rises = held.rise(name, np.linspace(-1.0, 1.0, 5))
+    assert (rises <= none + SEARCH).all()
+    turn = int(rises.argmin())
+    assert (np.diff(rises)[:turn] <= SEARCH).all()
+    assert (np.diff(rises)[turn:] >= -SEARCH).all()
+
+
+def test_an_undefined_correlation_has_no_profile():
+    data = study("poisson", 9, 4).assign(y=lambda d: d["y"].mean().round() + d.index % 2)
+    model = glmm("y ~ x + (1 + x | unit)", data, family="poisson")
+    assert model.singular
+    with pytest.raises(NotIdentifiedError, match="has no estimate, since the SD of one"):
         profile(model, terms=["unit|cor__(Intercept).x"])
+    assert "unit|cor__(Intercept).x" not in profile(model).estimates
 
 
 def test_limits_in_the_tidy_frame_are_those_of_the_profile():

@@ -21,7 +21,7 @@ from alliance_stats.estimates import Array, one_line, wald_interval
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel.after.asked_model import implied_variance
 from alliance_stats.multilevel.generalized_mixed_model import GeneralizedLinearMixedModel
-from alliance_stats.multilevel.generalized_profiles import median_ratio_table
+from alliance_stats.multilevel.median_ratios import median_ratio_table
 from alliance_stats.multilevel.ordinal_mixed_model import OrdinalMixedModel
 
 __all__ = ["LatentPartition", "latent_partition"]

@@ -218,34 +218,32 @@ def likelihood_ratio_test(
     if refitted:
         small, large = by_ml(small), by_ml(large)
     statistic = _statistic(small, large)
-    few = ""
-    if n_resamples:
-        null, stopped = _simulated_null(small, large, n_resamples, seed)
-        p_value = float((1 + (null >= statistic).sum()) / (1 + n_resamples))
-        reference = f"null distribution from {n_resamples} simulated data sets"
-        if stopped:
-            reference += f", NOT CONVERGED in {stopped} of them"
-    elif _has_one_variance(small, large):
-        null = _exact_null(small, large, 1 if seed is None else seed)
-        above = (null >= statistic).sum() if statistic > 0.0 else len(null)
-        p_value = float((1 + above) / (1 + len(null)))
-        reference = f"exact null distribution, {len(null)} draws"
+    null, reference = _null(small, large, n_resamples, seed)
+    if reference:
+        every = not n_resamples and statistic <= 0.0
+        above = len(null) if every else int((null >= statistic).sum())
+        p_value, few = (1 + above) / (1 + len(null)), ""
     else:
-        null = np.empty(0)
         p_value, reference = _refer(statistic, df, small, large)
         few = _few_units(small, large)
     return LikelihoodRatioTest(
-        described(small),
-        described(large),
-        float(statistic),
-        df,
-        p_value,
-        reference,
-        refitted,
-        null,
-        small.rows,
-        few,
-    )
+        described(small), described(large), float(statistic), df, p_value, reference, refitted,
+        null, small.rows, few,
+    )  # fmt: skip
+
+
+def _null(
+    small: LinearMixedModel, large: LinearMixedModel, n_resamples: int, seed: Seed
+) -> tuple[Array, str]:
+    """Draw from the null distribution and say how; nothing where chi-squared is referred to."""
+    if n_resamples:
+        null, stopped = _simulated_null(small, large, n_resamples, seed)
+        reference = f"null distribution from {n_resamples} simulated data sets"
+        return null, reference + (f", NOT CONVERGED in {stopped} of them" if stopped else "")
+    if _has_one_variance(small, large):
+        null = _exact_null(small, large, 1 if seed is None else seed)
+        return null, f"exact null distribution, {len(null)} draws"
+    return np.empty(0), ""
 
 
 def _statistic(small: LinearMixedModel, large: LinearMixedModel) -> float:

@@ -117,9 +117,10 @@ def profile(
         A fitted ``lmm`` without residual structure, ``glmm`` or ``ordinal``.
     terms
         Names of parameters: coefficients as in ``tidy()``; random parameters as
-        ``"group|sd__(Intercept)"``, the residual SD as ``"Residual|sd__Observation"``; for other
-        families the coefficients of the log dispersion as ``"dispersion|(Intercept)"``, for ordinal
-        models the thresholds as ``"2|3"``. By default all that can be profiled.
+        ``"group|sd__(Intercept)"`` and ``"group|cor__(Intercept).session"``, the residual SD as
+        ``"Residual|sd__Observation"``; for other families the coefficients of the log dispersion as
+        ``"dispersion|(Intercept)"``, for ordinal models the thresholds as ``"2|3"``. By default all
+        that can be profiled.
     likelihood
         ``"ML"`` or ``"REML"``. By default the fit's own for random parameters; coefficients have an
         ML profile only (the restricted likelihood is free of them), and a REML fit is refitted by
@@ -136,9 +137,9 @@ def profile(
     DataError
         An unknown parameter; a coefficient under REML.
     NotIdentifiedError
-        A model with a residual structure, known variances, or a term of three or more correlated
-        effects; a correlation of a generalized model, or a dispersion at its limit: ask for a
-        parametric bootstrap. A profile that finds a better fit.
+        A linear model with a residual structure, known variances, or a term of three or more
+        correlated effects; a dispersion at its limit: ask for a parametric bootstrap. A correlation
+        with an SD of zero. A profile that finds a better fit.
 
     Examples
     --------
