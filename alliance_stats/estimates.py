@@ -22,6 +22,7 @@ __all__ = [
     "DUST",
     "GLOSSARY",
     "LINK_WORDS",
+    "LOG_MEDIAN_RATIO",
     "Array",
     "Coefficients",
     "LinkWords",
@@ -40,6 +41,10 @@ Array = npt.NDArray[np.float64]
 DUST = 16.0 * float(np.finfo(np.float64).eps)
 """What arithmetic leaves of a difference that is none, relative to the values: a few digits."""
 
+
+LOG_MEDIAN_RATIO = float(np.sqrt(2.0) * stats.norm.ppf(0.75))
+"""Median log ratio of two random units, the one with more above the one with less, where the SD of
+their effects is 1 (Larsen & Merlo 2005, doi:10.1093/aje/kwi017)."""
 
 _LONGEST_FORMULA = 100  # characters of a one-line repr
 

@@ -14,7 +14,7 @@ from alliance_stats.engine.generalized_search import GeneralizedCriterion
 from alliance_stats.engine.laplace import laplace
 from alliance_stats.engine.likelihood_rise import HeldProfile, reach
 from alliance_stats.errors import AllianceStatsWarning, NotIdentifiedError
-from alliance_stats.estimates import link_words, wald_interval
+from alliance_stats.estimates import LOG_MEDIAN_RATIO, link_words, wald_interval
 from alliance_stats.multilevel.generalized_fit import GeneralizedFit
 from alliance_stats.multilevel.generalized_profiles import LARGEST, LOWER
 
@@ -30,7 +30,6 @@ def median_ratio_table(fit: GeneralizedFit, *, method: str, conf_level: float) -
             f"The {link} link has no ratio between units; median ratios are defined for logit "
             "(odds), cloglog (hazards) and log (rates)."
         )
-    quartile = np.sqrt(2.0) * stats.norm.ppf(0.75)
     rows = []
     for f, grouping in enumerate(fit.design.groupings):
         if INTERCEPT not in grouping.names:
@@ -48,9 +47,9 @@ def median_ratio_table(fit: GeneralizedFit, *, method: str, conf_level: float) -
             {
                 "group": grouping.name,
                 "term": f"median {ratio}",
-                "estimate": np.exp(quartile * sd),
-                "conf_low": np.exp(quartile * low),
-                "conf_high": np.exp(quartile * high),
+                "estimate": np.exp(LOG_MEDIAN_RATIO * sd),
+                "conf_low": np.exp(LOG_MEDIAN_RATIO * low),
+                "conf_high": np.exp(LOG_MEDIAN_RATIO * high),
             }
         )
     return pd.DataFrame(rows, columns=["group", "term", "estimate", "conf_low", "conf_high"])

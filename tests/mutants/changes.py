@@ -53,10 +53,6 @@ META = ("tests/unit/test_evidence_*.py", "tests/parity/test_evidence_meta.py")
 ASSOCIATION = ("tests/unit/test_association*.py", "tests/parity/test_association_*.py")
 TABLE_ONE = ("tests/unit/test_groups_themes.py", "tests/unit/test_groups_edges.py")
 PRINTED = ("tests/unit/test_evidence_*.py", "tests/parity/test_evidence_relations.py")
-MEDIAN_RATIO = (
-    "quartile = np.sqrt(2.0) * stats.norm.ppf(0.75)",
-    "quartile = stats.norm.ppf(0.75)",
-)
 
 
 def _c(formula: str, line: str, other: str, tests: tuple[str, ...], file: str = "") -> Change:
@@ -298,9 +294,12 @@ CHANGES = (
         (*COX, "tests/parity/test_survival_late_entry.py"),
     ),
     # by session and unseen
-    _c("median odds ratio", *MEDIAN_RATIO, SESSIONS, "discrete_hazard_model.py"),
-    _c("median ratio of endings", *MEDIAN_RATIO, (*COMPETING, *SESSIONS), "ending_effects.py"),
-    _c("median ratio of a glmm", *MEDIAN_RATIO, (*GLMM, *AFTER), "generalized_mixed_model.py"),
+    _c(
+        "median ratio of two units",
+        "LOG_MEDIAN_RATIO = float(np.sqrt(2.0) * ",
+        "LOG_MEDIAN_RATIO = float(",
+        (*GLMM, *SESSIONS),
+    ),
     _c(
         "survival of hazards",
         "np.cumprod(1.0 - hazard, axis=0)",
@@ -409,7 +408,7 @@ CHANGES = (
         "tail = (1.0 - conf_level) / 2.0",
         "tail = 1.0 - conf_level",
         META,
-        "pooling.py",
+        "sampled_effects.py",
     ),
     # what once nothing noticed
     _c(

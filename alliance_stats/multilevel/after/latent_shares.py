@@ -10,14 +10,19 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
-from scipy import special, stats
+from scipy import special
 
 from alliance_stats.account import Account, Column, Phrase, Section, html_of, summary_of
 from alliance_stats.checks import check_choice, check_conf_level
 from alliance_stats.design.groupings import back_transform, random_columns
 from alliance_stats.engine.ordered import cumulative
 from alliance_stats.errors import NotIdentifiedError
-from alliance_stats.estimates import Array, one_line, wald_interval
+from alliance_stats.estimates import (
+    LOG_MEDIAN_RATIO,
+    Array,
+    one_line,
+    wald_interval,
+)
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel.after.asked_model import implied_variance
 from alliance_stats.multilevel.generalized_mixed_model import GeneralizedLinearMixedModel
@@ -116,10 +121,8 @@ class LatentPartition:
         if self.ci_method == "profile":
             assert isinstance(self.model, GeneralizedLinearMixedModel)
             table = self.model.median_ratios(ci_method="profile", conf_level=conf_level)
-            # a median ratio is exp(sqrt(2) 0.6745 sd)
-            quartile = np.sqrt(2.0) * stats.norm.ppf(0.75)
-            ends = [np.log(table[end].to_numpy()) / quartile for end in ("conf_low", "conf_high")]
-            low, high = (self._shares(sd**2) for sd in ends)
+            logs = np.log(table[["conf_low", "conf_high"]].to_numpy())
+            low, high = (self._shares(sd**2) for sd in (logs / LOG_MEDIAN_RATIO).T)
             return low, high
         v = self.variances.to_numpy()
         there = v > 0

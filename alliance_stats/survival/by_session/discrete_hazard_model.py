@@ -4,12 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from alliance_stats.account import Account, Section, html_of, summary_of
 from alliance_stats.checks import check_choice, check_conf_level
 from alliance_stats.estimates import (
     LINK_WORDS,
+    LOG_MEDIAN_RATIO,
     Array,
     Coefficients,
     exponentiated,
@@ -154,12 +154,11 @@ class DiscreteHazard:
         if effects == "ran_vals":
             return self.fit.tidy(effects="ran_vals", conf_level=conf_level)
         table = self.fit.tidy(effects="ran_pars")
-        # exp(sqrt(2) q sd), read backwards
-        quartile = np.sqrt(2.0) * stats.norm.ppf(0.75)
         ratios = self.median_ratios(conf_level=conf_level).set_index("group")
         intercept = table["term"] == "sd__(Intercept)"
         for column in ("conf_low", "conf_high"):
-            limits = np.log(table["group"].map(ratios[column]).astype(np.float64)) / quartile
+            limits = np.log(table["group"].map(ratios[column]).astype(np.float64))
+            limits /= LOG_MEDIAN_RATIO
             table[column] = limits.where(intercept)
         return table
 

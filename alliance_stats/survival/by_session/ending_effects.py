@@ -23,7 +23,11 @@ from alliance_stats.engine.search import Convergence, Minimum, Options, polished
 from alliance_stats.engine.template import Template, trapezoid
 from alliance_stats.engine.threads import one_blas_thread
 from alliance_stats.errors import NotIdentifiedError
-from alliance_stats.estimates import Array, wald_interval
+from alliance_stats.estimates import (
+    LOG_MEDIAN_RATIO,
+    Array,
+    wald_interval,
+)
 from alliance_stats.formatting import plural
 from alliance_stats.multilevel import tidy_frame
 from alliance_stats.survival.by_session.ending_likelihood import (
@@ -314,11 +318,10 @@ class EndingEffects:
 
     def _as_ratios(self, parameters: pd.DataFrame) -> pd.DataFrame:
         sds = parameters[: len(self.states)]
-        quartile = np.sqrt(2.0) * stats.norm.ppf(0.75)
         columns = ["estimate", "conf_low", "conf_high"]
         return sds.assign(
             term="median odds ratio",
-            **{column: np.exp(quartile * sds[column]) for column in columns},
+            **{column: np.exp(LOG_MEDIAN_RATIO * sds[column]) for column in columns},
         )[["group", "state", "term", *columns]]
 
     def predicted(self, *, conf_level: float) -> pd.DataFrame:

@@ -13,7 +13,11 @@ from scipy import optimize, stats
 from alliance_stats.account import Phrase, Section
 from alliance_stats.checks import check_conf_level, group_codes
 from alliance_stats.errors import NotIdentifiedError
-from alliance_stats.estimates import Array, one_line
+from alliance_stats.estimates import (
+    LOG_MEDIAN_RATIO,
+    Array,
+    one_line,
+)
 from alliance_stats.formatting import p_phrase, plural
 from alliance_stats.survival.cox.cox_fit import Convergence, CoxFit, fit_cox
 from alliance_stats.survival.cox.frailty_likelihood import (
@@ -338,7 +342,7 @@ def median_hazard_ratio(variance: float, distribution: str) -> float:
     if variance == 0.0:
         return 1.0
     if distribution == "lognormal":
-        return float(np.exp(np.sqrt(2.0 * variance) * stats.norm.ppf(0.75)))
+        return float(np.exp(LOG_MEDIAN_RATIO * np.sqrt(variance)))
     return float(stats.f.ppf(0.75, 2.0 / variance, 2.0 / variance))
 
 
