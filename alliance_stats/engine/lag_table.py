@@ -1,4 +1,4 @@
-"""The data and options of a model of several outcomes: units of the search, starting values.
+"""The data of a model of several outcomes: units of the search, starting values.
 
 The search works on ratings in SDs and standardised covariates, so that no start, step or limit
 depends on the original units.
