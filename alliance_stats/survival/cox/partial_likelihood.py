@@ -1,4 +1,4 @@
-"""Cox's partial likelihood: value, slope, curvature, residuals, and the baseline hazard.
+"""Cox's partial likelihood: value, slope, curvature, residuals.
 
 ``log L = sum over events of w_i eta_i - sum over steps of w(t) log(S0(t) - f D0(t))``: S0 sums w
 exp(eta) over the risk set, D0 over the events tied at t, f = 0, 1/d, ..., (d - 1)/d (Efron 1977,
