@@ -10,7 +10,6 @@ import pandas as pd
 from alliance_stats.checks import (
     check_choice,
     check_frame,
-    check_spelling,
     plain_number,
     require_columns,
     require_present,
@@ -31,7 +30,7 @@ from alliance_stats.survival.by_session.ending_logit import (
     MultinomialFit,
     fit_multinomial,
 )
-from alliance_stats.survival.cox.cluster_errors import cluster_sums
+from alliance_stats.survival.cox.cluster_errors import cluster_sums, read_clusters
 from alliance_stats.survival.rows.hazard_rows import BASELINES, Periods, refuse_copies
 from alliance_stats.survival.rows.time_at_risk import IntArray, read_weights
 
@@ -302,11 +301,7 @@ def _rows(
 def _robust(fit: MultinomialFit, frame: pd.DataFrame, cluster: str) -> tuple[Array, IntArray]:
     """Return the covariance over clusters, and the number of each row's cluster."""
     require_present(frame, cluster, why="for robust standard errors")
-    check_spelling(frame[cluster], kind="cluster")
-    codes, labels = pd.factorize(frame[cluster])
-    n = len(labels)
-    if n < 2:
-        raise DataError(f"Column '{cluster}' holds one value: clusters must be at least two.")
+    codes, _ = read_clusters(frame[cluster])
     return clustered_covariance(fit, codes), codes
 
 

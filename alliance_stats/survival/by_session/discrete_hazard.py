@@ -10,9 +10,7 @@ from scipy import linalg
 from alliance_stats.checks import (
     check_choice,
     check_frame,
-    check_spelling,
     did_you_mean,
-    group_codes,
     require_columns,
 )
 from alliance_stats.design.design import build_design
@@ -31,7 +29,7 @@ from alliance_stats.errors import DataError, FormulaError
 from alliance_stats.multilevel import GeneralizedLinearMixedModel, fit_generalized, glmm
 from alliance_stats.renaming import renamed
 from alliance_stats.survival.by_session.discrete_hazard_model import DiscreteHazard
-from alliance_stats.survival.cox.cluster_errors import ERRORS, ClusterErrors
+from alliance_stats.survival.cox.cluster_errors import ERRORS, ClusterErrors, read_clusters
 from alliance_stats.survival.cox.cox_design import formula_variables
 from alliance_stats.survival.rows.hazard_rows import (
     BASELINES,
@@ -237,11 +235,7 @@ def covariance_over(
     fit: GeneralizedLinearMixedModel, clusters: pd.Series, vcov: str
 ) -> ClusterErrors:
     """Return the covariance over clusters, from the expected information as in R's sandwich."""
-    check_spelling(clusters, kind="cluster")
-    codes, labels = group_codes(clusters)
-    n = len(labels)
-    if n < 2:
-        raise DataError(f"Column '{clusters.name}' holds one value: clusters must be at least two.")
+    codes, n = read_clusters(clusters)
     problem = fit.problem
     order = problem.layout.order
     eta = problem.offset + fit.fit.gamma @ problem.Q

@@ -18,7 +18,9 @@ import numpy as np
 import pandas as pd
 from scipy import linalg
 
+from alliance_stats.checks import check_spelling, group_codes
 from alliance_stats.engine.sandwich import ClusterRobust, cr2
+from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array
 from alliance_stats.formatting import format_count, format_percent
 from alliance_stats.survival.rows.time_at_risk import IntArray, few_clusters_warning
@@ -29,6 +31,7 @@ __all__ = [
     "bias_reduced",
     "cluster_sums",
     "few_cluster_notes",
+    "read_clusters",
     "rejection_rates",
 ]
 
@@ -37,6 +40,15 @@ ERRORS = ("robust", "CR2")
 MOST, UNEVEN = 30, 4.0
 # Eigenvalues of a cluster's information under this share of the largest are none.
 _RANK = 1e-12
+
+
+def read_clusters(column: pd.Series) -> tuple[IntArray, int]:
+    """Return the number of each row's cluster, and how many there are: two or more."""
+    check_spelling(column, kind="cluster")
+    codes, labels = group_codes(column)
+    if len(labels) < 2:
+        raise DataError(f"Column '{column.name}' holds one value: clusters must be at least two.")
+    return codes, len(labels)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -11,7 +11,6 @@ from scipy import special
 from alliance_stats.checks import (
     check_choice,
     check_frame,
-    check_spelling,
     group_codes,
     require_columns,
     require_kind,
@@ -24,6 +23,7 @@ from alliance_stats.formatting import plural
 from alliance_stats.ledger import RowLedger
 from alliance_stats.renaming import renamed
 from alliance_stats.survival.by_session.discrete_hazard import hazard_periods
+from alliance_stats.survival.cox.cluster_errors import read_clusters
 from alliance_stats.survival.cox.cox_design import formula_variables
 from alliance_stats.survival.prediction.cross_validation import folds_of, left_out
 from alliance_stats.survival.prediction.landmark_model import LandmarkModel, LandmarkRows
@@ -185,11 +185,7 @@ def _form_of(form: str, form_df: int, n_landmarks: int) -> str:
 def _clustered_fit(X: Array, known: LandmarkRows, of: str) -> tuple[Array, Array, int]:
     """Return coefficients, their covariance over clusters of column `of`, and their number."""
     beta, bread = _fit(X, known.left, known.weight)
-    check_spelling(known.frame[of], kind="cluster")
-    codes, labels = group_codes(known.frame[of])
-    n = len(labels)
-    if n < 2:
-        raise DataError(f"Column '{of}' holds one value: clusters must be at least two.")
+    codes, n = read_clusters(known.frame[of])
     residual = known.weight * (known.left - special.expit(X @ beta))
     scores = np.zeros((n, len(beta)))
     np.add.at(scores, codes, X * residual[:, None])
