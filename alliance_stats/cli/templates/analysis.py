@@ -361,11 +361,7 @@ def groups(results: Results, *, conf_level: float = 0.95) -> list[Part]:
         return ["Without an outcome, groups and endings, nothing is compared."]
     said = report(found, conf_level=conf_level)
     figure = estimation_figure(
-        found,
-        outcome=LAST,
-        outcome_label=OUTCOME_LABEL,
-        conf_level=conf_level,
-        label="fig-groups",
+        found, outcome=LAST, outcome_label=OUTCOME_LABEL, conf_level=conf_level, label="fig-groups"
     )
     compared = group_table(
         found,
@@ -377,16 +373,16 @@ def groups(results: Results, *, conf_level: float = 0.95) -> list[Part]:
     return [f"@fig-groups shows every family, @tbl-groups the comparison. {said}", figure, compared]
 
 
+def named(results: Results, *names: str) -> dict[str, Any]:
+    """Return model, dropout curves, their test and the comparison by name, where there is one."""
+    of = results.dropout
+    parts = (results.model, of and of.curves, of and of.test, results.comparison)
+    return {name: part for name, part in zip(names, parts, strict=True) if part is not None}
+
+
 def used(results: Results) -> dict[str, Any]:
     """Return what each result was for -> the result."""
-    done: dict[str, Any] = {"Alliance": results.model}
-    if results.dropout is not None:
-        done["Dropout curves"] = results.dropout.curves
-        if results.dropout.test is not None:
-            done["Dropout by group"] = results.dropout.test
-    if results.comparison is not None:
-        done["Last session"] = results.comparison
-    return done
+    return named(results, "Alliance", "Dropout curves", "Dropout by group", "Last session")
 
 
 def methods(results: Results) -> list[Part]:
@@ -398,15 +394,8 @@ def checks(results: Results) -> list[Part]:
     """Show the numbers beside those of other libraries, if CHECK says so."""
     if not CHECK:
         return ["Not asked: CHECK is False in analysis.py."]
-    found: dict[str, Any] = {"model": results.model}
-    if results.dropout is not None:
-        found["curves"] = results.dropout.curves
-        if results.dropout.test is not None:
-            found["test"] = results.dropout.test
-    if results.comparison is not None:
-        found["comparison"] = results.comparison
     parts: list[Part] = []
-    for name, result in found.items():
+    for name, result in named(results, "model", "curves", "test", "comparison").items():
         check = cross_check(result)
         said = check.account()
         table = tidy_table(
@@ -424,13 +413,7 @@ def checks(results: Results) -> list[Part]:
 
 def log(results: Results, parts: list[Part], out: Path = HERE) -> None:
     """Write generated/log.json: what every figure, table and number was made of."""
-    found: dict[str, Any] = {"model": results.model, **results.scales}
-    if results.dropout is not None:
-        found["curves"] = results.dropout.curves
-        if results.dropout.test is not None:
-            found["dropout by group"] = results.dropout.test
-    if results.comparison is not None:
-        found["last session"] = results.comparison
+    found = named(results, "model", "curves", "dropout by group", "last session")
     record(
         out / "generated",
         parts,
@@ -438,7 +421,7 @@ def log(results: Results, parts: list[Part], out: Path = HERE) -> None:
         writes="generated",
         inputs=[path for path in (SESSIONS, FAMILIES) if path is not None],
         seed=SEED,
-        results=found,
+        results={"model": results.model, **results.scales, **found},
     )
 
 
