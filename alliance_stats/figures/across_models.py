@@ -22,7 +22,7 @@ from alliance_stats.figures.axes import (
     write_rows,
 )
 from alliance_stats.figures.common import Common, laid_out
-from alliance_stats.figures.forest import coefficients_of, forest_page, limits_of
+from alliance_stats.figures.forest import Coefficients, coefficients_of, forest_page, limits_of
 from alliance_stats.figures.line_labels import LineLabels
 from alliance_stats.figures.numbers import (
     format_count,
@@ -128,22 +128,8 @@ def coefficients_figure(
     >>> coefficients_figure({"growth": one, "alliance": two}).label
     'fig-coefficients'
     """
-    if not isinstance(models, Mapping) or not models:
-        raise DataError("coefficients_figure draws a mapping of models: {'Model 1': model, ...}.")
-    found = {name: coefficients_of(model, conf_level) for name, model in models.items()}
-    scales = dict.fromkeys(one.label for one in found.values())
-    if len(scales) > 1:
-        raise DataError(
-            f"The models are on different scales ({', '.join(scales)}): draw each kind separately."
-        )
-    table = pd.concat([one.frame.assign(model=name) for name, one in found.items()])
-    if terms is not None:
-        for term in terms:
-            if term not in set(table["term"]):
-                near = did_you_mean(term, table["term"].unique())
-                raise DataError(f"No model has a coefficient '{term}'. {near}")
-        table = table[table["term"].isin(list(terms))]
-        table = table.sort_values("term", key=lambda c: c.map(list(terms).index), kind="stable")
+    found = _found(models, conf_level)
+    table = _chosen(pd.concat([one.frame.assign(model=name) for name, one in found.items()]), terms)
     said = naming(common["words"], [*table["term"], *models])
     table = table.assign(term=table["term"].map(said), model=table["model"].map(said))
     styles = looks([said(name) for name in models])
@@ -176,6 +162,31 @@ def coefficients_figure(
         note=" ".join(f"{said(name)}: {one.method}" for name, one in found.items()),
         data=table.reset_index(drop=True),
     )
+
+
+def _found(models: Mapping[str, Accountable], conf_level: float) -> dict[str, Coefficients]:
+    """Return the coefficients of each model, all on one scale."""
+    if not isinstance(models, Mapping) or not models:
+        raise DataError("coefficients_figure draws a mapping of models: {'Model 1': model, ...}.")
+    found = {name: coefficients_of(model, conf_level) for name, model in models.items()}
+    scales = dict.fromkeys(one.label for one in found.values())
+    if len(scales) > 1:
+        raise DataError(
+            f"The models are on different scales ({', '.join(scales)}): draw each kind separately."
+        )
+    return found
+
+
+def _chosen(table: pd.DataFrame, terms: Sequence[str] | None) -> pd.DataFrame:
+    """Return the coefficients asked for, in that order; all of them, if none are named."""
+    if terms is None:
+        return table
+    for term in terms:
+        if term not in set(table["term"]):
+            near = did_you_mean(term, table["term"].unique())
+            raise DataError(f"No model has a coefficient '{term}'. {near}")
+    table = table[table["term"].isin(list(terms))]
+    return table.sort_values("term", key=lambda c: c.map(list(terms).index), kind="stable")
 
 
 @laid_out(FULL_WIDTH)

@@ -31,7 +31,7 @@ from alliance_stats.figures.numbers import plural
 from alliance_stats.figures.style import BODY, INK, PER_MM, Sheet, Theme, font, on_sheet, sheet
 from alliance_stats.figures.text import balanced, lines_height, text_width, wrap
 
-__all__ = ["Common", "head", "laid_out", "settle", "stacked", "thin_ticks"]
+__all__ = ["Common", "head", "in_grid", "laid_out", "settle", "stacked", "thin_ticks"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -266,6 +266,18 @@ def stacked(
         ax.set_title("\n".join(said), loc="left", pad=above[name] - 3.0, **font(BODY))
         top += tops[name] + height + below
     return figure, placed
+
+
+def in_grid(
+    n: int, columns: int, each: float, *, least: float = 0.0, sharey: bool = False
+) -> tuple[Figure, list[Axes]]:
+    """Return a page of `n` panels in columns, its rows `each` points high or as a page allows."""
+    down = -(-n // columns)
+    figure = page(max(min(each, TALLEST / down), least) * down, by_hand=False)
+    axes = figure.subplots(down, columns, squeeze=False, sharey=sharey)
+    for spare in axes.flat[n:]:
+        spare.remove()
+    return figure, [*axes.flat[:n]]
 
 
 def _laid_out_anew(figure: Figure) -> bool:

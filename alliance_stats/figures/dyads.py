@@ -175,10 +175,8 @@ def one_with_many_figure(
     tidy = found.tidy()
     shares = _shares(tidy, intervals, conf_level)
     room, said = sheet().part(_NAME_WIDTH), naming(common["words"], _SOURCES)
-    names = [
-        f"{source.capitalize()}s’ ratings" if said(source) == source else said(source)
-        for source in _SOURCES
-    ]
+    own = {source: f"{source.capitalize()}s’ ratings" for source in _SOURCES}
+    names = [own[x] if said(x) == x else said(x) for x in _SOURCES]
     left = 16.0 + widest(names, room)
     right = 4.0 + text_width("100%") / 2.0
     parts = [_parts(tidy, source, sheet().width - left - right) for source in _SOURCES]
@@ -193,31 +191,33 @@ def one_with_many_figure(
     _write_parts(ax, parts)
     dress(ax, x_label=x_label)
     ax.spines["left"].set_visible(False)
-    both = tidy[tidy["source"] == "both"].set_index("term")["estimate"]
-    reciprocity = "; ".join(
-        f"{str(term).capitalize()} {format_bounded(value)}" for term, value in both.items()
-    )
     told = "; ".join(
         f"{row.source}s’ ratings {format_percent(row.share)}{_limits(row)}"
         for row in shares.itertuples()
     )
-    how = (
-        f"Whiskers: {format_level(conf_level)} percentile interval of the therapists’ share from "
-        f"{len(intervals.draws)} parametric bootstrap draws."
-        if intervals is not None
-        else "No intervals were drawn."
-    )
+    how = "No intervals were drawn."
+    if intervals is not None:
+        how = (
+            f"Whiskers: {format_level(conf_level)} percentile interval of the therapists’ share "
+            f"from {len(intervals.draws)} parametric bootstrap draws."
+        )
     n = int(found.glance()["n_dyads"].iloc[0])
     return ReportFigure(
         figure,
         label=common["label"] or "fig-one-with-many",
         caption=f"Share of the alliance that belongs to therapists: {told}.",
         alt=f"Two bars, one for clients’ and one for therapists’ ratings, each split at the "
-        f"therapists’ share: {told}. {reciprocity}.",
+        f"therapists’ share: {told}. {_reciprocity(tidy)}.",
         note=f"Reciprocal one-with-many model of {plural(n, 'dyad')}. {how} The rest holds "
         "relationship and error, which one rating per dyad cannot tell apart.",
         data=shares,
     )
+
+
+def _reciprocity(tidy: pd.DataFrame) -> str:
+    both = tidy[tidy["source"] == "both"].set_index("term")["estimate"]
+    told = (f"{str(term).capitalize()} {format_bounded(value)}" for term, value in both.items())
+    return "; ".join(told)
 
 
 def _write_parts(ax: Axes, parts: Sequence[tuple[list[str], list[str]]]) -> None:

@@ -110,11 +110,6 @@ def split_map_figure(
     """
     asked = "split_map_figure draws a result of split_alliance"
     require_kind(split, SplitAlliance, asked=asked, instead=DRAWN_BY)
-    table = split.table
-    if len(table["rater"].unique()) > 1:
-        raise DataError("Splits of several kinds of raters do not fit into one map; choose one.")
-    if not table["split"].notna().any():
-        raise DataError("No family session could be judged: there is no split to show.")
     wide = _states(split)
     sessions, n = wide.columns, len(wide)
     height = float(np.clip(9.0 * n, 60.0, 420.0))
@@ -133,13 +128,8 @@ def split_map_figure(
     ax.set_xticks(integer_ticks(sessions[0], sessions[-1], most=int(sheet().width / 34.0)))
     _state_key(figure, keys)
     tidy = split.tidy().set_index("term")
-    observed, expected = tidy.loc["split"], tidy.loc["expected from measurement error"]
-    ever = split.glance().iloc[0]
-    error = (
-        f" Measurement error alone would split {format_percent(expected['estimate'], 1)}."
-        if np.isfinite(expected["estimate"])
-        else ""
-    )
+    observed, ever = tidy.loc["split"], split.glance().iloc[0]
+    error = _by_error(float(tidy.loc["expected from measurement error", "estimate"]))
     told = (
         f"{format_percent(observed['estimate'], 1)} of {int(observed['of'])} family sessions that "
         f"could be judged were split, and {ever['n_ever_split']} of {n} families at least once."
@@ -152,13 +142,23 @@ def split_map_figure(
         f"{sessions[-1]}; dark cells are split. {told}{error}",
         note=f"Rule: {split.rule}. Crosses: fewer members rated than the rule needs; no cell: no "
         "session.",
-        data=table.drop(columns="pair").reset_index(drop=True),
+        data=split.table.drop(columns="pair").reset_index(drop=True),
     )
+
+
+def _by_error(expected: float) -> str:
+    if not np.isfinite(expected):
+        return ""
+    return f" Measurement error alone would split {format_percent(expected, 1)}."
 
 
 def _states(split: SplitAlliance) -> pd.DataFrame:
     """Return families x sessions as drawn: those most often split, then the longest, first."""
     table = split.table
+    if len(table["rater"].unique()) > 1:
+        raise DataError("Splits of several kinds of raters do not fit into one map; choose one.")
+    if not table["split"].notna().any():
+        raise DataError("No family session could be judged: there is no split to show.")
     share = table.groupby(split.family)["split"].mean().fillna(-1.0)
     length = table.groupby(split.family)[split.session].max()
     order = pd.DataFrame({"share": share, "length": length}).sort_values(

@@ -38,8 +38,8 @@ from alliance_stats.figures.numbers import (
     Kind,
     format_level,
     format_percent,
+    intervals_of,
     plural,
-    with_interval,
 )
 from alliance_stats.figures.report_figure import DRAWN_BY, ReportFigure, listed, require_frame
 from alliance_stats.figures.style import FULL_WIDTH, INK, RULE, naming, sheet
@@ -412,19 +412,10 @@ def _draw_summary(ax: Axes, row: pd.Series, centre: float, *, kind: str) -> None
 
 def _numbers(estimates: pd.DataFrame, scale: Scale, kind: Kind | None) -> list[str]:
     how: Kind = kind or ("ratio" if scale == "ratio" else "number")
-    words = []
-    missing = " (no interval)" if estimates["conf_low"].notna().any() else ""
-    for what, row in zip(_kinds(estimates), estimates.itertuples(), strict=True):
-        told = (
-            ""
-            if what == "heading"
-            else with_interval(row.estimate, row.conf_low, row.conf_high, kind=how)
-        )
-        known = not (np.isnan(row.conf_low) and np.isnan(row.conf_high))
-        if what == "prediction":
-            told = told[told.find("[") :]
-        words.append(told if known or not told else f"{told}{missing}")
-    return words
+    told = intervals_of(estimates, kind=how)
+    bare = {"prediction": [text[text.find("[") :] for text in told], "heading": [""] * len(told)}
+    kinds = _kinds(estimates)
+    return [bare.get(str(kind), told)[place] for place, kind in enumerate(kinds)]
 
 
 def _note(

@@ -12,14 +12,13 @@ from alliance_stats.checks import check_choice, did_you_mean, finite_or_missing,
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array
 from alliance_stats.figures.axes import (
-    TALLEST,
     draw_band,
     dress,
     page,
     set_limits,
     width_in_points,
 )
-from alliance_stats.figures.common import Common, head, laid_out, settle
+from alliance_stats.figures.common import Common, head, in_grid, laid_out, settle
 from alliance_stats.figures.numbers import (
     decimal_ticks,
     format_alone,
@@ -227,31 +226,15 @@ def schoenfeld_figure(
     >>> schoenfeld_figure(model).label
     'fig-schoenfeld'
     """
-    require_kind(
-        model, CoxModel, asked="schoenfeld_figure draws a model of cox_ph", instead=DRAWN_BY
-    )
-    terms = model.design.terms
-    if len(terms) > _MOST_PANELS:
-        raise DataError(
-            f"The model has {len(terms)} coefficients; {_MOST_PANELS} panels fit on a page. Fit it "
-            "with fewer, or look at one by varying_coefficient_figure."
-        )
+    asked = "schoenfeld_figure draws a model of cox_ph"
+    require_kind(model, CoxModel, asked=asked, instead=DRAWN_BY)
+    terms, residuals = model.design.terms, schoenfeld_residuals(model)
+    curves = _curves(model, form_df, conf_level)
     said = _terms(common["words"], terms)
-    residuals = schoenfeld_residuals(model)
-    curves = {
-        term: _fine_curve(
-            varying_coefficient(model, term=term, form="spline", form_df=form_df), conf_level
-        )
-        for term in terms
-    }
     tests = proportional_hazards_test(model).tidy().set_index("term")["p_value"]
     columns = 1 if sheet().narrow or len(terms) == 1 else 2
-    down = -(-len(terms) // columns)
-    figure = page(min(_HEIGHT + 20.0, TALLEST / down) * down, by_hand=False)
-    axes = figure.subplots(down, columns, squeeze=False)
-    for spare in axes.flat[len(terms) :]:
-        spare.remove()
-    for ax, beta, (term, curve) in zip(axes.flat, model.beta, curves.items(), strict=False):
+    figure, axes = in_grid(len(terms), columns, _HEIGHT + 20.0)
+    for ax, beta, (term, curve) in zip(axes, model.beta, curves.items(), strict=True):
         own = residuals.loc[residuals["term"] == term]
         draw_varying_coefficient(
             ax, curve, residuals=own, constant=float(beta), limits=common["limits"]
@@ -277,14 +260,28 @@ def schoenfeld_figure(
         note=f"{model.method}. Curves: natural splines of time ({form_df} columns beside the "
         "constant), each term's fitted by itself. Score tests of proportional hazards against "
         "Kaplan-Meier time. Residuals and bands that leave an axis are cut.",
-        data=pd.concat(
-            [
-                *(curve.assign(term=term, part="curve") for term, curve in curves.items()),
-                residuals.assign(part="residual"),
-            ],
-            ignore_index=True,
-        ),
+        data=_with_residuals(curves, residuals),
     )
+
+
+def _curves(model: CoxModel, form_df: int, conf_level: float) -> dict[str, pd.DataFrame]:
+    """Return each coefficient over time, refused where there are more than a page holds."""
+    terms = model.design.terms
+    if len(terms) > _MOST_PANELS:
+        raise DataError(
+            f"The model has {len(terms)} coefficients; {_MOST_PANELS} panels fit on a page. Fit it "
+            "with fewer, or look at one by varying_coefficient_figure."
+        )
+    found = {
+        term: varying_coefficient(model, term=term, form="spline", form_df=form_df)
+        for term in terms
+    }
+    return {term: _fine_curve(one, conf_level) for term, one in found.items()}
+
+
+def _with_residuals(curves: Mapping[str, pd.DataFrame], residuals: pd.DataFrame) -> pd.DataFrame:
+    drawn = [curve.assign(term=term, part="curve") for term, curve in curves.items()]
+    return pd.concat([*drawn, residuals.assign(part="residual")], ignore_index=True)
 
 
 @laid_out(FULL_WIDTH)
@@ -335,54 +332,68 @@ def martingale_figure(
         asked="martingale_figure draws a model of cox_ph or fine_gray",
         instead=DRAWN_BY,
     )
-    check_choice(residual, ("martingale", "deviance"), name="residual")
-    frame = model.augment()
     own = "linear_predictor" if over is None else over
-    if own not in frame.columns:
-        raise DataError(f"The data have no column '{over}'. {did_you_mean(over, frame.columns)}")
-    column = "martingale" if residual == "martingale" else "deviance_residual"
-    across = finite_or_missing(frame, own)
-    known = ~np.isnan(across)
-    if np.unique(across[known]).size < 2:
-        raise DataError(f"Column '{own}' holds one value: there is nothing to look over.")
+    data, aside = _residuals_over(model, own, residual)
+    n, (across, value) = format_count(len(data)), data.to_numpy(dtype=float).T
     said = naming(common["words"], [own])
     cox = isinstance(model, CoxModel)
     ratio = "hazard ratio" if cox else "subdistribution hazard ratio"
     name = f"Linear predictor (log {ratio})" if over is None else said(own)
     y_label = f"{residual.capitalize()} residual"
-    figure = page(_HEIGHT + 40.0, by_hand=False)
-    ax = figure.subplots()
-    value = frame[column].to_numpy(dtype=float)
-    middle, mean, low, high = _local_means(across[known], value[known])
-    style = look(0)
-    ax.axhline(0.0, color=RULE, lw=0.8, zorder=1)
-    size = float(np.clip(60.0 / np.sqrt(known.sum()), 1.2, 4.0))
-    ax.plot(
-        across[known], value[known], ls="", marker="o", ms=size, mec="none", color=style.colour,
-        alpha=0.4, gid="values",
-    )  # fmt: skip
-    ax.vlines(middle, low, high, color=INK, lw=1.2, gid="intervals")
-    ax.plot(middle, mean, color=INK, lw=1.4, marker="s", ms=3.5, gid="means")
+    figure, (ax,) = in_grid(1, 1, _HEIGHT + 40.0)
+    means = _local_means(across, value)
+    _draw_residuals(ax, across, value, means)
     set_limits(ax, common["limits"], axis="y")
-    ax.locator_params(axis="x", nbins=max(int(width_in_points(ax) / 50.0), 2))
     dress(ax, x_label=name, y_label=y_label)
     settle(figure)
-    told = np.where(np.abs(mean) > _DUST * np.abs(value[known]).max(initial=0.0), mean, 0.0)
+    middle, mean, *_ = means
+    told = np.where(np.abs(mean) > _DUST * np.abs(value).max(initial=0.0), mean, 0.0)
     ends = [f"{format_alone(told[k])} at {format_alone(middle[k])}" for k in (0, len(middle) - 1)]
-    aside = int((~known).sum())
     return ReportFigure(
         figure,
         label=common["label"] or "fig-martingale",
         caption=f"{y_label}s of a {'Cox' if cox else 'Fine-Gray'} model over {in_sentence(name)}; "
-        f"n = {format_count(known.sum())}. Squares: means of {plural(len(middle), 'part')} of "
+        f"n = {n}. Squares: means of {plural(len(middle), 'part')} of "
         "equal size, with 95% CI.",
-        alt=f"{format_count(known.sum())} points around a line at 0 and their mean in "
+        alt=f"{n} points around a line at 0 and their mean in "
         f"{plural(len(middle), 'part')}: {ends[0]}, {ends[-1]}.",
         note=f"{model.method}. Intervals of the means take residuals as independent and of equal "
         "variance within a part."
         + (f" {plural(aside, 'row')} without '{own}' not drawn." if aside else ""),
-        data=pd.DataFrame({own: across[known], column: value[known]}, index=frame.index[known]),
+        data=data,
     )
+
+
+def _residuals_over(
+    model: CoxModel | FineGrayModel, own: str, residual: str
+) -> tuple[pd.DataFrame, int]:
+    """Return the column and the residuals, and how many rows lack a value of the column."""
+    check_choice(residual, ("martingale", "deviance"), name="residual")
+    frame = model.augment()
+    if own not in frame.columns:
+        raise DataError(f"The data have no column '{own}'. {did_you_mean(own, frame.columns)}")
+    across = finite_or_missing(frame, own)
+    known = ~np.isnan(across)
+    if np.unique(across[known]).size < 2:
+        raise DataError(f"Column '{own}' holds one value: there is nothing to look over.")
+    column = "martingale" if residual == "martingale" else "deviance_residual"
+    values = frame[column].to_numpy(dtype=float)[known]
+    found = pd.DataFrame({own: across[known], column: values}, index=frame.index[known])
+    return found, int((~known).sum())
+
+
+def _draw_residuals(ax: Axes, across: Array, value: Array, means: Sequence[Array]) -> None:
+    """Draw residuals as points around 0 and, over them, the means of their parts."""
+    middle, mean, low, high = means
+    ax.axhline(0.0, color=RULE, lw=0.8, zorder=1)
+    size = float(np.clip(60.0 / np.sqrt(len(across)), 1.2, 4.0))
+    ax.plot(
+        across, value, ls="", marker="o", ms=size, mec="none", color=look(0).colour, alpha=0.4,
+        gid="values",
+    )  # fmt: skip
+    ax.vlines(middle, low, high, color=INK, lw=1.2, gid="intervals")
+    ax.plot(middle, mean, color=INK, lw=1.4, marker="s", ms=3.5, gid="means")
+    ax.locator_params(axis="x", nbins=max(int(width_in_points(ax) / 50.0), 2))
 
 
 _DUST = 1e-12  # residuals that add up to zero do so to rounding

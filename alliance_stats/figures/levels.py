@@ -196,7 +196,7 @@ def draw_slopes(
     ax.set_xlim(-right, right)
     ax.set_ylim(low, high)
     ends = [float(row.estimate * row.reach) for row in slopes.itertuples()]
-    _labels(slopes).write(ax, ends)
+    _labels(slopes).write(ax, ends, lift=8.0)
 
 
 @known(method="within_between")

@@ -1,6 +1,6 @@
 """Mediation: the paths with their estimates, and the distributions of the effects."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Unpack
 
 import numpy as np
@@ -187,13 +187,10 @@ def mediation_figure(
     titled = _TITLE if len(levels) > 1 else 0.0
     top = len(levels) * (_PATHS + titled) + 12.0
     figure = page(top + below + room_below(x_label, wide))
-    for i, level in enumerate(levels):
-        start = 4.0 + i * (_PATHS + titled)
-        ax = add_axes(figure, 4.0, start + titled, sheet().width - 8.0, _PATHS)
-        paths = _with_limits(found, level, conf_level)
-        for end in ("from", "to"):
-            paths[end] = [known(name) if name in variables else name for name in paths[end]]
-        draw_mediation_paths(ax, paths, tuple(known(name) for name in variables))
+    for place, level in enumerate(levels):
+        start = 4.0 + place * (_PATHS + titled) + titled
+        ax = add_axes(figure, 4.0, start, sheet().width - 8.0, _PATHS)
+        _draw_level(ax, _with_limits(found, level, conf_level), variables, known)
         if titled:
             heading = f"{level[:1].upper()}{level[1:]}"
             ax.annotate(heading, (0.0, 1.0), (4.0, 6.0), textcoords="offset points",
@@ -205,7 +202,6 @@ def mediation_figure(
     dress(ax, x_label=x_label)
     ax.spines["left"].set_visible(False)
     said = listed(names, numbers, of=plural(len(names), "effect"))
-    at_zero = "" if asked.moderator is None else f"Moderated arrows: where {asked.moderator} is 0."
     return ReportFigure(
         figure,
         label=common["label"] or "fig-mediation",
@@ -213,15 +209,29 @@ def mediation_figure(
         f"{' and '.join(map(known, asked.mediators))}. {said}.",
         alt=f"Diagram of {plural(len(variables), 'variable')} with arrows for the paths, above "
         f"{plural(len(names), 'distribution')} of effects. {said}.",
-        note=" ".join(
-            [
-                f"{found.method[:1].upper()}{found.method[1:]}.",
-                "Dashed arrows: intervals that hold 0. Hills: how the effects vary over the draws.",
-                *([at_zero] if at_zero else []),
-                *found.notes,
-            ]
-        ),
+        note=_note(found),
         data=effects.reset_index(drop=True),
+    )
+
+
+def _draw_level(
+    ax: Axes, paths: pd.DataFrame, variables: Sequence[str], known: Callable[[object], str]
+) -> None:
+    """Draw the paths of one level under the reader's names."""
+    for end in ("from", "to"):
+        paths[end] = [known(name) if name in variables else name for name in paths[end]]
+    draw_mediation_paths(ax, paths, tuple(known(name) for name in variables))
+
+
+def _note(found: Mediation) -> str:
+    moderator = found.asked.moderator
+    return " ".join(
+        [
+            f"{found.method[:1].upper()}{found.method[1:]}.",
+            "Dashed arrows: intervals that hold 0. Hills: how the effects vary over the draws.",
+            *([] if moderator is None else [f"Moderated arrows: where {moderator} is 0."]),
+            *found.notes,
+        ]
     )
 
 

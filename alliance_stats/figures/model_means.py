@@ -309,7 +309,7 @@ def _along(
     draw_means_along(ax, drawn, limits=limits)
     dress(ax, x_label=axes[0], y_label=axes[1], grid="y")
     ends = drawn.sort_values("at").groupby("group", sort=False)["estimate"].last()
-    labels.write(ax, [float(ends[name]) for name in named])
+    labels.write(ax, [float(ends[name]) for name in named], lift=10.0)
     return figure
 
 

@@ -97,11 +97,11 @@ def interval_of(row: pd.Series, *, kind: Kind = "number") -> str:
 
 def intervals_of(rows: pd.DataFrame, *, kind: Kind = "number") -> list[str]:
     """Return the same for each row; where some have an interval, those without say so."""
-    some = rows["conf_low"].notna().any()
+    without = rows[["conf_low", "conf_high"]].isna().all(axis=1).to_numpy()
+    said = "" if without.all() else " (no interval)"
     return [
-        interval_of(row, kind=kind)
-        + (" (no interval)" if some and pd.isna(row["conf_low"]) else "")
-        for _, row in rows.iterrows()
+        interval_of(row, kind=kind) + (said if absent else "")
+        for absent, (_, row) in zip(without, rows.iterrows(), strict=True)
     ]
 
 

@@ -9,15 +9,13 @@ from matplotlib.axes import Axes
 from alliance_stats.checks import require_kind
 from alliance_stats.errors import DataError
 from alliance_stats.figures.axes import (
-    TALLEST,
     dress,
     one_panel,
-    page,
     room_beside,
     set_limits,
     width_in_points,
 )
-from alliance_stats.figures.common import Common, head, laid_out, settle
+from alliance_stats.figures.common import Common, head, in_grid, laid_out, settle
 from alliance_stats.figures.line_labels import LineLabels
 from alliance_stats.figures.numbers import (
     format_alone,
@@ -132,19 +130,8 @@ def landmark_figure(
     """
     asked = "landmark_figure draws a model of landmark_chance"
     require_kind(model, LandmarkModel, asked=asked, instead=DRAWN_BY)
-    if not isinstance(newdata, pd.DataFrame) or newdata.empty:
-        raise DataError("newdata must be a frame with a row each profile whose chance is drawn.")
-    if len(newdata) > _MOST_LINES or newdata.index.has_duplicates:
-        raise DataError(
-            f"newdata takes up to {_MOST_LINES} rows with names of their own in its index: they "
-            "name the lines."
-        )
+    found = _chances(model, newdata, conf_level)
     said = naming(common["words"], [*newdata.index])
-    who = newdata.index.repeat(len(model.landmarks))
-    every = newdata.loc[who].reset_index(drop=True)
-    every = every.assign(**{model.session: model.landmarks * len(newdata)})
-    found = model.predict(every, conf_level=conf_level)
-    found.insert(0, "row", who)
     chances = found.assign(line=[said(name) for name in found["row"]])
     ahead = plural(model.horizon, "session")
     y_label = f"Probability of {event_label} within the next {ahead} (0–1)"
@@ -222,6 +209,23 @@ def draw_calibration(
         ax.locator_params(axis=axis, nbins=5)
 
 
+def _chances(model: LandmarkModel, newdata: pd.DataFrame, conf_level: float) -> pd.DataFrame:
+    """Return each profile's probabilities at all landmarks, ``row`` naming the profile."""
+    if not isinstance(newdata, pd.DataFrame) or newdata.empty:
+        raise DataError("newdata must be a frame with a row each profile whose chance is drawn.")
+    if len(newdata) > _MOST_LINES or newdata.index.has_duplicates:
+        raise DataError(
+            f"newdata takes up to {_MOST_LINES} rows with names of their own in its index: they "
+            "name the lines."
+        )
+    who = newdata.index.repeat(len(model.landmarks))
+    every = newdata.loc[who].reset_index(drop=True)
+    every = every.assign(**{model.session: model.landmarks * len(newdata)})
+    found = model.predict(every, conf_level=conf_level)
+    found.insert(0, "row", who)
+    return found
+
+
 @laid_out(FULL_WIDTH)
 def calibration_figure(
     result: RiskAccuracy,
@@ -275,13 +279,9 @@ def calibration_figure(
     own = {time: said(f"{time:g}") for time in times}
     called = {time: f"Time {name}" if name == f"{time:g}" else name for time, name in own.items()}
     columns = min(len(times), max(int(sheet().width / 150.0), 1))
-    down = -(-len(times) // columns)
-    each = min(_HEIGHT + 40.0, sheet().width / columns + 20.0, TALLEST / down)
-    figure = page(each * down, by_hand=False)
-    axes = figure.subplots(down, columns, squeeze=False)
-    for spare in axes.flat[len(times) :]:
-        spare.remove()
-    for ax, time in zip(axes.flat, times, strict=False):
+    each = min(_HEIGHT + 40.0, sheet().width / columns + 20.0)
+    figure, axes = in_grid(len(times), columns, each)
+    for ax, time in zip(axes, times, strict=True):
         draw_calibration(ax, table.loc[table["time"] == time], limits=common["limits"])
         dress(ax, x_label="Predicted probability (0–1)", y_label=f"Share that {event_label} (0–1)")
         head(ax, called[time], room=sheet().width)
@@ -291,8 +291,7 @@ def calibration_figure(
         for row in table.itertuples()
     ]
     numbers = [interval_of(row, kind="bounded") for _, row in table.iterrows()]
-    n = format_count(result.rows.n_used)
-    level = format_level(conf_level)
+    n, level = format_count(result.rows.n_used), format_level(conf_level)
     return ReportFigure(
         figure,
         label=common["label"] or "fig-calibration",

@@ -1,5 +1,6 @@
 """Rainclouds: the density of each group, its quartiles, and every value."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Unpack
 
@@ -157,8 +158,6 @@ def raincloud_figure(
         f"{row['group']}: median {_with_quartiles(row)}, n = {format_count(row['n'])}"
         for _, row in own.iterrows()
     )
-    few = [n for n, size in zip(names, values.n, strict=True) if size < _FEWEST]
-    none = f" No density from fewer than {_FEWEST} values: {', '.join(few)}." if few else ""
     labels = np.asarray(names, dtype=object)[values.group]
     data = own.assign(part="group").rename(columns={"group": "label"})
     drawn = pd.DataFrame({"part": "value", "label": labels, "value": values.values})
@@ -170,9 +169,14 @@ def raincloud_figure(
         alt=f"For {plural(len(values.labels), 'group')} the density, the quartiles and every "
         f"value of {called}. {found}.",
         note="Density: Gaussian kernel, Scott's bandwidth, cut at the extremes. Bar: quartiles; "
-        f"mark: median; line: smallest to largest value.{none}",
+        "mark: median; line: smallest to largest value." + _without_density(names, values.n),
         data=pd.concat([drawn, data], ignore_index=True),
     )
+
+
+def _without_density(names: Sequence[str], sizes: Sequence[int]) -> str:
+    few = [name for name, size in zip(names, sizes, strict=True) if size < _FEWEST]
+    return f" No density from fewer than {_FEWEST} values: {', '.join(few)}." if few else ""
 
 
 def _with_quartiles(row: pd.Series) -> str:

@@ -13,8 +13,8 @@ from alliance_stats.association import LinearRegression
 from alliance_stats.checks import check_conf_level, require_kind
 from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.estimates import Array
-from alliance_stats.figures.axes import TALLEST, dress, page, set_limits
-from alliance_stats.figures.common import Common, head, laid_out, settle
+from alliance_stats.figures.axes import dress, set_limits
+from alliance_stats.figures.common import Common, head, in_grid, laid_out, settle
 from alliance_stats.figures.numbers import format_count, format_percent, plural
 from alliance_stats.figures.report_figure import DRAWN_BY, ReportFigure
 from alliance_stats.figures.style import (
@@ -204,21 +204,17 @@ def _page(
     """Return the panel of residuals, and one for each set of quantiles."""
     cells = 1 + len(quantiles)
     columns = min(2 if cells in (2, 4) else _COLUMNS, max(int(sheet().width / _LEAST_PANEL), 1))
-    down = -(-cells // columns)
-    figure = page(min(194.0, TALLEST / down) * down, by_hand=False)
-    axes = figure.subplots(down, columns, squeeze=False)
-    for spare in axes.flat[cells:]:
-        spare.remove()
-    draw_residuals(axes.flat[0], fitted, residual)
-    set_limits(axes.flat[0], limits, axis="y")
+    figure, axes = in_grid(cells, columns, 194.0)
+    draw_residuals(axes[0], fitted, residual)
+    set_limits(axes[0], limits, axis="y")
     dress(
-        axes.flat[0],
+        axes[0],
         x_label=f"Fitted {in_sentence(outcome_label)}",
         y_label="Standardised residual (SD)",
     )
     room = sheet().width / columns - 60.0
     for place, (name, own) in enumerate(quantiles.items()):
-        ax = axes.flat[1 + place]
+        ax = axes[1 + place]
         draw_quantiles(ax, own, style=look(place))
         dress(ax, x_label="Normal quantile (SD)", y_label="Observed quantile (SD)")
         head(ax, name, f"n = {format_count(len(own))}", room=room, colour=look(place).text)
@@ -273,8 +269,7 @@ def residual_checks_figure(
             "estimate": special.ndtri(rows["residual"].to_numpy()),
         }
     )
-    figure = page(min(194.0, TALLEST), by_hand=False)
-    left, right = figure.subplots(1, 2)
+    figure, (left, right) = in_grid(2, 2, 194.0)
     draw_quantiles(left, quantiles)
     dress(left, x_label="Uniform quantile", y_label="Residual's quantile")
     draw_residuals(right, points["fitted"].to_numpy(), points["estimate"].to_numpy())

@@ -12,8 +12,8 @@ from matplotlib.patches import Patch
 from alliance_stats.checks import check_conf_level, require_kind
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array
-from alliance_stats.figures.axes import TALLEST, dress, no_limits, page
-from alliance_stats.figures.common import Common, head, laid_out, settle
+from alliance_stats.figures.axes import dress, no_limits
+from alliance_stats.figures.common import Common, head, in_grid, laid_out, settle
 from alliance_stats.figures.numbers import format_percent, plural, time_ticks
 from alliance_stats.figures.report_figure import DRAWN_BY, ReportFigure
 from alliance_stats.figures.style import FULL_WIDTH, INK, look, naming, sheet
@@ -152,13 +152,9 @@ def _page(
     tints, panels = _tints(len(means.steps)), _panels(means)
     first, *others = [str(c) for c in means.cells.columns]
     columns = min(len(panels), 3, max(1, int(sheet().width * 0.75 / _LEAST)))
-    down = -(-len(panels) // columns)
-    figure = page(min(200.0, TALLEST / down) * down, by_hand=False)
-    axes = figure.subplots(down, columns, squeeze=False, sharey=True)
-    for spare in axes.flat[len(panels) :]:
-        spare.remove()
+    figure, axes = in_grid(len(panels), columns, 200.0, sharey=True)
     room = sheet().width * 0.75 / columns
-    for ax, key in zip(axes.flat, panels, strict=False):
+    for ax, key in zip(axes, panels, strict=True):
         own = np.ones(len(borders), dtype=bool)
         for name, value in zip(others, key, strict=True):
             own &= (borders[name] == value).to_numpy()

@@ -25,7 +25,7 @@ _NAME_WIDTH = 130.0  # pt
 _WIDEST = 40.0  # pt
 _GAP = 4.0  # pt between a row's text and the next
 _SCORES_TOLD = 3  # in the caption; of more the alternative text tells
-_DEEPEST = 0.55  # share of colour where all are rated, under which black numbers stay readable
+_DEEPEST = 0.5  # share of colour where all are rated, under which black numbers stay readable
 
 
 class _Row(NamedTuple):

@@ -6,6 +6,7 @@ from typing import Unpack
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from alliance_stats.checks import require_kind
 from alliance_stats.figures.axes import (
@@ -239,25 +240,16 @@ def kaplan_meier_figure(
         frame.assign(strata=[said(name) for name in frame["strata"]])
         for frame in (result.tidy(conf_level=conf_level), result.medians(conf_level=conf_level))
     )
-    names = list(dict.fromkeys(curves["strata"]))
-    styles, labels = looks(names), _labels(names, medians, looks(names))
-    last = float(curves["time"].max())
-    cell = cell_width(risk_table(result, [0.0, last]))
-    left = max(58.0, cell / 2.0 + 4.0)
-    right = max(labels.right, cell / 2.0)
-    wide = sheet().width - left - right
+    cell = cell_width(risk_table(result, [0.0, float(curves["time"].max())]))
+    figure, ax, below = _curves_over_a_table(curves, medians, cell, time_label)
+    wide = width_in_points(ax)
     if times is None:
         times = time_ticks(curves["time"].to_numpy(dtype=float), int(wide / (cell + 8.5)))
     table = risk_table(result, times).assign(strata=lambda rows: [said(x) for x in rows["strata"]])
-    curve_height = max(_CURVE_HEIGHT, labels.height)
-    table_height = risk_table_height(names, wide)
-    axis_room = room_below(time_label, wide)
-    figure = page(labels.above + curve_height + axis_room + table_height + 6.0)
-    ax = add_axes(figure, left, labels.above, wide, curve_height)
+    styles = looks([*dict.fromkeys(curves["strata"])])
     draw_kaplan_meier(ax, curves, medians, styles=styles, limits=common["limits"])
     dress(ax, x_label=time_label, y_label=f"Probability of not having {event_label} (0–1)")
     ax.set_xticks(times, [decimal_ticks(f"{time:g}") for time in times])
-    below = add_axes(figure, left, labels.above + curve_height + axis_room, wide, table_height)
     counted = f" (censored; {event_label})" if whole_cells(table, wide / ax.get_xlim()[1]) else ""
     heading = f"At risk{counted} before that time"
     draw_risk_table(below, table, styles=styles, heading=heading, limits=ax.get_xlim())
@@ -280,6 +272,21 @@ def kaplan_meier_figure(
             ignore_index=True,
         ),
     )
+
+
+def _curves_over_a_table(
+    curves: pd.DataFrame, medians: pd.DataFrame, cell: float, time_label: str
+) -> tuple[Figure, Axes, Axes]:
+    """Return the page, the axes of the curves and, as wide, those of the risk table."""
+    names = [*dict.fromkeys(curves["strata"])]
+    labels = _labels(names, medians, looks(names))
+    left, right = max(58.0, cell / 2.0 + 4.0), max(labels.right, cell / 2.0)
+    wide = sheet().width - left - right
+    high, table = max(_CURVE_HEIGHT, labels.height), risk_table_height(names, wide)
+    under = high + room_below(time_label, wide)
+    figure = page(labels.above + under + table + 6.0)
+    ax = add_axes(figure, left, labels.above, wide, high)
+    return figure, ax, add_axes(figure, left, labels.above + under, wide, table)
 
 
 def _draw_curve(ax: Axes, curve: pd.DataFrame, style: Look, name: str) -> None:

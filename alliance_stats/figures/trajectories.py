@@ -18,13 +18,11 @@ from alliance_stats.checks import (
 )
 from alliance_stats.errors import DataError
 from alliance_stats.figures.axes import (
-    TALLEST,
     dress,
-    page,
     set_limits,
     width_in_points,
 )
-from alliance_stats.figures.common import Common, head, laid_out, settle
+from alliance_stats.figures.common import Common, head, in_grid, laid_out, settle
 from alliance_stats.figures.numbers import (
     counted_ticks,
     decimals_for,
@@ -374,16 +372,14 @@ def _page(
     columns = min(len(panels), _COLUMNS, max(int((sheet().width - 40.0) / _PANEL_WIDTH), 1))
     rows = -(-len(panels) // columns)
     most_ticks = int(np.clip((sheet().width - 50.0) / columns / 28.0, 2, 12))
-    figure = page(min(29.0 + _PANEL_HEIGHT * rows, max(TALLEST, 106.0 * rows)), by_hand=False)
+    each = _PANEL_HEIGHT + 29.0 / rows
     # not sharex: shared axes share their tick labels, and each panel has its own n under them
-    axes = figure.subplots(rows, columns, sharey=True, squeeze=False)
-    for spare in axes.flat[len(panels) :]:
-        spare.remove()
+    figure, axes = in_grid(len(panels), columns, each, least=min(106.0, each), sharey=True)
     room = (sheet().width - 58.0) / columns - 4.0
     names = {"session": "session", "score": "score", "person": "person"}
     styles = looks([panel.name for panel in panels])
     for place, panel in enumerate(panels):
-        ax, style = axes.flat[place], styles[panel.name]
+        ax, style = axes[place], styles[panel.name]
         _set_limits(ax, rated)
         set_limits(ax, limits, axis="y")
         draw_trajectories(

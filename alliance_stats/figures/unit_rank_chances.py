@@ -144,11 +144,7 @@ def ranks_figure(
     dress(second, x_label=labels[1])
     for ax in (first, second):
         ax.spines["left"].set_visible(False)
-    sure = {end: int((table[end] >= _SURE).sum()) for end in ("lowest", "highest")}
-    found = (
-        f"{format_count(sure['lowest'])} of {format_count(n)} are among the lowest {few} with a "
-        f"probability of .95 or more, {format_count(sure['highest'])} among the highest {few}"
-    )
+    found = _surely(table, few)
     units = plural(n, f"unit of {said(ranks.group)}", f"units of {said(ranks.group)}")
     return ReportFigure(
         figure,
@@ -160,4 +156,14 @@ def ranks_figure(
         f"{found}.",
         note=f"{' '.join(ranks.notes)} Dashed: a probability of .95; fainter bars do not reach it.",
         data=table,
+    )
+
+
+def _surely(table: pd.DataFrame, few: str) -> str:
+    """Say how many are at either end with a probability of .95 or more."""
+    sure = {end: int((table[end] >= _SURE).sum()) for end in ("lowest", "highest")}
+    return (
+        f"{format_count(sure['lowest'])} of {format_count(len(table))} are among the lowest {few} "
+        f"with a probability of .95 or more, {format_count(sure['highest'])} among the highest "
+        f"{few}"
     )

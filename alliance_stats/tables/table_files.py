@@ -69,31 +69,24 @@ def word(table: Cells) -> bytes:
     title = document.add_paragraph()
     title.paragraph_format.keep_with_next = True
     _write(title, _pieces(table.caption), italic=True)
-    n_rows = 1 + len(table.rows) + sum(bool(section) for section, _ in table.rows)
-    made = document.add_table(rows=n_rows, cols=len(table.numeric))
-    made.autofit = True
-    right, left = WD_ALIGN_PARAGRAPH.RIGHT, WD_ALIGN_PARAGRAPH.LEFT
-
-    def put(
-        row: int, place: int, pieces: Sequence[tuple[str, bool]], *, bold: bool = False
-    ) -> None:
-        cell = made.cell(row, place)
-        paragraph = cell.paragraphs[0]
-        paragraph.alignment = right if table.numeric[place] else left
-        paragraph.paragraph_format.space_after = Pt(1)
-        _write(paragraph, pieces, bold=bold)
-
-    for place, pieces in enumerate(table.headings):
-        put(0, place, pieces)
-    at = 1
+    lines: list[list[Sequence[tuple[str, bool]]]] = [[*table.headings]]
+    sections = []
     for section, cells in table.rows:
         if section:
-            made.cell(at, 0).merge(made.cell(at, len(table.numeric) - 1))
-            put(at, 0, [(section, False)], bold=True)
-            at += 1
-        for place, cell in enumerate(cells):
-            put(at, place, [(cell, False)])
-        at += 1
+            sections.append(len(lines))
+            lines.append([[(section, False)]])
+        lines.append([[(cell, False)] for cell in cells])
+    made = document.add_table(rows=len(lines), cols=len(table.numeric))
+    made.autofit = True
+    right, left = WD_ALIGN_PARAGRAPH.RIGHT, WD_ALIGN_PARAGRAPH.LEFT
+    for at in sections:
+        made.cell(at, 0).merge(made.cell(at, len(table.numeric) - 1))
+    for at, line in enumerate(lines):
+        for place, pieces in enumerate(line):
+            paragraph = made.cell(at, place).paragraphs[0]
+            paragraph.alignment = right if table.numeric[place] else left
+            paragraph.paragraph_format.space_after = Pt(1)
+            _write(paragraph, pieces, bold=at in sections)
     _rule(made.rows[0].cells, "top", "bottom")
     _rule(made.rows[-1].cells, "bottom")
     _repeat(made.rows[0])
