@@ -133,8 +133,8 @@ def within_family_icc(
     Raises
     ------
     DataError
-        See :func:`~alliance_stats.family.read_members`; no family with two members rated
-        at one session.
+        See :func:`~alliance_stats.family.family_members.read_members`; no family with two members
+        rated at one session.
 
     Examples
     --------

@@ -295,7 +295,7 @@ def family_indices(
         ``sqrt(sum s_i^2) / m``, of a difference ``sqrt(s_1^2 + s_2^2)``, that is ``SD sqrt(2 - r1 -
         r2)`` for one SD (with means of members in place of single ones where a side has several);
         of the order statistics (weakest, strongest, range, SD) by seeded simulation, see
-        :func:`~alliance_stats.family.order_errors`.
+        :func:`~alliance_stats.family.measurement_error.order_errors`.
     min_members
         Fewest rated members needed for an index; families below it are kept, their indices NaN.
 
@@ -307,8 +307,8 @@ def family_indices(
     Raises
     ------
     DataError
-        See :func:`~alliance_stats.family.read_members`; a role that no one has; two members
-        in one role where a difference needs one.
+        See :func:`~alliance_stats.family.family_members.read_members`; a role that no one has; two
+        members in one role where a difference needs one.
 
     Examples
     --------

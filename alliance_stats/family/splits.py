@@ -72,9 +72,10 @@ class SplitAlliance:
         """Return shares of family sessions: ``term, n, of, estimate, std_error, conf_low, ...``.
 
         ``split``: observed, its interval over families (see
-        :func:`~alliance_stats.family.clustered_share`). ``expected from measurement error``:
-        the mean probability of a split in families whose members all had the same true alliance.
-        ``expected / observed``: how much of the observed share that alone would give.
+        :func:`~alliance_stats.family.flagged_sessions.clustered_share`). ``expected from
+        measurement error``: the mean probability of a split in families whose members all had the
+        same true alliance. ``expected / observed``: how much of the observed share that alone would
+        give.
         """
         observed = clustered_share(
             self.table["split"].to_numpy(),

@@ -205,7 +205,7 @@ def kaplan_meier_figure(
     Parameters
     ----------
     result
-        From :func:`~alliance_stats.survival.kaplan_meier.kaplan_meier`.
+        From :func:`~alliance_stats.survival.kaplan_meier`.
     time_label
         The clock and its unit.
     event_label
