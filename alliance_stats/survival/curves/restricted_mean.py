@@ -196,14 +196,7 @@ class RestrictedMean:
                     conf_level=conf_level,
                 )
             )
-        return Account(
-            self.method,
-            self.notes,
-            {"rows": self.rows.n_used},
-            tuple(sections),
-            rows=self.rows,
-            sources=("royston2013",),
-        )
+        return Account.of(self, {"rows": self.rows.n_used}, sections, sources=("royston2013",))
 
     summary = summary_of
     _repr_html_ = html_of
