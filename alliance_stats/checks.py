@@ -29,6 +29,7 @@ __all__ = [
     "did_you_mean",
     "finite_or_missing",
     "group_codes",
+    "not_a_number",
     "only_used",
     "plain_number",
     "require_columns",
@@ -204,7 +205,7 @@ def finite_or_missing(data: pd.DataFrame, column: Hashable) -> npt.NDArray[np.fl
     if not numeric or pd.api.types.is_complex_dtype(values.dtype):
         raise DataError(
             f"Column '{column}' must be numeric; its values are of type {values.dtype}"
-            f"{_not_a_number(values)}. "
+            f"{not_a_number(values)}. "
             "Convert it first (pandas.to_numeric names what it cannot read)."
         )
     floats: npt.NDArray[np.float64] = values.to_numpy(dtype=np.float64, na_value=np.nan)
@@ -225,7 +226,7 @@ def _as_truth_or_numbers(values: pd.Series) -> pd.Series:
     return values if numbers is None else numbers
 
 
-def _not_a_number(values: pd.Series) -> str:
+def not_a_number(values: pd.Series) -> str:
     """Name the first cell that keeps a column of objects from being numbers."""
     if values.dtype != object:
         return ""

@@ -14,7 +14,14 @@ from alliance_stats.door import replaced
 from alliance_stats.errors import AllianceStatsWarning, DataError
 from alliance_stats.ledger import RowLedger
 
-__all__ = ["check_hashable", "columns_as_read", "complete_rows", "looked_up", "text_again"]
+__all__ = [
+    "check_categories",
+    "check_hashable",
+    "columns_as_read",
+    "complete_rows",
+    "looked_up",
+    "text_again",
+]
 
 LARGE_INTEGER = 2**20  # whose cube is the largest that integers of 64 bits hold
 _CODES = 2  # so many whole numbers beside words are taken for codes without a word
@@ -99,6 +106,15 @@ def columns_as_read(
     if not changed:
         return used
     return replaced(used, changed)
+
+
+def check_categories(column: pd.Series) -> None:
+    """Refuse a column that is neither numbers nor categories, as a formula refuses it.
+
+    Cells may be missing. See :func:`columns_as_read` for what is refused.
+    """
+    known = column.dropna()
+    columns_as_read(known.to_frame(), [known.name])
 
 
 def _wide(kind: np.dtype[Any], column: pd.Series) -> Any:

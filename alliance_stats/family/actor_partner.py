@@ -12,12 +12,11 @@ from alliance_stats.account import Account, Phrase, Section, html_of, summary_of
 from alliance_stats.checks import (
     check_conf_level,
     check_frame,
-    check_spelling,
     finite_or_missing,
     group_codes,
     require_columns,
 )
-from alliance_stats.design.rows import complete_rows
+from alliance_stats.design.rows import check_categories, complete_rows
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array, one_line
 from alliance_stats.family.family_members import Dyads, Labels, read_dyads
@@ -404,7 +403,7 @@ def _covariate_columns(data: pd.DataFrame, covariates: Sequence[str]) -> dict[st
         if pd.api.types.is_numeric_dtype(values.dtype):
             columns[labels.new(covariate)] = finite_or_missing(data, covariate)
             continue
-        check_spelling(values)
+        check_categories(values)
         codes, levels = group_codes(values)
         for number, level in enumerate(levels[1:], 1):
             own = np.where(codes < 0, np.nan, (codes == number).astype(np.float64))

@@ -25,6 +25,7 @@ from alliance_stats.checks import (
     group_codes,
     require_columns,
 )
+from alliance_stats.design.rows import check_categories
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import DUST, Array, one_line
 from alliance_stats.formatting import decimals_needed, decimals_of_spread, plural
@@ -185,9 +186,9 @@ def table_one(
     Raises
     ------
     DataError
-        If a variable differs within a unit or holds dates, the only one is missing everywhere
-        (among several it is described as missing), a column is missing or given twice, or there
-        are fewer than two groups.
+        If a variable differs within a unit, holds dates, numbers beside text or decimal numbers
+        as text, the only one is missing everywhere (among several it is described as missing), a
+        column is missing or given twice, or there are fewer than two groups.
 
     Examples
     --------
@@ -327,7 +328,7 @@ def _binary(values: Array, variable: str, codes: Codes, labels: tuple[str, ...])
 def _categorical(
     column: pd.Series, variable: str, codes: Codes, labels: tuple[str, ...]
 ) -> pd.DataFrame:
-    check_spelling(column, kind="category")
+    check_categories(column)
     level_codes, levels = group_codes(column)
     rows, moments = [], []
     for k, level in enumerate(levels):

@@ -231,3 +231,30 @@ def test_a_file_of_codes_without_a_zero_is_refused_or_declared() -> None:
     data = times().assign(state=np.resize([1, 2, 3], 60))
     with pytest.raises(DataError, match="censored"):
         als.cumulative_incidence(data, time="time", event="state")
+
+
+DYADS = pd.DataFrame(
+    {"dyad": np.repeat(range(12), 2), "role": ["w", "h"] * 12, "x": np.arange(24.0) % 7,
+     "y": np.arange(24.0) % 5}
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("stray", ["3,5", "k.A."])
+def test_numbers_beside_a_text_are_no_categories(stray: str) -> None:
+    """A column read with one cell that is no number would be a category for each number."""
+    cells = pd.Series([1.5, 2.5, stray, 2.0, None, 5.0] * 4, dtype=object)
+    data = DYADS.assign(seen=cells, arm=["a", "b", "b"] * 8)
+    asks = [
+        lambda d: als.table_one(d, variables=["seen"], group="arm"),
+        lambda d: als.apim(
+            d, dyad="dyad", member="role", outcome="y", predictors="x", covariates=["seen"]
+        ),
+        lambda d: als.compare_groups(d, outcomes=["seen"], group="arm"),
+        lambda d: als.regression("y ~ seen", d),
+    ]
+    written = data.assign(seen=data["seen"].map(lambda cell: None if cell is None else str(cell)))
+    for ask in asks:
+        with pytest.raises(DataError, match=f"'{stray}'"):
+            ask(data)
+        with pytest.raises(DataError, match="'seen'"):
+            ask(written)

@@ -14,6 +14,7 @@ from alliance_stats.checks import (
     describe_rows,
     finite_or_missing,
     group_codes,
+    not_a_number,
     require_columns,
 )
 from alliance_stats.errors import DataError
@@ -282,9 +283,9 @@ def _read_values(data: pd.DataFrame, name: str) -> tuple[Array, Kind, tuple[str,
         words = sorted(map(str, column.dropna().unique()))
         one = f": (data['{name}'] == '{words[-1]}').astype(int)" if len(words) == 2 else ""
         raise DataError(
-            f"Outcome '{name}' is not numeric; its values are of type {column.dtype}. Give a "
-            f"numeric column, a 0/1 column{one}, or an ordered category "
-            "(pandas.Categorical(..., ordered=True))."
+            f"Outcome '{name}' is not numeric; its values are of type {column.dtype}"
+            f"{not_a_number(column)}. Give a numeric column, a 0/1 column{one}, or an ordered "
+            "category (pandas.Categorical(..., ordered=True))."
         )
     values = finite_or_missing(data, name)
     observed = values[~np.isnan(values)]
