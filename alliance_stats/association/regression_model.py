@@ -216,9 +216,13 @@ class LinearRegression(Regression):
     def glance(self) -> pd.DataFrame:
         """Return one row: ``nobs, r2, r2_adjusted, statistic`` (F), ``df1, df2, p_value, sigma``...
 
-        F tests all coefficients except the intercept, by classical least squares.
+        F tests all coefficients except the intercept: by classical least squares or, where there
+        are clusters, by CR2 (see :meth:`joint_test`; NaN where they are too few).
         """
-        return goodness_of_fit.linear_glance(self.fit)
+        table = goodness_of_fit.linear_glance(self.fit)
+        if self.clusters is None:
+            return table
+        return questions.whole_over_clusters(table, self.fit, self.clusters)
 
     def explained(self) -> RSquared:
         """Return R2 and adjusted R2 as :func:`~alliance_stats.r_squared` does."""
@@ -250,28 +254,34 @@ class LinearRegression(Regression):
     def step_table(self) -> pd.DataFrame:
         """Return one row per step: ``step, r2, r2_change, statistic`` (F), ``df1, df2, p_value``.
 
-        F of the change against the residual variance of the step's own model; classical, also
-        where there are clusters.
+        F of the change against the residual variance of the step's own model or, where there are
+        clusters, of the step's coefficients by CR2 (see :meth:`joint_test`; NaN where the clusters
+        are too few for them).
 
         Raises
         ------
         NotIdentifiedError
             If no ``steps=`` were given.
         """
-        return goodness_of_fit.linear_steps(self.steps)
+        table = goodness_of_fit.linear_steps(self.steps)
+        if self.clusters is None:
+            return table
+        return questions.steps_over_clusters(table, self.steps, self.clusters)
 
     def account(self, *, conf_level: float = 0.95) -> Account:
         """Return coefficients, fit and steps as data."""
         table = self.tidy(conf_level=conf_level)
         whole = self.glance().assign(term=self.design.formula.response)
         shown = {"r2": _R2, "r2_adjusted": Column("adjusted R²", "bounded")}
+        statistic = "F" if self.clusters is None else "robust F"
         sections = [
             questions.coefficient_section(table, ratio=None, conf_level=conf_level),
-            Section("Model", whole, ("term",), statistic="F", columns=shown),
+            Section("Model", whole, ("term",), statistic=statistic, columns=shown),
         ]
         if self.steps:
             shown = {"r2": _R2, "r2_change": Column("change in R²", "bounded")}
-            steps = Section("Step", self.step_table(), ("step",), statistic="F", columns=shown)
+            changes = self.step_table()
+            steps = Section("Step", changes, ("step",), statistic=statistic, columns=shown)
             sections.append(steps)
         sizes = questions.sizes(self.fit, self.clusters)
         return Account.of(
@@ -318,9 +328,14 @@ class GeneralizedRegression(Regression):
         """Return one row: ``nobs, log_lik, log_lik_null, statistic`` (chi-squared), ``df``, R2.
 
         The likelihood ratio against the intercept alone, McFadden's and Nagelkerke's R2, and for
-        0/1 outcomes Tjur's.
+        0/1 outcomes Tjur's. Where there are clusters, rows are dependent and the ratio has no known
+        distribution: ``statistic`` is then F of all coefficients by CR2, with ``df1, df2`` (see
+        :meth:`joint_test`; NaN where the clusters are too few).
         """
-        return goodness_of_fit.generalized_glance(self.fit)
+        table = goodness_of_fit.generalized_glance(self.fit)
+        if self.clusters is None:
+            return table
+        return questions.whole_over_clusters(table, self.fit, self.clusters)
 
     def explained(self) -> RSquared:
         """Return pseudo-R2 by name as :func:`~alliance_stats.r_squared` does."""
@@ -329,12 +344,18 @@ class GeneralizedRegression(Regression):
     def step_table(self) -> pd.DataFrame:
         """Return a row per step: ``step, log_lik, statistic`` (likelihood ratio), ``df, p_value``.
 
+        Where there are clusters, ``statistic`` is F of the step's coefficients by CR2, with
+        ``df1, df2``, as in :meth:`glance`.
+
         Raises
         ------
         NotIdentifiedError
             If no ``steps=`` were given.
         """
-        return goodness_of_fit.generalized_steps(self.steps)
+        table = goodness_of_fit.generalized_steps(self.steps)
+        if self.clusters is None:
+            return table
+        return questions.steps_over_clusters(table, self.steps, self.clusters)
 
     def account(self, *, conf_level: float = 0.95) -> Account:
         """Return coefficients with their ratios, fit and steps as data."""
@@ -342,7 +363,8 @@ class GeneralizedRegression(Regression):
         ratio = LINK_WORDS[self.family.link].ratio
         sections = [questions.coefficient_section(table, ratio=ratio, conf_level=conf_level)]
         if self.steps:
-            sections.append(Section("Step", self.step_table(), ("step",), statistic="chi-squared"))
+            statistic = "chi-squared" if self.clusters is None else "robust F"
+            sections.append(Section("Step", self.step_table(), ("step",), statistic=statistic))
         sizes = questions.sizes(self.fit, self.clusters)
         return Account.of(
             self,

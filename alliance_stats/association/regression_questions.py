@@ -35,6 +35,8 @@ __all__ = [
     "refuse_df_method",
     "sizes",
     "standardised",
+    "steps_over_clusters",
+    "whole_over_clusters",
 ]
 
 VCOVS = ("classical", "HC3", "CR2")
@@ -141,6 +143,54 @@ def joint_test(found: Inference, terms: Sequence[str]) -> pd.DataFrame:
             }
         ]
     )
+
+
+def whole_over_clusters(table: pd.DataFrame, fit: Fit, clusters: Clusters) -> pd.DataFrame:
+    """Replace the test of a model's row, which takes rows as independent, by that under CR2."""
+    constant = fit.design.root_weights[:, None]
+    within = constant if spans_constant(fit.design) else constant[:, :0]
+    return _tested_again(table, [_robust_test(fit, clusters, within)])
+
+
+def steps_over_clusters(
+    table: pd.DataFrame, steps: Sequence[tuple[str, Fit]], clusters: Clusters
+) -> pd.DataFrame:
+    """Replace the tests of steps, which take rows as independent, by those under CR2."""
+    first = steps[0][1].design
+    constant = first.root_weights[:, None]
+    before = constant if spans_constant(first) else constant[:, :0]
+    tests = []
+    for _, fit in steps:
+        tests.append(_robust_test(fit, clusters, before))
+        before = fit.design.X
+    return _tested_again(table, tests)
+
+
+def _robust_test(fit: Fit, clusters: Clusters, within: Array) -> dict[str, float]:
+    """Test under CR2 that the fit lies in the span of the columns `within`.
+
+    With X A = `within`, it does if C b = 0, the rows of C spanning what is orthogonal to A. NaN
+    where nothing is added, or the clusters are too few for so many coefficients.
+    """
+    A = np.linalg.lstsq(fit.design.X, within, rcond=None)[0]
+    C = linalg.null_space(A.T).T if A.shape[1] else np.eye(len(A))
+    none = dict.fromkeys(("statistic", "df1", "df2", "p_value"), np.nan)
+    if not len(C):
+        return none
+    try:
+        test = inference(fit, clusters, "CR2").f_test(C)
+    except NotIdentifiedError:
+        return none | {"df1": float(len(C))}
+    p_value = float(stats.f.sf(test.statistic, test.df1, test.df2))
+    return {"statistic": test.statistic, "df1": test.df1, "df2": test.df2, "p_value": p_value}
+
+
+def _tested_again(table: pd.DataFrame, tests: Sequence[dict[str, float]]) -> pd.DataFrame:
+    """Put tests where those of independent rows stood."""
+    at = table.columns.get_loc("statistic")
+    rest = table.drop(columns=["statistic", "df", "df1", "df2", "p_value"], errors="ignore")
+    again = pd.DataFrame(list(tests), index=table.index)
+    return pd.concat([rest.iloc[:, :at], again, rest.iloc[:, at:]], axis=1)
 
 
 def standardised(fit: LinearFit, table: pd.DataFrame) -> pd.DataFrame:

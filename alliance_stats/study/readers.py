@@ -24,7 +24,7 @@ from alliance_stats.study.cells import TableFile
 from alliance_stats.study.courses import check_known_endings, recoded_endings
 from alliance_stats.study.text_files import SEPARATORS, read_text
 from alliance_stats.study.units import plain_ids
-from alliance_stats.study.workbooks import extra, read_excel
+from alliance_stats.study.workbooks import DAMAGED, extra, read_excel
 
 __all__ = ["TableFile", "join_families", "read_table"]
 
@@ -157,7 +157,7 @@ def _read_parquet(file: Path) -> pd.DataFrame:
     extra("pyarrow", file)
     try:
         frame = pd.read_parquet(file, engine="pyarrow")
-    except (ValueError, OSError, NotImplementedError) as error:  # of pyarrow's errors, the bases
+    except DAMAGED as error:
         raise DataError(f"'{file.name}' cannot be read as Parquet: {error}.") from error
     kept = [name for name in frame.index.names if name is not None]
     return frame.reset_index(level=kept) if kept else frame  # row labels that were columns
@@ -174,7 +174,7 @@ def _read_statistics_package(
     try:
         frame, meta = read(str(file))
         with_codes, _ = read(str(file), user_missing=True)
-    except pyreadstat.ReadstatError as error:
+    except (pyreadstat.ReadstatError, *DAMAGED) as error:
         raise DataError(f"'{file.name}' cannot be read: {error}.") from error
     frame.index = with_codes.index = pd.RangeIndex(1, len(frame) + 1)
     notes = []

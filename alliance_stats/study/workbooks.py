@@ -19,12 +19,12 @@ from alliance_stats.checks import describe_rows, did_you_mean
 from alliance_stats.errors import DataError
 from alliance_stats.study.cells import Cells, TableFile, refuse_repeated_names, settled
 
-__all__ = ["extra", "read_excel"]
+__all__ = ["DAMAGED", "extra", "read_excel"]
 
 _CELLS_SHOWN = 5
 _MOST_CELLS = 50_000_000
 _MOST_CELLS_A_VALUE = 20  # a sparse table may be wide; one cell in a corner makes it millions
-_NO_WORKBOOK = (  # what a damaged or foreign file makes the zip, XML and workbook readers raise
+DAMAGED = (  # what a damaged or foreign file makes readers of stored tables raise
     BadZipFile,
     zlib.error,
     EOFError,
@@ -109,7 +109,7 @@ def _opened(file: Path, sheet: str | None) -> tuple[str, list[tuple[object, ...]
                 book.close()
     except DataError:
         raise
-    except _NO_WORKBOOK as error:
+    except DAMAGED as error:
         raise DataError(
             f"'{file.name}' cannot be read as an Excel file: {error}. Open it in the program that "
             "wrote it and save it again as .xlsx, without a password."

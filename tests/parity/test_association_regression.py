@@ -262,6 +262,33 @@ def test_joint_tests_with_cr2_as_wald_test(case: str) -> None:
     assert found["p_value"] == pytest.approx(expected["p"], rel=1e-5)
 
 
+@pytest.mark.parametrize("family", ["linear", "logistic"])
+def test_the_whole_model_and_its_steps_are_tested_over_the_clusters(family: str) -> None:
+    """As :meth:`joint_test`, which agrees with clubSandwich's Wald_test(test = "HTZ")."""
+    formula = "left ~ alliance + experience + role"
+    if family == "linear":
+        formula = "symptoms ~ alliance + experience + role"
+    model = regression(
+        formula, DATA, family=family, cluster="therapist", steps=["alliance + experience", "role"]
+    )
+    names = [name for name in model.tidy()["term"] if name != "(Intercept)"]
+    shown = ["statistic", "df1", "df2", "p_value"]
+    whole = model.joint_test(*names)[shown].iloc[0]
+    np.testing.assert_allclose(model.glance()[shown].iloc[0], whole, rtol=SEARCHED)
+    steps = model.step_table()
+    roles = [name for name in names if name.startswith("role")]
+    np.testing.assert_allclose(
+        steps[shown].iloc[1], model.joint_test(*roles)[shown].iloc[0], rtol=SEARCHED
+    )
+    first = regression(
+        formula.removesuffix(" + role"), DATA, family=family, cluster="therapist"
+    ).glance()
+    np.testing.assert_allclose(steps[shown].iloc[0], first[shown].iloc[0], rtol=SEARCHED)
+    cells = regression(formula.replace("~ ", "~ 0 + role + "), DATA, family=family,
+                       cluster="therapist").glance()  # fmt: skip
+    np.testing.assert_allclose(cells[shown].iloc[0], whole, rtol=SEARCHED)
+
+
 def test_a_joint_test_without_clusters_is_the_f_of_nested_models() -> None:
     large = regression("symptoms ~ alliance * experience + role", DATA)
     table = regression(
