@@ -31,7 +31,7 @@ from alliance_stats.figures.report_figure import DRAWN_BY, ReportFigure
 from alliance_stats.figures.style import COLUMN_AND_HALF, FULL_WIDTH, look, naming, sheet
 from alliance_stats.figures.text import lines_height, widest, wrap
 from alliance_stats.multilevel import GeneralizedLinearMixedModel, LinearMixedModel
-from alliance_stats.survival import DiscreteHazard
+from alliance_stats.survival import CoxModel, DiscreteHazard
 
 __all__ = [
     "caterpillar_figure",
@@ -227,7 +227,7 @@ _RATIO = {link: words.ratio for link, words in LINK_WORDS.items() if words.ratio
 
 @laid_out(FULL_WIDTH)
 def hazard_caterpillar_figure(
-    model: DiscreteHazard,
+    model: DiscreteHazard | CoxModel,
     *,
     group: str,
     event_label: str = "leaving",
@@ -240,7 +240,8 @@ def hazard_caterpillar_figure(
     Parameters
     ----------
     model
-        From :func:`~alliance_stats.survival.discrete_hazard`, with a random intercept of `group`.
+        From :func:`~alliance_stats.survival.discrete_hazard`, with a random intercept of `group`,
+        or from :func:`~alliance_stats.survival.cox_ph`, with a frailty of it.
     group
         Grouping factor: ``"therapist"``.
     event_label
@@ -258,9 +259,10 @@ def hazard_caterpillar_figure(
     -------
     ReportFigure
         ``data``: ``level, term, estimate, conf_low, conf_high`` (ratios against a group whose
-        effect is 0) and ``n_event, n_units``, how many of its units left of those in the rows used
-        (the caption says how many left after sessions after which everyone did, and are not
-        counted); in the order drawn.
+        effect is 0; of a gamma frailty, against the mean frailty) and ``n_event, n_units``, how
+        many of its units left of those in the rows used (of a Cox model, of its rows). The caption
+        says how many left after sessions after which everyone did, and are not counted. In the
+        order drawn.
 
     Raises
     ------
@@ -282,15 +284,15 @@ def hazard_caterpillar_figure(
     >>> hazard_caterpillar_figure(model, group="therapist").label
     'fig-hazard-caterpillar'
     """
-    asked = "hazard_caterpillar_figure draws a model of discrete_hazard"
-    require_kind(model, DiscreteHazard, asked=asked, instead=DRAWN_BY)
+    asked = "hazard_caterpillar_figure draws a model of discrete_hazard, or of cox_ph with frailty="
+    require_kind(model, (DiscreteHazard, CoxModel), asked=asked, instead=DRAWN_BY)
     ratios = _ratios(model, group, conf_level)
     said = naming(common["words"], [group, *ratios["level"]])
     ratios["level"] = [said(name) for name in ratios["level"]]
     ratios["term"] = [
         f"{row.level} ({row.n_event} of {row.n_units})" for row in ratios.itertuples()
     ]
-    ratio = str(_RATIO[model.link])
+    ratio = "hazard ratio" if isinstance(model, CoxModel) else str(_RATIO[model.link])
     what = f"{ratio[:1].upper()}{ratio[1:]} of {event_label}"
     of = said(group).replace(":", " by ")
     level = f"{format_level(conf_level)} interval"
@@ -304,9 +306,8 @@ def hazard_caterpillar_figure(
         limits=common["limits"],
     )
     many = _plural(len(ratios), said(group))
-    median = model.fit.median_ratios(ci_method="wald").set_index("group").loc[group]
-    between = (
-        f"{median['term']} between two drawn at random {format_alone(median['estimate'], 'ratio')}"
+    between = f"median {ratio} between two drawn at random " + format_alone(
+        _median_ratio(model, group), "ratio"
     )
     return ReportFigure(
         figure,
@@ -320,8 +321,8 @@ def hazard_caterpillar_figure(
     )
 
 
-def _ratios(model: DiscreteHazard, group: str, conf_level: float) -> pd.DataFrame:
-    if not model.has_effects:
+def _ratios(model: DiscreteHazard | CoxModel, group: str, conf_level: float) -> pd.DataFrame:
+    if not (model.frailty if isinstance(model, CoxModel) else model.has_effects):
         raise DataError("The model has no random effects: its units do not differ in anything.")
     effects = model.tidy(effects="ran_vals", conf_level=conf_level)
     own = effects[(effects["group"] == group) & (effects["term"] == "(Intercept)")]
@@ -330,20 +331,13 @@ def _ratios(model: DiscreteHazard, group: str, conf_level: float) -> pd.DataFram
             f"The model has no random intercept of '{group}'. "
             f"{did_you_mean(group, dict.fromkeys(effects['group']))}"
         )
-    spread = model.tidy(effects="ran_pars")
-    sd = spread.loc[(spread["group"] == group) & (spread["term"] == "sd__(Intercept)"), "estimate"]
-    if sd.iloc[0] == 0.0:
+    if not _spread(model, group):
         raise DataError(
             f"The variance between units of '{group}' is estimated as zero: their predicted "
             "effects are all alike, and their order would be arbitrary. Report the upper "
             "limit of the median ratio instead."
         )
-    frame = model.periods.frame
-    names = frame[group.split(":")].astype(str).agg(":".join, axis=1)
-    seen = frame.groupby(names).agg(
-        n_event=(model.periods.event, "sum"), n_units=(model.periods.unit, "nunique")
-    )
-    seen = seen.loc[own["level"].astype(str)].astype(np.int64)
+    seen = _seen(model, group).loc[own["level"].astype(str)].astype(np.int64)
     columns = ["estimate", "conf_low", "conf_high"]
     table = own[["level", *columns]].assign(
         **{column: np.exp(own[column]) for column in columns},
@@ -354,21 +348,60 @@ def _ratios(model: DiscreteHazard, group: str, conf_level: float) -> pd.DataFram
     return table.sort_values(["estimate", "term"], kind="stable").reset_index(drop=True)
 
 
-def _not_counted(model: DiscreteHazard) -> str:
+def _spread(model: DiscreteHazard | CoxModel, group: str) -> float:
+    """Return the estimated spread of a group's effects: an SD, or the variance of a frailty."""
+    table = model.tidy(effects="ran_pars")
+    named = table["term"].isin(["sd__(Intercept)", "var__frailty"])
+    return float(table.loc[(table["group"] == group) & named, "estimate"].iloc[0])
+
+
+def _median_ratio(model: DiscreteHazard | CoxModel, group: str) -> float:
+    if isinstance(model, DiscreteHazard):
+        table = model.fit.median_ratios(ci_method="wald")
+    else:
+        table = model.tidy(effects="ran_pars").query("term == 'median_hazard_ratio'")
+    return float(table.set_index("group")["estimate"].loc[group])
+
+
+def _seen(model: DiscreteHazard | CoxModel, group: str) -> pd.DataFrame:
+    """Return ``n_event, n_units`` of each unit of a grouping, by its name."""
+    if isinstance(model, CoxModel):
+        names = model.intervals.frame[group].astype(str).to_numpy()
+        left = pd.Series(model.intervals.event > 0).groupby(names)
+        return pd.DataFrame({"n_event": left.sum(), "n_units": left.size()})
+    frame = model.periods.frame
+    names = frame[group.split(":")].astype(str).agg(":".join, axis=1)
+    return frame.groupby(names).agg(
+        n_event=(model.periods.event, "sum"), n_units=(model.periods.unit, "nunique")
+    )
+
+
+def _not_counted(model: DiscreteHazard | CoxModel) -> str:
     """Say how many left where everyone did: such sessions are not in the rows used."""
+    if isinstance(model, CoxModel):
+        return ""
     number = int(model.periods.sessions["n_event"].sum()) - model.n_event
     if not number:
         return ""
     return f" (not counted: {format_count(number)} who left after a session after which all did)"
 
 
-def _hazard_note(model: DiscreteHazard, conf_level: float) -> str:
-    integral = "Laplace approximation" if model.nodes == 1 else f"{model.nodes} quadrature nodes"
+def _hazard_note(model: DiscreteHazard | CoxModel, conf_level: float) -> str:
+    if isinstance(model, CoxModel):
+        n_event, covariates = int((model.intervals.event > 0).sum()), ", ".join(model.design.terms)
+        fitted, source = f"log frailties of a {model.method}", "conditional distributions"
+    else:
+        nodes = "Laplace approximation" if model.nodes == 1 else f"{model.nodes} quadrature nodes"
+        n_event, covariates = model.n_event, model.formula
+        fitted = (
+            "random effects (conditional modes) of a discrete-time hazard model "
+            f"({model.link} link, {nodes})"
+        )
+        source = "conditional SDs"
     return (
-        f"Predicted random effects (conditional modes) of a discrete-time hazard model "
-        f"({model.link} link, {integral}), {plural(model.n_event, 'event')} in "
-        f"{plural(model.rows.n_used, 'row')}; covariates: {model.formula}. Shrunk towards 1, the "
-        f"more so the fewer were seen. {format_level(conf_level)} intervals from conditional SDs "
-        "that take the variance and coefficients as known. Whether two units differ is not for "
-        "the overlap of their intervals to say, and an order among many is uncertain."
+        f"Predicted {fitted}, {plural(n_event, 'event')} in {plural(model.rows.n_used, 'row')}; "
+        f"covariates: {covariates}. Shrunk towards 1, the more so the fewer were seen. "
+        f"{format_level(conf_level)} intervals from {source} that take the variance and "
+        "coefficients as known. Whether two units differ is not for the overlap of their "
+        "intervals to say, and an order among many is uncertain."
     )

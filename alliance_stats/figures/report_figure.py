@@ -33,7 +33,8 @@ DRAWN_BY = {
     "Comparison": "comparison_figure",
     "CompetingHazards": "forest_figure, predicted_curves_figure",
     "Correlations": "correlation_figure",
-    "CoxModel": "forest_figure, predicted_curves_figure, schoenfeld_figure, martingale_figure",
+    "CoxModel": "forest_figure, predicted_curves_figure, schoenfeld_figure, martingale_figure, "
+    "hazard_caterpillar_figure",
     "CrossLagged": "lagged_paths_figure, deviations_figure, impulse_response_figure, "
     "reliability_figure",
     "CumulativeIncidence": "cumulative_incidence_figure",

@@ -1,9 +1,11 @@
 """Therapists' hazards in order: what is drawn, counted, said and refused."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.testing import assert_allclose
 
+from alliance_stats import cox_ph
 from alliance_stats.errors import DataError
 from alliance_stats.figures import hazard_caterpillar_figure
 from tests.figure_lint.cases.survival import courses
@@ -71,3 +73,27 @@ def test_who_left_where_everyone_did_is_said_not_to_be_counted() -> None:
     assert said in report.caption
     usual = hazard_caterpillar_figure(fitted(courses(8)), group="therapist")
     assert "not counted" not in usual.caption
+
+
+@pytest.mark.parametrize("frailty", ["therapist", ("family", "therapist")])
+def test_frailties_of_cox_models_are_drawn(frailty: str | tuple[str, str]) -> None:
+    data = courses()
+    last = data.groupby("family").tail(1)
+    times = pd.concat([last, last.assign(session=last["session"].clip(upper=2), event=0)])
+    model = cox_ph("1" if isinstance(frailty, str) else "late", times.assign(
+        late=np.arange(len(times)) % 3), time="session", event="event", frailty=frailty,
+        frailty_distribution="lognormal")  # fmt: skip
+    report = hazard_caterpillar_figure(model, group="therapist", units_label="rows")
+    drawn = report.data.set_index("level")
+    effects = model.tidy(effects="ran_vals")
+    own = effects[effects["group"] == "therapist"].set_index("level")
+    for column in ("estimate", "conf_low", "conf_high"):
+        assert_allclose(drawn[column], np.exp(own.loc[drawn.index, column].astype(float)))
+    assert (drawn["conf_low"] < drawn["estimate"]).all()
+    assert_allclose(drawn["n_event"], last.groupby("therapist")["event"].sum()[drawn.index])
+    assert report.caption.startswith("Hazard ratio of leaving of 20 therapists")
+    assert "conditional distributions" in report.note
+    with pytest.raises(DataError, match="no random effects"):
+        hazard_caterpillar_figure(
+            cox_ph("late", times.assign(late=np.arange(len(times)) % 3), time="session",
+                   event="event"), group="therapist")  # fmt: skip

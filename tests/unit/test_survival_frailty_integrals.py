@@ -17,6 +17,7 @@ from alliance_stats.survival.rows.time_at_risk import read_intervals
 # Laplace's method leaves a relative error of order 1 / events per group (here some 25).
 LAPLACE_TOLERANCE = 0.02
 QUADRATURE_TOLERANCE = 1e-6  # 40 nodes a dimension: doubling them moves the eighth digit
+POSTERIOR_TOLERANCE = 1e-4  # of a probability: the frailties stop within their own search
 
 
 def small(n_groups: int = 3, per_group: int = 30) -> pd.DataFrame:
@@ -110,6 +111,41 @@ def test_the_gamma_likelihood_is_the_integral_given_the_baseline() -> None:
     total += np.log(hazards[dead] * relative[dead]).sum()
     # the partial likelihood leaves out the constant -events of Breslow's baseline
     assert_allclose(fit.frailty.log_lik, total + events.sum(), rtol=QUADRATURE_TOLERANCE)
+
+
+@pytest.mark.parametrize("distribution", ["gamma", "lognormal"])
+def test_limits_of_frailties_are_those_of_their_posterior(distribution: str) -> None:
+    """Given the fitted baseline: a gamma's quantiles, and the curvature of a log-normal's."""
+    data = small()
+    fit = cox_ph("x", data, time="time", event="left", frailty="therapist", ties="breslow",
+                 frailty_distribution=distribution)  # fmt: skip
+    assert fit.frailty is not None
+    found = fit.tidy(effects="ran_vals", conf_level=0.9)
+    baseline = fit.baseline()
+    step = np.searchsorted(baseline["time"], data["time"], side="right")
+    cumulative = np.concatenate(([0.0], baseline["cumulative_hazard"]))[step]
+    relative = np.exp(fit.beta[0] * data["x"].to_numpy())
+    lived = np.bincount(data["therapist"], weights=cumulative * relative)
+    events = np.bincount(data["therapist"], weights=data["left"])
+    theta, h = fit.frailty.variance, 1e-3
+    for row, d, burden in zip(found.itertuples(), events, lived, strict=True):
+        if distribution == "gamma":
+            weight = lambda z, d=d, m=burden: (  # noqa: E731
+                z**d * np.exp(-z * m) * stats.gamma.pdf(z, 1 / theta, scale=theta)
+            )
+            whole = integrate.quad(weight, 0.0, np.inf)[0]
+            for limit, share in ((row.conf_low, 0.05), (row.conf_high, 0.95)):
+                below = integrate.quad(weight, 0.0, np.exp(limit))[0] / whole
+                assert below == pytest.approx(share, abs=POSTERIOR_TOLERANCE)
+        else:
+            log_density = lambda b, d=d, m=burden: (  # noqa: E731
+                d * b - m * np.exp(b) - b**2 / theta / 2
+            )
+            at = row.estimate
+            bent = (log_density(at + h) - 2 * log_density(at) + log_density(at - h)) / h**2
+            half = stats.norm.isf(0.05) / np.sqrt(-bent)
+            assert row.conf_high - at == pytest.approx(half, rel=1e-4)
+            assert at - row.conf_low == pytest.approx(half, rel=1e-4)
 
 
 def test_profile_limits_lie_where_the_likelihood_has_dropped() -> None:

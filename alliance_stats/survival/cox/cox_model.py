@@ -117,7 +117,8 @@ class CoxModel:
         effects
             ``"fixed"``: log hazard ratios, with normal-theory tests and intervals.
             ``"ran_pars"``: the frailty's spread, with its profile interval.
-            ``"ran_vals"``: each group's log frailty.
+            ``"ran_vals"``: each group's log frailty, with limits that take the spread and the
+            coefficients as known.
         conf_level
             Coverage of the intervals.
 
@@ -133,7 +134,7 @@ class CoxModel:
                 raise ValueError(f"effects={effects!r} needs a model with frailty=.")
             if effects == "ran_pars":
                 return self.frailty.tidy_spread(conf_level=conf_level)
-            return self.frailty.tidy_groups()
+            return self.frailty.tidy_groups(conf_level=conf_level)
         found = self._coefficients.table(conf_level=conf_level)
         found.insert(0, "effect", "fixed")
         return found

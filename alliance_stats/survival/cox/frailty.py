@@ -281,8 +281,15 @@ class FrailtyFit:
             }
         )
 
-    def tidy_groups(self) -> pd.DataFrame:
-        """Return ``effect, group, level, term, estimate``: each group's log frailty."""
+    def tidy_groups(self, *, conf_level: float = 0.95) -> pd.DataFrame:
+        """Return each group's log frailty: ``effect, group, level, term, estimate, conf_low``...
+
+        The limits ``conf_low, conf_high`` take the variance, the coefficients and the baseline
+        hazard as known. Given those, a gamma frailty is gamma again, of shape ``events + 1/theta``;
+        a lognormal one's logarithm is normal, near its mode, with precision ``expected events +
+        1/variance``.
+        """
+        low, high = self._limits(check_conf_level(conf_level))
         return pd.DataFrame(
             {
                 "effect": "ran_vals",
@@ -290,8 +297,21 @@ class FrailtyFit:
                 "level": self.levels,
                 "term": "(Intercept)",
                 "estimate": self.b,
+                "conf_low": low,
+                "conf_high": high,
             }
         )
+
+    def _limits(self, conf_level: float) -> tuple[Array, Array]:
+        if self.variance == 0.0:
+            return self.b, self.b
+        state, tail = self.problem.state(self.variance), (1.0 - conf_level) / 2.0
+        if self.distribution == "gamma":
+            shape = state.n_event + 1.0 / self.variance
+            below, above = (np.log(stats.gamma.ppf(q, shape) / shape) for q in (tail, 1.0 - tail))
+            return self.b + below, self.b + above
+        half = stats.norm.isf(tail) / np.sqrt(state.expected + 1.0 / self.variance)
+        return self.b - half, self.b + half
 
     def section(self, *, conf_level: float = 0.95) -> Section:
         """Return the spread and the median ratio, as data."""

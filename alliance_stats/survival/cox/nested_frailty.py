@@ -223,8 +223,13 @@ class NestedFrailty:
             )
         return pd.concat(frames, ignore_index=True)
 
-    def tidy_groups(self) -> pd.DataFrame:
-        """Return ``effect, group, level, term, estimate``: each group's own log frailty."""
+    def tidy_groups(self, *, conf_level: float = 0.95) -> pd.DataFrame:
+        """Return ``effect, group, level, term, estimate, conf_low, conf_high`` of each group's own.
+
+        The limits are normal, from the curvature at the mode, and take the variances, the
+        coefficients and the baseline hazard as known.
+        """
+        z = stats.norm.isf((1.0 - check_conf_level(conf_level)) / 2.0)
         frames = [
             pd.DataFrame(
                 {
@@ -233,11 +238,30 @@ class NestedFrailty:
                     "level": labels,
                     "term": "(Intercept)",
                     "estimate": values,
+                    "conf_low": values - z * sds,
+                    "conf_high": values + z * sds,
                 }
             )
-            for group, labels, values in zip(self.groups, self.labels, self.effects, strict=True)
+            for group, labels, values, sds in zip(
+                self.groups, self.labels, self.effects, self._sds(), strict=True
+            )
         ]
         return pd.concat(frames, ignore_index=True)
+
+    def _sds(self) -> tuple[Array, Array]:
+        """Return conditional SDs: roots of the diagonal of the inverse of the levels' curvature.
+
+        A family's diagonal element is ``E + 1/s_b``, a therapist's ``sum E + 1/s_c``, and those of
+        a family with its therapist are E, the family's expected events.
+        """
+        own, upper = self.variances
+        at = (max(own, SMALLEST), max(upper, SMALLEST))
+        expected = self.problem.state(*at).expected
+        within = 1.0 / (expected + 1.0 / at[0])
+        left = np.bincount(self.above, weights=expected - expected**2 * within)
+        outer = 1.0 / (left + 1.0 / at[1])
+        inner = within + (expected * within) ** 2 * outer[self.above]
+        return np.sqrt(inner) * (own > 0.0), np.sqrt(outer) * (upper > 0.0)
 
     def section(self, *, conf_level: float = 0.95) -> Section:
         """Return the spreads and the median ratios, as data."""
