@@ -1,6 +1,7 @@
 """From files to frames, with nothing lost on the way and every change reported; two joined."""
 
 import re
+import struct
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,8 @@ _STATISTICS_PACKAGES = {
 """Suffix -> the function of pyreadstat that reads it."""
 
 _SUFFIXES = (*SEPARATORS, ".xlsx", ".parquet", *_STATISTICS_PACKAGES)
+
+_HEADER, _WIDEST = 176, 255  # bytes of an SPSS file before its variables, and of its widest text
 
 _SAYS_MISSING = re.compile(
     r"(?i)\b(?:miss\w*|no answer|not (?:asked|answered|applicable|available|known)|"
@@ -171,6 +174,8 @@ def _read_statistics_package(
     read: Callable[..., tuple[pd.DataFrame, object]] = getattr(
         pyreadstat, _STATISTICS_PACKAGES[file.suffix.lower()]
     )
+    if file.suffix.lower() in (".sav", ".zsav"):
+        _check_dictionary(file)
     try:
         frame, meta = read(str(file))
         with_codes, _ = read(str(file), user_missing=True)
@@ -200,6 +205,75 @@ def _read_statistics_package(
         else:
             notes.extend(_note_on_labelled_numbers(frame[column], words))
     return TableFile(frame, tuple(notes))
+
+
+def _check_dictionary(file: Path) -> None:
+    """Refuse an SPSS file whose description of its variables is damaged.
+
+    The library that reads it would follow an impossible width, place or number of rows, and stop
+    the interpreter. Records begin with their kind: 2 a variable (then its width, -1 of more of the
+    text before, whether it has a label, how many of its values are missing ones, two formats, its
+    name, the label, those values), 3 labels of values, 4 the variables (by place) that have them, 6
+    text, 7 whatever else (kind, size, number), and 999 the end.
+    """
+    content = file.read_bytes()
+    order = next((sign for sign in "<>" if content[64:68] in _layouts(sign)), None)
+    if order is None:
+        return  # not of this format: the reader says so
+    try:
+        _walk(content, order)
+    except (struct.error, IndexError):
+        raise DataError(
+            f"'{file.name}' cannot be read: its description of the variables is damaged. Open it "
+            "in the program that wrote it and save it again."
+        ) from None
+
+
+def _layouts(order: str) -> tuple[bytes, ...]:
+    return tuple(struct.pack(order + "i", code) for code in (2, 3))
+
+
+def _walk(content: bytes, order: str) -> None:
+    """Go from record to record of an SPSS file, and raise where one cannot be."""
+
+    def numbers(count: int) -> tuple[int, ...]:
+        nonlocal at
+        at += 4 * count
+        return struct.unpack_from(f"{order}{count}i", content, at - 4 * count)
+
+    def expect(sound: bool) -> None:
+        if not (sound and at <= len(content)):
+            raise IndexError
+
+    (packed,) = struct.unpack_from(order + "i", content, 72)
+    (n_rows,) = struct.unpack_from(order + "i", content, 80)
+    at, n_variables, more = _HEADER, 0, 0
+    while (kind := numbers(1)[0]) != 999:
+        if kind == 2:
+            width, labelled, missing, *_ = numbers(5)
+            expect(-1 <= width <= _WIDEST and labelled in (0, 1) and abs(missing) <= 3)
+            expect((width == -1) == (more > 0))
+            n_variables, more = n_variables + 1, more - 1 if more else max(0, width - 1) // 8
+            at += 8  # its name
+            letters = numbers(1)[0] if labelled else 0
+            at += -(-letters // 4) * 4 + 8 * abs(missing)
+        elif kind == 3:
+            for _ in range(numbers(1)[0]):
+                at += 8
+                at += (content[at] // 8 + 1) * 8
+        elif kind == 4:
+            places = numbers(numbers(1)[0])
+            expect(all(1 <= place <= n_variables for place in places))
+        elif kind == 6:
+            lines = numbers(1)[0]
+            at += 80 * lines
+        else:
+            _, size, count = numbers(3)
+            expect(kind == 7 and size >= 0 and count >= 0)
+            at += size * count
+        expect(at > _HEADER)
+    most = len(content) * (1032 if packed == 2 else 1)  # a byte or more a cell; zlib packs 1032
+    expect(n_rows * n_variables <= most)
 
 
 def _note_on_labelled_numbers(values: pd.Series, labels: Mapping[object, str]) -> Iterator[str]:

@@ -77,12 +77,11 @@ def test_who_left_where_everyone_did_is_said_not_to_be_counted() -> None:
 
 @pytest.mark.parametrize("frailty", ["therapist", ("family", "therapist")])
 def test_frailties_of_cox_models_are_drawn(frailty: str | tuple[str, str]) -> None:
-    data = courses()
-    last = data.groupby("family").tail(1)
+    last = courses().groupby("family").tail(1)
     times = pd.concat([last, last.assign(session=last["session"].clip(upper=2), event=0)])
-    model = cox_ph("1" if isinstance(frailty, str) else "late", times.assign(
-        late=np.arange(len(times)) % 3), time="session", event="event", frailty=frailty,
-        frailty_distribution="lognormal")  # fmt: skip
+    times = times.assign(late=np.arange(len(times)) % 3)
+    asked = {"time": "session", "event": "event"}
+    model = cox_ph("late", times, frailty=frailty, frailty_distribution="lognormal", **asked)
     report = hazard_caterpillar_figure(model, group="therapist", units_label="rows")
     drawn = report.data.set_index("level")
     effects = model.tidy(effects="ran_vals")
@@ -94,6 +93,4 @@ def test_frailties_of_cox_models_are_drawn(frailty: str | tuple[str, str]) -> No
     assert report.caption.startswith("Hazard ratio of leaving of 20 therapists")
     assert "conditional distributions" in report.note
     with pytest.raises(DataError, match="no random effects"):
-        hazard_caterpillar_figure(
-            cox_ph("late", times.assign(late=np.arange(len(times)) % 3), time="session",
-                   event="event"), group="therapist")  # fmt: skip
+        hazard_caterpillar_figure(cox_ph("late", times, **asked), group="therapist")

@@ -650,6 +650,74 @@ def test_a_damaged_workbook_is_refused_in_words(tmp_path: Path):
     assert n_read < 60  # where it is read (a bit of a date of saving), nothing is lost
 
 
+DICTIONARIES = {
+    "labels": {"column_labels": ["person's id", "a"], "variable_value_labels": {"x": {1: "yes"}}},
+    "missing": {"missing_ranges": {"x": [{"lo": 7, "hi": 8}, 9]}, "note": "two\nlines"},
+    "rows": {"row_compress": True, "variable_value_labels": {"person": {"b": "bb"}}},
+    "packed": {"compress": True, "column_labels": ["person", "x of ten letters"]},
+}
+
+
+@pytest.mark.parametrize("case", DICTIONARIES)
+def test_spss_files_of_every_kind_are_read(tmp_path: Path, case: str):
+    data = pd.DataFrame(
+        {
+            "person": ["b", *(f"anna maria {i}" for i in range(9))],
+            "x": range(10),
+            "told": ["t" * 600, "ö"] * 5,
+        }
+    )
+    path = tmp_path / ("study.zsav" if case == "packed" else "study.sav")
+    options = {key: ([*value, "told"] if key == "column_labels" else value)
+               for key, value in DICTIONARIES[case].items()}  # fmt: skip
+    pyreadstat.write_sav(data, str(path), **options)
+    study = Study.from_file(path, person="person", alliance="x")
+    expected = [0, 1, 2, 3, 4, 5, 6] if case == "missing" else list(range(10))
+    assert study.sessions["x"].dropna().tolist() == expected
+    assert study.sessions["told"].str.len().tolist() == [600, 1] * 5
+
+
+@pytest.mark.parametrize("suffix", ["sav", "dta", "parquet"])
+def test_damaged_files_are_refused_in_words(tmp_path: Path, suffix: str):
+    """The readers of such files raise whatever the damage led them to, or stop the interpreter."""
+    data = pd.DataFrame({"person": ["a", "b"], "session": [1.0, 1.0], "alliance": [4.0, 5.0]})
+    path = tmp_path / f"study.{suffix}"
+    if suffix == "parquet":
+        data.to_parquet(path)
+    else:
+        write = pyreadstat.write_sav if suffix == "sav" else pyreadstat.write_dta
+        write(data, str(path))
+    good, draw, refused_in_words = path.read_bytes(), np.random.default_rng(5), 0
+    ends = [bytes(good[:n]) for n in (0, 100, 180, 300, len(good) - 1)]
+    flips = []
+    for _ in range(60):
+        damaged = bytearray(good)
+        damaged[draw.integers(len(good))] ^= 1 << draw.integers(8)
+        flips.append(bytes(damaged))
+    for content in (*ends, *flips):
+        path.write_bytes(content)
+        try:
+            Study.from_file(path, person="person", session="session", alliance="alliance")
+        except DataError:
+            refused_in_words += 1
+    assert refused_in_words >= 10
+
+
+def test_impossible_widths_places_and_numbers_of_spss_are_refused(tmp_path: Path):
+    """Each of these stopped the interpreter: a width, a place beyond the variables, the rows."""
+    path = tmp_path / "study.sav"
+    data = pd.DataFrame({"person": [1.0, 2.0], "alliance": [4.0, 5.0]})
+    pyreadstat.write_sav(data, str(path), variable_value_labels={"alliance": {4: "four"}})
+    good = path.read_bytes()
+    place = good.index(b"\x04\x00\x00\x00\x01\x00\x00\x00\x02\x00\x00\x00") + 8
+    for at, value in ((180, 2**21), (place, 2**17), (80, 2**28)):
+        damaged = bytearray(good)
+        damaged[at : at + 4] = value.to_bytes(4, "little")
+        path.write_bytes(bytes(damaged))
+        with pytest.raises(DataError, match="description of the variables is damaged"):
+            Study.from_file(path, person="person", alliance="alliance")
+
+
 def test_two_codes_under_one_label_are_refused(tmp_path: Path):
     path = tmp_path / "study.sav"
     data = pd.DataFrame(

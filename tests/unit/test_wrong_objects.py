@@ -56,7 +56,7 @@ FIGURES = {
     "schoenfeld_figure": ({}, {"CoxModel"}),
     "martingale_figure": ({}, {"CoxModel"}),
     "hazard_figure": ({}, set()),
-    "hazard_caterpillar_figure": ({"group": "h"}, set()),
+    "hazard_caterpillar_figure": ({"group": "h"}, {"CoxModel"}),
     "johnson_neyman_figure": ({"effect_label": "a", "moderator_label": "b"}, set()),
     "tipping_point_figure": ({"estimate_label": "a", "shift_label": "b"}, set()),
     "transition_figure": ({"early_label": "a"}, set()),
