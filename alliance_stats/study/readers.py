@@ -236,6 +236,8 @@ def _layouts(order: str) -> tuple[bytes, ...]:
 def _walk(content: bytes, order: str) -> None:
     """Go from record to record of an SPSS file, and raise where one cannot be."""
 
+    at, n_variables, more = _HEADER, 0, 0
+
     def numbers(count: int) -> tuple[int, ...]:
         nonlocal at
         at += 4 * count
@@ -247,7 +249,6 @@ def _walk(content: bytes, order: str) -> None:
 
     (packed,) = struct.unpack_from(order + "i", content, 72)
     (n_rows,) = struct.unpack_from(order + "i", content, 80)
-    at, n_variables, more = _HEADER, 0, 0
     while (kind := numbers(1)[0]) != 999:
         if kind == 2:
             width, labelled, missing, *_ = numbers(5)
