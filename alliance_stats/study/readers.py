@@ -235,7 +235,6 @@ def _layouts(order: str) -> tuple[bytes, ...]:
 
 def _walk(content: bytes, order: str) -> None:
     """Go from record to record of an SPSS file, and raise where one cannot be."""
-
     at, n_variables, more = _HEADER, 0, 0
 
     def numbers(count: int) -> tuple[int, ...]:
