@@ -39,7 +39,7 @@ from alliance_stats.engine.ordered import ordered_family
 from alliance_stats.errors import DataError
 from alliance_stats.named import FUNCTIONS
 
-__all__ = ["Reader", "Writer", "name_of", "records"]
+__all__ = ["Reader", "Writer", "records"]
 
 Json = Any
 _PACKAGE = Path(__file__).parents[1]
@@ -110,7 +110,7 @@ def _is_record(kind: type) -> bool:
     return dataclasses.is_dataclass(kind) or (issubclass(kind, tuple) and hasattr(kind, "_fields"))
 
 
-def name_of(kind: type) -> str:
+def _name_of(kind: type) -> str:
     """Return the name under which a record is saved."""
     return f"{kind.__module__.partition('.')[2]}.{kind.__qualname__}"
 
@@ -169,7 +169,7 @@ class Writer:
         return self._small(value)
 
     def _record(self, value: Any) -> dict[str, Json]:
-        kind, name = type(value), name_of(type(value))
+        kind, name = type(value), _name_of(type(value))
         if records().get(name) is not kind:
             raise DataError(f"A {kind.__name__} is no result of alliance_stats.")
         fields = getattr(kind, "_fields", None) or [

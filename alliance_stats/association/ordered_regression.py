@@ -28,13 +28,13 @@ from alliance_stats.estimates import Array, Coefficients, named_covariance, one_
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel import Inference, Link, RSquared
 
-__all__ = ["OrderedRegression", "clustered", "derivatives", "fit_ordered", "log_lik_of", "maximum"]
+__all__ = ["OrderedRegression", "clustered", "fit_ordered"]
 
 Codes = npt.NDArray[np.int64]
 _MOST_STEPS, _MOST_HALVINGS = 60, 40
 
 
-def maximum(X: Array, codes: Codes) -> tuple[Array, Array]:
+def _maximum(X: Array, codes: Codes) -> tuple[Array, Array]:
     """Return coefficients and thresholds at the maximum of the likelihood, which is concave.
 
     Newton's steps (Pratt 1981, doi:10.1080/01621459.1981.10477613, shows the concavity), halved
@@ -42,13 +42,13 @@ def maximum(X: Array, codes: Codes) -> tuple[Array, Array]:
     """
     b, shares = np.zeros(X.shape[1]), np.bincount(codes) / len(codes)
     tau = special.logit(np.cumsum(shares)[:-1])
-    now = log_lik_of(b, tau, X, codes)
+    now = _log_lik_of(b, tau, X, codes)
     for _ in range(_MOST_STEPS):
-        gradient, information, _ = derivatives(b, tau, X, codes)
+        gradient, information, _ = _derivatives(b, tau, X, codes)
         step = linalg.lstsq(information, gradient)[0]
         for _ in range(_MOST_HALVINGS):
             b_new, tau_new = b + step[: len(b)], tau + step[len(b) :]
-            found = log_lik_of(b_new, tau_new, X, codes)
+            found = _log_lik_of(b_new, tau_new, X, codes)
             if found >= now - 1e-12 * abs(now):
                 break
             step = step / 2.0
@@ -61,7 +61,7 @@ def maximum(X: Array, codes: Codes) -> tuple[Array, Array]:
     return b, tau
 
 
-def log_lik_of(b: Array, tau: Array, X: Array, codes: Codes) -> float:
+def _log_lik_of(b: Array, tau: Array, X: Array, codes: Codes) -> float:
     """Return the log-likelihood; minus infinity where thresholds are out of order."""
     if (np.diff(tau) <= 0).any():
         return -np.inf
@@ -84,7 +84,7 @@ def _probabilities(b: Array, tau: Array, X: Array, codes: Codes) -> Array:
     )  # fmt: skip
 
 
-def derivatives(b: Array, tau: Array, X: Array, codes: Codes) -> tuple[Array, Array, Array]:
+def _derivatives(b: Array, tau: Array, X: Array, codes: Codes) -> tuple[Array, Array, Array]:
     """Return gradient, observed information and the rows' scores in (beta, thresholds)."""
     low, high = _edges(b, tau, X, codes)
     P = _probabilities(b, tau, X, codes)
@@ -110,7 +110,7 @@ def clustered(b: Array, tau: Array, X: Array, codes: Codes, clusters: Codes) -> 
     for k in range(len(tau) + 1):
         own = np.full(len(X), k)
         root = np.sqrt(_probabilities(b, tau, X, own))
-        columns.append(derivatives(b, tau, X, own)[2] * root[:, None])
+        columns.append(_derivatives(b, tau, X, own)[2] * root[:, None])
         left.append(((codes == k) - root**2) / root)
     whole, residual = np.stack(columns, axis=1), np.stack(left, axis=1)
     order = np.argsort(clusters, kind="stable")
@@ -396,8 +396,8 @@ def fit_ordered(
         raise NotIdentifiedError(f"'{kept[columns[int(np.argmin(scale))]]}' does not vary.")
     codes = design.y.astype(np.int64)
     X = (X - centre) / scale
-    b, tau = maximum(X, codes)
-    gradient, information, scores = derivatives(b, tau, X, codes)
+    b, tau = _maximum(X, codes)
+    gradient, information, scores = _derivatives(b, tau, X, codes)
     if np.abs(gradient).max() > _FLAT * len(codes) ** 0.5 or np.abs(b).max() > _RAN_OFF:
         raise NotIdentifiedError(
             "The regression on ordered categories did not settle: a coefficient runs off. Is the "
@@ -421,7 +421,7 @@ def fit_ordered(
         thresholds,
         back.T @ information @ back,
         scores @ back,
-        log_lik_of(b, tau, X, codes),
+        _log_lik_of(b, tau, X, codes),
         clusters,
         robust,
     )

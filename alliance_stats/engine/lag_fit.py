@@ -12,16 +12,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy import linalg
 
-from alliance_stats.engine.lag_criterion import (
-    LagProblem,
-    evaluate,
-    information_on_means,
-    subset,
-)
+from alliance_stats.engine.lag_criterion import LagProblem, evaluate, information_on_means, subset
 from alliance_stats.engine.lag_parameters import LagParameters
 from alliance_stats.estimates import Array, one_line
 
-__all__ = ["LagFit", "fit_lags", "held_rise", "observed_information"]
+__all__ = ["LagFit", "fit_lags", "held_rise"]
 
 Bools = npt.NDArray[np.bool_]
 
@@ -347,7 +342,7 @@ def _polished(
     """Take Newton steps on the observed information until nothing moves."""
     n = int(free.sum())
     for _ in range(6):
-        information, g, log_lik = observed_information(
+        information, g, log_lik = _observed_information(
             problem, parameters, theta, coefficients, free
         )
         count += 2 * n + 1
@@ -385,12 +380,8 @@ def _polished(
     return LagFit(theta, coefficients, log_lik, free, at_zero, information, slope, count, lowest)
 
 
-def observed_information(
-    problem: LagProblem,
-    parameters: LagParameters,
-    theta: Array,
-    coefficients: Array,
-    free: Bools,
+def _observed_information(
+    problem: LagProblem, parameters: LagParameters, theta: Array, coefficients: Array, free: Bools
 ) -> tuple[Array, Array, float]:
     """Return minus the second derivatives, the first ones, and the log-likelihood at a point.
 

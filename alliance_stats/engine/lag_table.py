@@ -24,7 +24,6 @@ __all__ = [
     "n_groups",
     "outcome_scales",
     "parameter_units",
-    "put",
     "scaled_errors",
     "standardised",
     "start_near",
@@ -135,12 +134,12 @@ def parameter_units(parameters: LagParameters, sd: Array) -> Array:
     unit = np.ones(parameters.size)
     ratio = sd[:, None] / sd[None, :]
     for index in (parameters.phi, parameters.pull):
-        put(unit, index, np.broadcast_to(ratio, index.shape))
+        _put(unit, index, np.broadcast_to(ratio, index.shape))
     for index in (parameters.innovation, parameters.first, *parameters.above):
-        put(unit, index, np.broadcast_to(sd[:, None], index.shape))
-    put(unit, parameters.error, np.broadcast_to(sd, parameters.error.shape))
+        _put(unit, index, np.broadcast_to(sd[:, None], index.shape))
+    _put(unit, parameters.error, np.broadcast_to(sd, parameters.error.shape))
     rows = np.tile(sd, parameters.person.shape[1] // len(sd))
-    put(unit, parameters.person, np.broadcast_to(rows[:, None], parameters.person.shape))
+    _put(unit, parameters.person, np.broadcast_to(rows[:, None], parameters.person.shape))
     return unit
 
 
@@ -154,19 +153,19 @@ def start_of(parameters: LagParameters, stable: float, carry: float) -> Array:
     K = parameters.error.shape[1]
     moving = 0.9 - stable
     for k in range(K):
-        put(theta, parameters.phi[:, :, k, k], carry)
-        put(theta, parameters.innovation[:, :, k, k], np.sqrt(moving * (1 - carry**2)))
-        put(theta, parameters.first[:, k, k], np.sqrt(moving))
-        put(theta, parameters.person[:, k, k], np.sqrt(stable))
-        put(theta, parameters.error[:, k], 0.3)
+        _put(theta, parameters.phi[:, :, k, k], carry)
+        _put(theta, parameters.innovation[:, :, k, k], np.sqrt(moving * (1 - carry**2)))
+        _put(theta, parameters.first[:, k, k], np.sqrt(moving))
+        _put(theta, parameters.person[:, k, k], np.sqrt(stable))
+        _put(theta, parameters.error[:, k], 0.3)
         for index in parameters.above:
-            put(theta, index[k, k], 0.2)
+            _put(theta, index[k, k], 0.2)
     for j in range(K, parameters.person.shape[1]):
-        put(theta, parameters.person[:, j, j], 0.05)
+        _put(theta, parameters.person[:, j, j], 0.05)
     return theta
 
 
-def put(theta: Array, index: Index, value: float | Array) -> None:
+def _put(theta: Array, index: Index, value: float | Array) -> None:
     """Set parameters; positions of -1 are skipped."""
     index = np.atleast_1d(index)
     values = np.broadcast_to(value, index.shape)
@@ -183,17 +182,17 @@ def start_near(parameters: LagParameters, old: LagParameters, at: Array) -> Arra
         if parameters.stationary:  # what does not die out has no state that it tends to
             radius = np.abs(np.linalg.eigvals(phi)).max(axis=-1, keepdims=True)[..., None]
             phi = phi * np.minimum(1.0, STEADY / np.maximum(radius, STEADY))
-        put(theta, parameters.phi[g], phi)
-        put(theta, parameters.innovation[g], _factor(take(at, old.innovation[g])[0]))
+        _put(theta, parameters.phi[g], phi)
+        _put(theta, parameters.innovation[g], _factor(take(at, old.innovation[g])[0]))
         first = linalg.cholesky(found.first[0] + 1e-6 * np.eye(found.first.shape[1]), lower=True)
-        put(theta, parameters.first[g], _factor(first))
-        put(theta, parameters.pull[g], found.pull[0])
-        put(theta, parameters.error[g], np.maximum(np.sqrt(found.error[0]), 0.2))
+        _put(theta, parameters.first[g], _factor(first))
+        _put(theta, parameters.pull[g], found.pull[0])
+        _put(theta, parameters.error[g], np.maximum(np.sqrt(found.error[0]), 0.2))
         q = min(parameters.person.shape[1], old.person.shape[1])
         person = take(at, old.person[g])[0][:q, :q]
-        put(theta, parameters.person[g][:q, :q], _factor(person))
+        _put(theta, parameters.person[g][:q, :q], _factor(person))
     for new, index in zip(parameters.above, old.above, strict=True):
-        put(theta, new, _factor(take(at, index)[0]))
+        _put(theta, new, _factor(take(at, index)[0]))
     return theta
 
 

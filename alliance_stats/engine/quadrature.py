@@ -37,7 +37,7 @@ from alliance_stats.engine.laplace import (
 )
 from alliance_stats.estimates import Array
 
-__all__ = ["adaptive_quadrature", "criterion_of", "quadrature_of_two"]
+__all__ = ["adaptive_quadrature", "criterion_of"]
 
 ROOT_TWO, LOG_TWO_PI = float(np.sqrt(2.0)), float(np.log(2.0 * np.pi))
 
@@ -77,7 +77,7 @@ class _Means:
     D: list[Array]
 
 
-def quadrature_of_two(
+def _quadrature_of_two(
     nodes: int,
     problem: GeneralizedProblem,
     Lambda: Sequence[Array],
@@ -264,7 +264,7 @@ def criterion_of(
     ) -> LaplaceSlopes:
         if [len(factor) for factor in Lambda] == [1]:
             return of_one(problem, Lambda, gamma, start)
-        return quadrature_of_two(nodes, problem, Lambda, gamma, start)
+        return _quadrature_of_two(nodes, problem, Lambda, gamma, start)
 
     return criterion
 
@@ -329,11 +329,7 @@ def _spread_of(size: float, mode: Mode) -> Array:
 
 
 def _integrate(
-    problem: GeneralizedProblem,
-    size: float,
-    mode: Mode,
-    fixed: Array,
-    rule: tuple[Array, Array],
+    problem: GeneralizedProblem, size: float, mode: Mode, fixed: Array, rule: tuple[Array, Array]
 ) -> _Integral:
     x, log_w = rule
     rows, z = problem.rows, _column(problem)

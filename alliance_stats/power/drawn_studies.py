@@ -33,7 +33,7 @@ from alliance_stats.errors import AllianceStatsWarning, DataError, WrongObjectEr
 from alliance_stats.output import write_whole
 from alliance_stats.power.assumptions import Design, UncertainDesign, changed, settled
 
-__all__ = ["Analysis", "Plan", "Workers", "draw_studies", "keep_part", "kept_part", "written"]
+__all__ = ["Analysis", "Plan", "Workers", "draw_studies"]
 
 Analysis = Callable[[Any], pd.DataFrame]
 
@@ -129,19 +129,19 @@ class Plan:
             )
 
 
-def written(changes: Mapping[str, object]) -> str:
+def _written(changes: Mapping[str, object]) -> str:
     """Return a cell's assumptions as text, the same in every run."""
     return json.dumps({name: repr(value) for name, value in sorted(changes.items())})
 
 
-def kept_part(plan: Plan, changes: Mapping[str, object], numbers: range) -> pd.DataFrame | None:
+def _kept_part(plan: Plan, changes: Mapping[str, object], numbers: range) -> pd.DataFrame | None:
     """Return the stored answers of a cell's studies, or None."""
     if plan.store is None or not (path := _file(plan, changes, numbers)).exists():
         return None
     return pd.read_parquet(path).drop(columns="assumptions")
 
 
-def keep_part(
+def _keep_part(
     plan: Plan, changes: Mapping[str, object], numbers: range, frame: pd.DataFrame
 ) -> None:
     """Append answers of a cell's studies to the data set, with their assumptions.
@@ -155,7 +155,7 @@ def keep_part(
         return
     whole = BytesIO()
     try:
-        frame.assign(assumptions=written(changes)).to_parquet(whole, index=False)
+        frame.assign(assumptions=_written(changes)).to_parquet(whole, index=False)
     except ImportError as error:
         raise DataError(
             "Studies are kept as Parquet, which needs pyarrow: pip install 'alliance-stats[files]'."
@@ -165,7 +165,7 @@ def keep_part(
 
 def _file(plan: Plan, changes: Mapping[str, object], numbers: range) -> Path:
     assert plan.store is not None  # asked for only where there is a folder
-    cell = hashlib.sha256(written(changes).encode()).hexdigest()[:12]
+    cell = hashlib.sha256(_written(changes).encode()).hexdigest()[:12]
     return plan.store / f"studies-{cell}-{numbers.start:06d}-{numbers.stop:06d}.parquet"
 
 
@@ -243,7 +243,7 @@ def draw_studies(
     found = {
         task: kept
         for task in tasks
-        if (kept := kept_part(plan, cells[task[0]], task[1])) is not None
+        if (kept := _kept_part(plan, cells[task[0]], task[1])) is not None
     }
     for _ in range(_RETRIES):
         left = [task for task in tasks if task not in found]
@@ -252,7 +252,7 @@ def draw_studies(
         try:
             for task, frame in _run(plan, designs, cells, left, workers=workers, progress=progress):
                 found[task] = frame
-                keep_part(plan, cells[task[0]], task[1], frame)
+                _keep_part(plan, cells[task[0]], task[1], frame)
         except _lost(workers):  # a worker was killed: its studies are drawn again
             continue
     left = [task for task in tasks if task not in found]
@@ -303,7 +303,7 @@ def _run(
 
 
 def _key(seed: int, changes: Mapping[str, object]) -> tuple[int, int]:
-    return seed, zlib.crc32(written(changes).encode())
+    return seed, zlib.crc32(_written(changes).encode())
 
 
 def _chunk(

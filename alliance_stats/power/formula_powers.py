@@ -38,16 +38,10 @@ from alliance_stats.simulate.truth import (
     TRAUMA_SHARE,
 )
 
-__all__ = [
-    "ClusterTrial",
-    "InterviewDesign",
-    "power_of_t",
-    "therapist_effect_power",
-    "within_effect_power",
-]
+__all__ = ["ClusterTrial", "InterviewDesign", "therapist_effect_power", "within_effect_power"]
 
 
-def power_of_t(effect: float, variance: float, df: float, alpha: float) -> float:
+def _power_of_t(effect: float, variance: float, df: float, alpha: float) -> float:
     """Return the power of a two-sided t test: noncentral t with ``effect / sqrt(variance)``."""
     shift = effect / math.sqrt(variance)
     if math.isinf(df):
@@ -169,7 +163,7 @@ class ClusterTrial:
             df = (clustered + other) ** 2 / (
                 clustered**2 / (k - 1.0) + other**2 / max(k * m - 1.0, 1.0)
             )
-        return {"difference": power_of_t(self.effect, clustered + other, df, alpha)}
+        return {"difference": _power_of_t(self.effect, clustered + other, df, alpha)}
 
     def assumptions(self) -> pd.DataFrame:
         """Return ``assumption, value, source``."""
@@ -295,7 +289,7 @@ def therapist_effect_power(
         weight = _weight_of_therapist(design, included)
     if squares <= 0.0 or math.isinf(weight):
         return {}
-    return {term: power_of_t(effect, 1.0 / (weight * squares), df, alpha)}
+    return {term: _power_of_t(effect, 1.0 / (weight * squares), df, alpha)}
 
 
 def within_effect_power(design: StudyDesign, term: str, alpha: float) -> Mapping[str, float]:
@@ -314,7 +308,7 @@ def within_effect_power(design: StudyDesign, term: str, alpha: float) -> Mapping
     if beyond <= 1.0 or spread == 0.0 or own.sd_residual == 0.0:
         return {}
     variance = own.sd_residual**2 / (beyond * spread)
-    return {term: power_of_t(own.within, variance, beyond - 1.0, alpha)}
+    return {term: _power_of_t(own.within, variance, beyond - 1.0, alpha)}
 
 
 def _variance_of_years() -> float:

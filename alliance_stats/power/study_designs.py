@@ -28,7 +28,7 @@ from alliance_stats.simulate.naming import truth_of
 from alliance_stats.simulate.truth import COMPOSITIONS
 from alliance_stats.study import Study
 
-__all__ = ["StudyDesign", "log_odds"]
+__all__ = ["StudyDesign"]
 
 _ALLIANCE_ICC = {"therapist": 0.1, "family": 0.2, "person": 0.2}
 _SYMPTOMS_ICC = {"therapist": 0.05, "family": 0.2, "person": 0.4}
@@ -168,7 +168,7 @@ class StudyDesign:
             alliance=varied(AllianceTruth(split_probability=split_families), a),
             symptoms=varied(SymptomTruth(within=within, before=lagged, between=between), s),
             endings=_endings(dropout),
-            interviews=InterviewTruth(successful=log_odds(success)),
+            interviews=InterviewTruth(successful=_log_odds(success)),
             family=FamilyTruth(
                 compositions=_of_size(members), correlations=dict(correlations or {})
             ),
@@ -215,7 +215,7 @@ class StudyDesign:
         return assumption_table(self, self.sources)
 
 
-def log_odds(share: float) -> float:
+def _log_odds(share: float) -> float:
     """Return ``log(share / (1 - share))``."""
     return math.log(share / (1.0 - share))
 
@@ -228,8 +228,8 @@ def _endings(dropout: float | Sequence[float]) -> EndingTruth:
     for place, hazard in enumerate(hazards, start=1):
         called = "dropout" if len(hazards) == 1 else f"dropout after session {place}"
         check_share(called, hazard, open_ended=True)
-    first = log_odds(hazards[0])
-    later = tuple(log_odds(hazard) - first for hazard in hazards) if len(hazards) > 1 else ()
+    first = _log_odds(hazards[0])
+    later = tuple(_log_odds(hazard) - first for hazard in hazards) if len(hazards) > 1 else ()
     return EndingTruth(dropout=first, session=0.0, by_session=later)
 
 

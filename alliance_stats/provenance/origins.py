@@ -16,7 +16,7 @@ from alliance_stats.ledger import RowLedger
 from alliance_stats.study import Study
 from alliance_stats.tables import ReportTable
 
-__all__ = ["Number", "Origin", "frame_hash", "numbers_from", "origin_of", "origin_of_part"]
+__all__ = ["Number", "Origin", "numbers_from", "origin_of", "origin_of_part"]
 
 _LONG = 80  # characters of a value that is written out in a call
 _NOT_ASKED = ("notes", "remarks", "method")  # fields that say what was found, not what was asked
@@ -147,14 +147,14 @@ def origin_of_part(part: ReportFigure | ReportTable) -> Origin:
     return replace(
         own,
         call=f"{part.label}, written by hand" if made is None else _call(made),
-        data=frame_hash(shown),
+        data=_frame_hash(shown),
         seed=seed,
         method=own.method or part.note,
         notes=tuple(dict.fromkeys((part.caption, part.note, *own.notes))),
     )
 
 
-def frame_hash(frame: pd.DataFrame) -> str:
+def _frame_hash(frame: pd.DataFrame) -> str:
     """Return the SHA-256 of a frame as text, with numbers to six digits.
 
     The end of an optimisation varies in the ninth digit with the number of threads.
@@ -183,15 +183,17 @@ def _is_source(value: object) -> bool:
 
 def _single(name: str, source: object) -> Origin:
     if isinstance(source, RowLedger):
-        return Origin("RowLedger", frame_hash(source.tidy()), None, "rows counted", (), str(source))
+        return Origin(
+            "RowLedger", _frame_hash(source.tidy()), None, "rows counted", (), str(source)
+        )
     if isinstance(source, Study):
         count = f"Study of {len(source.sessions)} rows"
-        data = frame_hash(source.sessions)
+        data = _frame_hash(source.sessions)
         return Origin(count, data, None, "", (), f"{name}{source.rows}")
     if isinstance(source, pd.DataFrame):
         # which of them were used is not known of a bare frame: a method leaves out what is missing
         came = f"{name}{plural(len(source), 'row')} came in."
-        return Origin(_said(source), frame_hash(source), None, "", (), came)
+        return Origin(_said(source), _frame_hash(source), None, "", (), came)
     if not _is_source(source) or not isinstance(source, Accountable):
         raise WrongObjectError(
             f"Numbers are read from a result, a row ledger, a study or a frame; got {source!r:.60}."
@@ -203,7 +205,7 @@ def _single(name: str, source: object) -> Origin:
     ledger = str(rows) if isinstance(rows, RowLedger) else f"{plural(len(table), 'row')} came in."
     notes = tuple(f"{name}{note}" for note in account.notes)
     method, ledger = f"{name}{account.method}", f"{name}{ledger}"
-    return Origin(_asked(source), frame_hash(table), None, method, notes, ledger, account.drawn)
+    return Origin(_asked(source), _frame_hash(table), None, method, notes, ledger, account.drawn)
 
 
 def _together(found: list[Origin], seed: int | None) -> Origin:
@@ -244,7 +246,7 @@ def _call(made: partial[Any]) -> str:
 
 def _said(value: object) -> str:
     if isinstance(value, pd.DataFrame):
-        return f"DataFrame of {value.shape[0]} rows ({frame_hash(value)[:12]})"
+        return f"DataFrame of {value.shape[0]} rows ({_frame_hash(value)[:12]})"
     if isinstance(value, Accountable):
         return type(value).__name__
     if isinstance(value, Mapping) and any(isinstance(one, Accountable) for one in value.values()):

@@ -32,10 +32,8 @@ __all__ = [
     "Ratings",
     "Units",
     "draw_courses",
-    "draw_levels",
     "draw_ratings",
     "draw_symptoms",
-    "draw_therapist_ratings",
     "draw_units",
 ]
 
@@ -166,7 +164,7 @@ class Levels:
     person: Array
 
 
-def draw_levels(units: Units, truth: AllianceTruth, rng: np.random.Generator) -> Levels:
+def _draw_levels(units: Units, truth: AllianceTruth, rng: np.random.Generator) -> Levels:
     """Draw every person's expected rating at session 0, and who stands apart in a split family."""
     informed = (units.therapists["framework"] == "trauma-informed").to_numpy().astype(float)
     years = units.therapists["experience"].to_numpy()
@@ -220,7 +218,7 @@ def _draw_splits(
     return apart, shift
 
 
-def draw_therapist_ratings(
+def _draw_therapist_ratings(
     units: Units,
     levels: Levels,
     truth: AllianceTruth,
@@ -315,7 +313,7 @@ def draw_ratings(
     A first rating is never missing; each later one is, with probability `missing_rating`, whatever
     its value.
     """
-    levels = draw_levels(units, truth, rng)
+    levels = _draw_levels(units, truth, rng)
     shape = (len(levels.expected), n_sessions)
     session = np.arange(1, n_sessions + 1)
     apart = _returned(levels.person, truth.sd_person, truth.cor_growth, rng)
@@ -331,7 +329,7 @@ def draw_ratings(
         rupture,
         complete,
         recorded=np.where(missing, np.nan, complete),
-        by_therapist=draw_therapist_ratings(
+        by_therapist=_draw_therapist_ratings(
             units, levels, truth, families=families, n_sessions=n_sessions, rng=rng_of_therapists
         ),
     )

@@ -29,10 +29,10 @@ from alliance_stats.study.ratings import named_ranges, without_codes
 from alliance_stats.study.units import LEVELS
 from alliance_stats.study.wide import LongTable, lengthened
 
-__all__ = ["Entered", "Limits", "Range", "entered", "long_table", "session_rows"]
+__all__ = ["Entered", "Limits", "Range", "entered", "long_table"]
 
 
-def session_rows(
+def _session_rows(
     data: pd.DataFrame, *, person: str, repeated: Mapping[str, object], session: str | None = None
 ) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """Keep the rows of sessions, adding the values from the other rows of each person.
@@ -208,7 +208,7 @@ def entered(
     roles = distinct_roles(given)
     table, notes = check_frame(data), tuple[str, ...]()
     if repeated is not None:
-        table, notes = session_rows(
+        table, notes = _session_rows(
             table, person=roles["person"], repeated=repeated, session=roles.get("session")
         )
     require_columns(table, [*roles.values(), *scores])

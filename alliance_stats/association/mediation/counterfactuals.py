@@ -24,16 +24,7 @@ from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.estimates import Array
 from alliance_stats.formatting import format_number
 
-__all__ = [
-    "NATURAL",
-    "Columns",
-    "Counterfactuals",
-    "Course",
-    "NaturalModel",
-    "counterfactuals",
-    "distinct",
-    "natural_effects",
-]
+__all__ = ["NATURAL", "Columns", "Counterfactuals", "Course", "NaturalModel", "counterfactuals"]
 
 _NODES = 24
 _FEWER_NODES = 10  # of draws, whose own scatter is a thousand times what is lost
@@ -163,7 +154,7 @@ class NaturalModel:
         return np.asarray(1.0 + np.exp(-gone[:-1]).sum(axis=0))
 
 
-def natural_effects(
+def _natural_effects(
     model: NaturalModel, theta: Array, covariance: Array, x: tuple[float, float], *, ratio: bool
 ) -> Array:
     """Return total, natural direct and natural indirect effect, and the share mediated.
@@ -185,7 +176,7 @@ def natural_effects(
     return np.array([y11 - y00, y10 - y00, y11 - y10, share])
 
 
-def distinct(columns: Sequence[Columns]) -> tuple[list[Columns], Array]:
+def _distinct(columns: Sequence[Columns]) -> tuple[list[Columns], Array]:
     """Keep each pattern of columns once; return the patterns and the share of units of each."""
     parts = [np.concatenate([*one.mediators, *one.base, *one.slopes], axis=1) for one in columns]
     _, first, counts = np.unique(
@@ -284,7 +275,7 @@ class Counterfactuals:
     def effects(self, theta: Array, covariance: Array) -> Array:
         """Return all effects at some coefficients."""
         found = [
-            natural_effects(model, theta, covariance, self.pair, ratio=self.ratio)
+            _natural_effects(model, theta, covariance, self.pair, ratio=self.ratio)
             for model in self.models
         ]
         if len(found) > 1:
@@ -347,7 +338,7 @@ def counterfactuals(  # noqa: PLR0917
                      course)
             for x in pair
         ]  # fmt: skip
-        kept, weights = distinct(columns)
+        kept, weights = _distinct(columns)
         models.append(
             NaturalModel(
                 how.mediator,

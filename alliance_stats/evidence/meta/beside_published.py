@@ -17,7 +17,7 @@ from alliance_stats.evidence.printed.numerals import read_printed
 from alliance_stats.evidence.printed.published_records import PublishedRecord, load_registry
 from alliance_stats.ledger import RowLedger
 
-__all__ = ["SCALES", "Comparison", "Scale", "compare_with", "convert", "published_effects"]
+__all__ = ["SCALES", "Comparison", "Scale", "compare_with", "published_effects"]
 
 _COLUMNS = ("label", "origin", "about", "sample", "design", "estimate", "conf_low", "conf_high",
             "interval", "doi")  # fmt: skip
@@ -68,7 +68,7 @@ SCALES: Mapping[str, Scale] = MappingProxyType(
 STABLE = MappingProxyType({"d": "fisher_z", "hazard": "log_hazard_ratio"})
 
 
-def convert(value: float, scale: str, on: str) -> float:
+def _convert(value: float, scale: str, on: str) -> float:
     """Return `value` converted from `scale` to the scale `on` of the same family."""
     if scale == on:
         return float(value)
@@ -291,7 +291,9 @@ def compare_with(
             "apart from r, d and odds ratios."
         )
     own = _own_row(result, term, conf_level)
-    values = {name: convert(own[name], scale, on) for name in ("estimate", "conf_low", "conf_high")}
+    values = {
+        name: _convert(own[name], scale, on) for name in ("estimate", "conf_low", "conf_high")
+    }
     first = {
         "label": label, "origin": OWN, "about": str(own.get("term", "")), "sample": "",
         "design": "", **values, "interval": "computed", "doi": "",
@@ -346,7 +348,7 @@ def _comparable(record: PublishedRecord, on: str, *, named: bool) -> bool:
 def _published_row(record: PublishedRecord, on: str) -> dict[str, object]:
     owns = record.row.interval_of == (record.effect,)
     limits = {
-        name: convert(_value(record, name), record.effect, on)
+        name: _convert(_value(record, name), record.effect, on)
         if owns and name in record.texts
         else np.nan
         for name in ("conf_low", "conf_high")
@@ -357,7 +359,7 @@ def _published_row(record: PublishedRecord, on: str) -> dict[str, object]:
         "about": record.about,
         "sample": record.sample,
         "design": record.source.design,
-        "estimate": convert(_value(record, record.effect), record.effect, on),
+        "estimate": _convert(_value(record, record.effect), record.effect, on),
         **limits,
         "interval": NO_INTERVAL if np.isnan(limits["conf_low"]) else INTERVAL_PRINTED,
         "doi": record.source.doi,
@@ -374,7 +376,7 @@ def _with_differences(frame: pd.DataFrame, on: str, conf_level: float) -> pd.Dat
     Standard errors come from the widths of the intervals on the stable scale.
     """
     stable = STABLE[SCALES[on].family]
-    at = {name: np.array([convert(x, on, stable) for x in frame[name]]) for name in _NUMBERS}
+    at = {name: np.array([_convert(x, on, stable) for x in frame[name]]) for name in _NUMBERS}
     levels = np.where(frame["origin"] == OWN, conf_level, 0.95)
     unit = [wald_interval(0.0, 1.0, conf_level=level)[1] for level in levels]
     std_error = (at["conf_high"] - at["conf_low"]) / (2.0 * np.array(unit, dtype=np.float64))

@@ -23,15 +23,7 @@ from alliance_stats.evidence.meta.sampled_effects import (
 from alliance_stats.multilevel import fit_linear
 from alliance_stats.renaming import renamed
 
-__all__ = [
-    "TESTS",
-    "fit_effects",
-    "funnel_asymmetry",
-    "leave_one_study_out",
-    "marginal",
-    "meta_analysis",
-    "robust_tests",
-]
+__all__ = ["TESTS", "funnel_asymmetry", "leave_one_study_out", "meta_analysis", "robust_tests"]
 
 TESTS = ("knapp-hartung", "knapp-hartung-adhoc", "t", "normal")
 
@@ -109,7 +101,7 @@ def meta_analysis(
     check_choice(method, tuple(ESTIMATORS), name="method")
     test = _test(test, method, three_level=study is not None)
     effects = read_effects(data, Columns(estimate, variance, r, n, study, label, moderators))
-    return fit_effects(effects, method, test)
+    return _fit_effects(effects, method, test)
 
 
 def _test(test: str | None, method: str, *, three_level: bool) -> str:
@@ -128,7 +120,7 @@ def _test(test: str | None, method: str, *, three_level: bool) -> str:
     return test
 
 
-def fit_effects(effects: Effects, method: str, test: str) -> MetaAnalysis:
+def _fit_effects(effects: Effects, method: str, test: str) -> MetaAnalysis:
     """Fit the model that `method` and `test` name to the effects."""
     k, p = effects.X.shape
     if method != "fixed" and k - p < 1:
@@ -143,7 +135,7 @@ def fit_effects(effects: Effects, method: str, test: str) -> MetaAnalysis:
         converged = True
     else:
         components, converged = estimate_components(effects)
-    fit = fit_gls(effects.y, effects.X, marginal(effects, components))
+    fit = fit_gls(effects.y, effects.X, _marginal(effects, components))
     factor = _knapp_hartung(fit.quadratic / (k - p), test) if test.startswith("knapp") else 1.0
     return MetaAnalysis(effects, method, test, components, fit, factor, converged)
 
@@ -160,7 +152,7 @@ def _knapp_hartung(ratio: float, test: str) -> float:
     return ratio
 
 
-def marginal(effects: Effects, components: Mapping[str, float]) -> Array:
+def _marginal(effects: Effects, components: Mapping[str, float]) -> Array:
     """Return the marginal covariance: (k,) at two levels, (k, k) with effects in studies."""
     own = effects.v + components["effect"]
     if effects.studies is None:
@@ -240,7 +232,7 @@ def leave_one_study_out(
         raise NotIdentifiedError("Leaving one out needs a pooled estimate, without moderators.")
     rows = []
     for position in range(len(model.effects.y)):
-        again = fit_effects(model.effects.without(position), model.estimator, model.test)
+        again = _fit_effects(model.effects.without(position), model.estimator, model.test)
         told = again.glance().iloc[0][["tau2", "i_squared", "q", "q_p"]]
         rows.append({**again.tidy(conf_level=conf_level, scale=scale).iloc[0], **told})
     frame = pd.DataFrame(rows, index=model.effects.index).drop(columns="term")
@@ -379,7 +371,7 @@ def robust_tests(
     0     0.278      0.066
     """
     codes = _clusters(model, cluster)
-    effects, M = model.effects, marginal(model.effects, model.components)
+    effects, M = model.effects, _marginal(model.effects, model.components)
     M = np.diag(M) if M.ndim == 1 else M
     parts = [np.flatnonzero(codes == c) for c in range(int(codes.max()) + 1)]
     robust = cr2(

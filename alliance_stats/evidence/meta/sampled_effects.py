@@ -37,9 +37,7 @@ __all__ = [
     "Columns",
     "Effects",
     "Gls",
-    "dersimonian_laird",
     "fit_gls",
-    "paule_mandel",
     "profile_interval",
     "read_effects",
     "reml",
@@ -329,14 +327,14 @@ def typical_variance(v: Array, X: Array) -> float:
     return float((k - p) / _trace_p(1.0 / v, X))
 
 
-def dersimonian_laird(y: Array, v: Array, X: Array) -> float:
+def _dersimonian_laird(y: Array, v: Array, X: Array) -> float:
     """Return the moment estimate of tau2 (DerSimonian & Laird 1986)."""
     k, p = X.shape
     excess = fit_gls(y, X, v).quadratic - (k - p)
     return max(0.0, float(excess / _trace_p(1.0 / v, X)))
 
 
-def paule_mandel(y: Array, v: Array, X: Array) -> float:
+def _paule_mandel(y: Array, v: Array, X: Array) -> float:
     """Return tau2 at which the generalised Q equals its df (Paule & Mandel 1982)."""
     k, p = X.shape
     return _where_q_is(y, v, X, float(k - p)) or 0.0
@@ -402,8 +400,8 @@ def reml(y: Array, v: Array, X: Array) -> float:
 ESTIMATORS: Mapping[str, Callable[[Array, Array, Array], float]] = MappingProxyType(
     {
         "REML": reml,
-        "DL": dersimonian_laird,
-        "PM": paule_mandel,
+        "DL": _dersimonian_laird,
+        "PM": _paule_mandel,
         "fixed": lambda y, v, X: 0.0,  # noqa: ARG005
     }
 )

@@ -17,7 +17,7 @@ from alliance_stats.family.ruptures.rupture_rule import RuptureRule, Scan
 from alliance_stats.formatting import plural
 from alliance_stats.ledger import RowLedger
 
-__all__ = ["Repair", "Ruptures", "find_episodes", "ruptures"]
+__all__ = ["Repair", "Ruptures", "ruptures"]
 
 _ROUNDING = 1e-9
 _COLUMNS = (
@@ -62,7 +62,7 @@ class Repair:
         return f"{self.share:.0%} of the fall regained within {self.within} sessions"
 
 
-def find_episodes(
+def _find_episodes(
     scores: Array, scan: Scan, *, sign: int, repair: Repair | None, last: npt.NDArray[np.int64]
 ) -> pd.DataFrame:
     """Return one row per episode, sessions as columns of `scores`.
@@ -393,7 +393,7 @@ def ruptures(
     table = _table(frame, scan, (codes, place), first)
     last = np.full(len(labels), -1)
     np.maximum.at(last, codes, place)
-    episodes = find_episodes(scores, scan, sign=rule.sign, repair=repair, last=last)
+    episodes = _find_episodes(scores, scan, sign=rule.sign, repair=repair, last=last)
     late = episodes["known_at"].to_numpy() > last[episodes["series"].to_numpy(dtype=int)]
     episodes["known_at"] = episodes["known_at"].where(~late)
     episodes.insert(0, person, labels[episodes.pop("series").to_numpy(dtype=int)])

@@ -34,14 +34,13 @@ __all__ = [
     "contrast_of",
     "describe_group",
     "drawn_tables",
-    "effect_columns",
     "worth_saying",
 ]
 
 _NONE = EffectSize(math.nan, math.nan, math.nan)
 
 
-def effect_columns(
+def _effect_columns(
     outcome: Outcome, finding: Finding, conf_level: float
 ) -> Mapping[str, float | str]:
     """Return g, probability of superiority, odds ratio and detectable effect of two groups.
@@ -173,7 +172,7 @@ def comparison_row(outcome: Outcome, finding: Finding, conf_level: float) -> dic
         "p_smallest": finding.p_smallest,
     }
     if len(outcome.labels) == 2:
-        row |= effect_columns(outcome, finding, conf_level)
+        row |= _effect_columns(outcome, finding, conf_level)
     for g in range(len(outcome.labels)):
         described = describe_group(outcome, g)
         row |= {

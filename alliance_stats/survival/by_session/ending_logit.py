@@ -19,7 +19,6 @@ __all__ = [
     "evened",
     "fit_multinomial",
     "highest",
-    "probabilities",
     "row_scores",
 ]
 
@@ -84,7 +83,7 @@ class MultinomialFit:
     log_lik: float
 
 
-def probabilities(X: Array, beta: Array, possible: npt.NDArray[np.bool_]) -> Array:
+def _probabilities(X: Array, beta: Array, possible: npt.NDArray[np.bool_]) -> Array:
     """Return probabilities (n, endings + 1), no ending first; they sum to 1.
 
     Parameters
@@ -163,7 +162,7 @@ class EndingLikelihood:
         rows = self.rows
         each = np.zeros(rows.counts.shape)
         each[rows.counts] = beta
-        P = probabilities(rows.X, each, rows.possible)
+        P = _probabilities(rows.X, each, rows.possible)
         with np.errstate(divide="ignore"):
             logs = np.log(P[np.arange(len(P)), rows.ending])
         return EndingsAt(float(logs.sum() if rows.weight is None else rows.weight @ logs), P)

@@ -30,15 +30,7 @@ from alliance_stats.survival.cox.term_tests import Score
 from alliance_stats.survival.rows.hazard_rows import Periods
 from alliance_stats.survival.rows.time_at_risk import IntArray
 
-__all__ = [
-    "Curve",
-    "EndingTerms",
-    "Incidence",
-    "RegressionTerms",
-    "SessionCourses",
-    "incidence",
-    "population_curve",
-]
+__all__ = ["Curve", "EndingTerms", "Incidence", "RegressionTerms", "SessionCourses", "incidence"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -234,7 +226,7 @@ class Curve:
     survival_slope: Array
 
 
-def population_curve(family: Family, eta: Array, sd: float) -> Curve:
+def _population_curve(family: Family, eta: Array, sd: float) -> Curve:
     """Integrate each unit's whole curve over a normal effect that it keeps throughout.
 
     ``S(t) = E prod_{s <= t} (1 - h_s(b))`` and ``h(t) = 1 - S(t) / S(t-1)``: those still there
@@ -337,7 +329,7 @@ class SessionCourses:
         """Return a course's hazard and survival, and its columns (k, p), 0 where all is certain."""
         eta, X, predictors = self._linear(self._course(newdata))
         sd = self._kept_sd(predictors) if level == "population" else 0.0
-        return population_curve(self.fit.family, eta, sd), X
+        return _population_curve(self.fit.family, eta, sd), X
 
     def _linear(self, rows: pd.DataFrame) -> tuple[Array, Array, pd.DataFrame]:
         """Return predictors (n,) and columns (n, p) of rows, and `linear_predictor` of uncertain.

@@ -40,8 +40,6 @@ __all__ = [
     "climb",
     "cluster_errors",
     "fit_cox",
-    "is_definite",
-    "named_combination",
     "refuse_flat",
     "refuse_indefinite",
     "refuse_without_events",
@@ -96,7 +94,7 @@ class Watch:
             direction = rising_direction(self._X, *self._spans(), self._score)
             if direction is not None:
                 raise NotIdentifiedError(
-                    f"{named_combination(direction, self._terms)} separates those who had the "
+                    f"{_named_combination(direction, self._terms)} separates those who had the "
                     "event from those at risk who had not: the likelihood rises for ever and the "
                     "hazard ratio is without bound. Merge groups, or leave out the covariate."
                 )
@@ -183,7 +181,7 @@ def _riskiest(value: Array, first: IntArray, last: IntArray) -> IntArray:
     return np.asarray(order[best[0]])
 
 
-def named_combination(direction: Array, terms: tuple[str, ...]) -> str:
+def _named_combination(direction: Array, terms: tuple[str, ...]) -> str:
     """Name the covariates that a direction moves."""
     size = np.abs(direction)
     names = [f"'{terms[k]}'" for k in np.flatnonzero(size > 0.05 * size.max())]
@@ -314,7 +312,7 @@ def ascend(
     at = likelihood.at(beta)
     score, curvature = likelihood.derivatives(at)
     steps, converged = 0, False
-    while not converged and steps < _MAX_STEPS and is_definite(curvature):
+    while not converged and steps < _MAX_STEPS and _is_definite(curvature):
         steps += 1
         step: Array = np.asarray(np.linalg.solve(curvature, score), dtype=np.float64)
         converged = bool(score @ step < done)
@@ -328,7 +326,7 @@ def ascend(
         if look is not None:
             look(beta)
         score, curvature = likelihood.derivatives(at)
-    return Ascent(beta, at, score, curvature, steps, converged and is_definite(curvature))
+    return Ascent(beta, at, score, curvature, steps, converged and _is_definite(curvature))
 
 
 def fit_cox(X: Array, sets: RiskSets, terms: tuple[str, ...]) -> CoxFit:
@@ -346,7 +344,7 @@ def fit_cox(X: Array, sets: RiskSets, terms: tuple[str, ...]) -> CoxFit:
     return replace(found, at=at, information=whole.derivatives(at)[1], log_lik_null=null.log_lik)
 
 
-def is_definite(curvature: Array) -> bool:
+def _is_definite(curvature: Array) -> bool:
     """Tell whether an information matrix is positive definite beyond rounding."""
     size = np.linalg.eigvalsh(curvature)
     return bool(size[0] > np.finfo(np.float64).eps * len(size) * max(size[-1], 1.0))
@@ -354,9 +352,9 @@ def is_definite(curvature: Array) -> bool:
 
 def refuse_indefinite(curvature: Array, terms: tuple[str, ...]) -> None:
     """Refuse a likelihood that is flat up to rounding where its maximum should be."""
-    if not is_definite(curvature):
+    if not _is_definite(curvature):
         raise NotIdentifiedError(
-            f"{named_combination(np.linalg.eigh(curvature)[1][:, 0], terms)} all but separates "
+            f"{_named_combination(np.linalg.eigh(curvature)[1][:, 0], terms)} all but separates "
             "those who had the event from those at risk who had not: the likelihood is too flat "
             "for its maximum to be found. Merge groups, or leave out the covariate."
         )
@@ -368,7 +366,7 @@ def refuse_flat(curvature: Array, terms: tuple[str, ...]) -> None:
     if size[0] <= 1e-10 * max(size[-1], 1.0):
         direction = np.linalg.eigh(curvature)[1][:, 0]
         raise NotIdentifiedError(
-            f"{named_combination(direction, terms)} did not vary among those at risk whenever "
+            f"{_named_combination(direction, terms)} did not vary among those at risk whenever "
             "someone had the event: no hazard ratio can be estimated. Leave out the covariate, or "
             "widen the strata."
         )

@@ -38,7 +38,6 @@ __all__ = [
     "step_values",
     "survival_influence",
     "survival_steps",
-    "weight_at_risk",
 ]
 
 
@@ -75,7 +74,7 @@ def life_table(spells: Spells) -> LifeTable:
     n_risk = at_risk(np.sort(spells.entry), np.sort(spells.exit), time)
     risk, events = n_risk.astype(np.float64), n_event.astype(np.float64)
     if spells.weight is not None:
-        risk = weight_at_risk(spells, time)
+        risk = _weight_at_risk(spells, time)
         weights = spells.weight[dead]
         events = np.bincount(position[dead], weights, len(time)).astype(np.float64)
     return LifeTable(
@@ -88,7 +87,7 @@ def life_table(spells: Spells) -> LifeTable:
     )
 
 
-def weight_at_risk(spells: Spells, times: Array) -> Array:
+def _weight_at_risk(spells: Spells, times: Array) -> Array:
     """Sum the weights of the spells with ``entry < t <= exit`` for each of `times` above 0.
 
     From the end backwards, so that without delayed entry nothing is subtracted.

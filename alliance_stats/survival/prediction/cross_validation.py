@@ -30,7 +30,7 @@ from alliance_stats.survival.prediction.risk_accuracy import (
 )
 from alliance_stats.survival.rows.time_at_risk import IntArray, Intervals, read_intervals
 
-__all__ = ["accuracy_of_risks", "folds_of", "left_out", "risk_accuracy", "units_of_error"]
+__all__ = ["accuracy_of_risks", "folds_of", "left_out", "risk_accuracy"]
 
 _MOST_ROWS = 1000  # units that the jackknife leaves out one by one; more in as many parts
 
@@ -302,10 +302,10 @@ def _clusters(intervals: Intervals, leave_out: Hashable | None) -> IntArray:
     """Return which rows the standard errors treat as one cluster."""
     if leave_out is not None:
         return group_codes(intervals.frame[leave_out])[0]
-    return units_of_error(intervals.cluster, len(intervals.exit))
+    return _units_of_error(intervals.cluster, len(intervals.exit))
 
 
-def units_of_error(cluster: IntArray | None, n: int) -> IntArray:
+def _units_of_error(cluster: IntArray | None, n: int) -> IntArray:
     """Return the clusters, or each row as its own; very many rows in parts."""
     if cluster is not None:
         return cluster

@@ -23,7 +23,7 @@ from alliance_stats.ledger import RowLedger
 from alliance_stats.survival.curves.life_table import probability_rows
 from alliance_stats.survival.rows.time_at_risk import IntArray
 
-__all__ = ["Predicted", "RiskAccuracy", "jackknife_error", "measures"]
+__all__ = ["Predicted", "RiskAccuracy"]
 
 Mask = npt.NDArray[np.bool_]
 
@@ -90,7 +90,7 @@ def known_weights(time: Array, state: IntArray, horizon: float) -> Array:
     return np.divide(1.0, chance, out=np.zeros(len(time)), where=known & (chance > 0.0))
 
 
-def measures(predicted: Predicted) -> dict[str, float]:
+def _measures(predicted: Predicted) -> dict[str, float]:
     """Return the accuracy of the predictions for one horizon.
 
     ``auc``: the share of case-control pairs in which the case had the higher probability,
@@ -127,13 +127,13 @@ def _area(risk: Array, weight: Array, case: Mask) -> float:
     return float(cases @ (below + controls / 2.0) / pairs)
 
 
-def jackknife_error(predicted: Predicted, cluster: IntArray) -> dict[str, float]:
+def _jackknife_error(predicted: Predicted, cluster: IntArray) -> dict[str, float]:
     """Return each measure's standard error by leaving out one cluster at a time.
 
     The probabilities stay fixed; the censoring weights are recomputed.
     """
     numbers = np.unique(cluster)
-    found = [measures(predicted.where(cluster != number)) for number in numbers]
+    found = [_measures(predicted.where(cluster != number)) for number in numbers]
     n = len(numbers)
     return {
         name: float(np.sqrt((n - 1.0) / n * ((own - own.mean()) ** 2).sum()))
@@ -199,8 +199,8 @@ class RiskAccuracy:
         z = float(stats.norm.isf((1.0 - check_conf_level(conf_level)) / 2.0))
         records = []
         for time, part in self.parts.items():
-            found = measures(part)
-            errors = jackknife_error(part, self.clusters[time])
+            found = _measures(part)
+            errors = _jackknife_error(part, self.clusters[time])
             for name, value in found.items():
                 half = z * errors[name]
                 low, high = value - half, value + half
@@ -234,8 +234,8 @@ class RiskAccuracy:
             for number, group in enumerate(np.unique(place), start=1):
                 kept = place == group
                 own = part.where(kept)
-                error = jackknife_error(own, self.clusters[time][kept])["observed"]
-                value = np.array([measures(own)["observed"]])
+                error = _jackknife_error(own, self.clusters[time][kept])["observed"]
+                value = np.array([_measures(own)["observed"]])
                 names = {
                     "time": time,
                     "group": number,

@@ -40,7 +40,6 @@ __all__ = [
     "read_compared",
     "read_intervals",
     "read_labels",
-    "read_times",
     "read_weights",
     "refuse_single_clusters",
     "rows_with_all",
@@ -68,7 +67,7 @@ def as_columns(
     return tuple(columns)
 
 
-def read_times(data: pd.DataFrame, time: Hashable, entry: Hashable | None) -> tuple[Array, Array]:
+def _read_times(data: pd.DataFrame, time: Hashable, entry: Hashable | None) -> tuple[Array, Array]:
     """Return entry and exit, refusing intervals that are empty or start before 0."""
     stop = finite_or_missing(data, time)
     start = np.zeros_like(stop) if entry is None else finite_or_missing(data, entry)
@@ -313,7 +312,7 @@ def read_intervals(
     happened = np.zeros(len(data), dtype=bool) if competing else data[event].isin([1]).to_numpy()
     data, rows, _ = rows_with_all(data, needed, rows, happened)
 
-    start, stop = read_times(data, time, entry)
+    start, stop = _read_times(data, time, entry)
     if entry is None:
         _warn_of_late_entry(data, time)
     if competing:
