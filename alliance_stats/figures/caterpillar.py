@@ -156,7 +156,7 @@ def caterpillar_figure(
         figure,
         label=common["label"] or "fig-caterpillar",
         caption=f"{effect_label} of {units}, in order, with {format_level(conf_level)} "
-        f"intervals; {between}.",
+        f"intervals; {between}; {plural(model.rows.n_used, 'row')}.",
         alt=f"Caterpillar plot of {units} around a line at 0; {between}. {_ends(effects, 0.0)}",
         note=_note(model, conf_level),
         data=effects,

@@ -13,7 +13,7 @@ from alliance_stats.checks import check_conf_level, did_you_mean, require_kind
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.figures.axes import dress, one_panel, room_beside, set_limits
 from alliance_stats.figures.common import Common, laid_out
-from alliance_stats.figures.numbers import format_level, format_number, with_interval
+from alliance_stats.figures.numbers import format_level, format_number, plural, with_interval
 from alliance_stats.figures.report_figure import DRAWN_BY, ReportFigure
 from alliance_stats.figures.style import COLUMN_AND_HALF, RULE, look, naming
 
@@ -132,7 +132,8 @@ def conditional_effects_figure(
     return ReportFigure(
         figure,
         label=common["label"] or "fig-conditional-effects",
-        caption=f"{what}, with {format_level(conf_level)} intervals at each value: {ends}.",
+        caption=f"{what}, with {format_level(conf_level)} intervals at each value: {ends}; "
+        f"{plural(found.rows.n_used, 'row')}.",
         alt=f"A line with its band against {x_label}: {ends}."
         if len(band) >= _POINTS
         else f"Points with intervals against {x_label}: {ends}.",

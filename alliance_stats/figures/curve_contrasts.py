@@ -170,7 +170,7 @@ def curve_differences_figure(
         label=common["label"] or "fig-curve-differences",
         caption=f"Differences between groups by {in_sentence(time_label)}, at "
         f"{plural(n_times, 'time')}, with pointwise {format_level(conf_level)} CI around a line at "
-        "0.",
+        f"0; {plural(result.rows.n_used, 'row')}.",
         alt=f"{plural(len(names), 'panel')} of differences against {in_sentence(time_label)}, with "
         f"a line at 0. {told}.",
         note=f"{result.method[:1].upper()}{result.method[1:]}. The group named first minus the "

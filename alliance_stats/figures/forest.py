@@ -44,6 +44,7 @@ from alliance_stats.figures.numbers import (
 from alliance_stats.figures.report_figure import DRAWN_BY, ReportFigure, listed, require_frame
 from alliance_stats.figures.style import FULL_WIDTH, INK, RULE, naming, sheet
 from alliance_stats.figures.text import text_width, widest
+from alliance_stats.ledger import RowLedger
 
 __all__ = [
     "Coefficients",
@@ -226,11 +227,13 @@ def forest_figure(
     told = listed(estimates["term"], numbers, of=plural(n, "estimate"))
     line = "1" if scale == "ratio" else "0"
     shown = f"{plural(n, 'estimate')} of " if n > 1 else ""
+    rows = getattr(result, "rows", None)
+    of = f"; {plural(rows.n_used, 'row')}" if isinstance(rows, RowLedger) else ""
     return ReportFigure(
         figure,
         label=common["label"] or "fig-forest",
         caption=f"{shown}{estimate_label} with {level}"
-        + (f". {told}." if n <= 2 else f", around a line at {line}."),
+        + (f". {told}{of}." if n <= 2 else f", around a line at {line}{of}."),
         alt=f"Forest plot of {plural(len(numbers), 'row')} on the scale of {estimate_label}, with "
         f"a line at {line}. {told}.",
         note=_note(estimates, method, named=named, limits=common["limits"]),

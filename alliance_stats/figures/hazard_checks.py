@@ -176,7 +176,8 @@ def varying_coefficient_figure(
         figure,
         label=common["label"] or "fig-varying-coefficient",
         caption=f"{y_label} by {in_sentence(time_label)}, with its "
-        f"pointwise {level} confidence band. No change over time: {p_phrase(result.p_value)}.",
+        f"pointwise {level} confidence band; {plural(result.rows.n_used, 'row')}. No change over "
+        f"time: {p_phrase(result.p_value)}.",
         alt=f"A line with its band over {plural(len(result.time), 'event time')}, and a line at "
         f"0: {found}.",
         note=f"{result.method}; test by {result.test}. Pointwise {level} CI, normal theory."

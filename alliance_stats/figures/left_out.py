@@ -164,7 +164,7 @@ def leave_one_out_figure(
         figure,
         label=common["label"] or "fig-leave-one-out",
         caption=f"{what} in {many}, {without}, in order, with {level} intervals; line and band: "
-        f"nobody left out, {all_rows}.",
+        f"nobody left out, {all_rows} ({plural(result.rows.n_used, 'row')}).",
         alt=f"{many}, {without}, around a line at {all_rows} of the whole model. "
         f"{_told(own, names, numbers, whole)}",
         note=_note(result, own, names),

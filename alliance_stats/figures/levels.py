@@ -133,21 +133,18 @@ def variance_partition_figure(
     set_limits(ax, common["limits"], axis="x")
     dress(ax, x_label=x_label)
     found = listed(names, numbers, of=plural(len(names), "level"))
+    rows = plural(result.rows.n_used, "row")
     return ReportFigure(
         figure,
         label=common["label"] or "fig-variance",
         caption=f"Share of the variance of {outcome_label} at "
-        f"{plural(len(names), 'level')}" + (f", with {interval}." if interval else "."),
+        f"{plural(len(names), 'level')}"
+        + (f", with {interval}; {rows}." if interval else f", without intervals; {rows}."),
         alt=f"Bars of the share of variance at {plural(len(names), 'level')}. {found}.",
-        note=f"{_opening(method, result.rows.n_used)} Shares add up to 100%"
+        note=f"{method[:1].upper()}{method[1:].rstrip('.')}. Shares add up to 100%"
         + (f"; {MISSING} where there is no interval." if bounded else "."),
         data=shares.reset_index(drop=True),
     )
-
-
-def _opening(method: str, rows: int) -> str:
-    """Return the sentence that opens a note: what was computed, and from how many rows."""
-    return f"{method[:1].upper()}{method[1:].rstrip('.')}; {plural(rows, 'row')}."
 
 
 def _numbers(shares: pd.DataFrame) -> list[str]:
@@ -277,10 +274,11 @@ def slopes_figure(
         figure,
         label=common["label"] or "fig-slopes",
         caption=f"{outcome_label[:1].upper()}{outcome_label[1:]} per unit of {predictor_label}: "
-        f"{plural(len(slopes), 'slope')} with {format_level(conf_level)} confidence bands.",
+        f"{plural(len(slopes), 'slope')} with {format_level(conf_level)} confidence bands; "
+        f"{plural(result.rows.n_used, 'row')}.",
         alt=f"{plural(len(slopes), 'line')} through the origin: {outcome_label} per unit of "
         f"{predictor_label}. {told}.",
-        note=f"{_opening(found.method, result.rows.n_used)} {_REACH[reach]}",
+        note=f"{found.method[:1].upper()}{found.method[1:].rstrip('.')}. {_REACH[reach]}",
         data=slopes,
     )
 

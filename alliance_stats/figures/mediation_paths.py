@@ -42,6 +42,7 @@ from alliance_stats.formatting import decimals_for
 __all__ = ["draw_effect_draws", "draw_mediation_paths", "mediation_figure"]
 
 _PATHS = 128.0  # pt, height of a diagram
+_MOST_TOLD = 3  # effects that the caption tells
 _NAME_WIDTH = 150.0  # pt
 _BOX_WIDTH = 110.0  # pt
 _POINTS = 200  # of a density
@@ -205,8 +206,10 @@ def mediation_figure(
     return ReportFigure(
         figure,
         label=common["label"] or "fig-mediation",
-        caption=f"{known(asked.treatment)} on {known(asked.outcome)} through "
-        f"{' and '.join(map(known, asked.mediators))}. {said}.",
+        caption=f"Effects of {known(asked.treatment)} on {known(asked.outcome)} through "
+        f"{' and '.join(map(known, asked.mediators))}, with {format_level(conf_level)} CI; "
+        f"{plural(found.rows.n_used, 'row')}."
+        + (f" {said[:1].upper()}{said[1:]}." if len(names) <= _MOST_TOLD else ""),
         alt=f"Diagram of {plural(len(variables), 'variable')} with arrows for the paths, above "
         f"{plural(len(names), 'distribution')} of effects. {said}.",
         note=_note(found),

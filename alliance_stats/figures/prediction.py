@@ -157,11 +157,11 @@ def landmark_figure(
         figure,
         label=common["label"] or "fig-landmarks",
         caption=f"Probability of {event_label} within the next {ahead}, of those still there, by "
-        f"{in_sentence(time_label)}, with pointwise {format_level(conf_level)} confidence bands.",
+        f"{in_sentence(time_label)}, with pointwise {format_level(conf_level)} confidence bands; "
+        f"{plural(model.rows.n_used, 'row')} of units at landmarks.",
         alt=f"{plural(len(last), 'line')} with bands over {plural(len(model.landmarks), 'session')}"
         f". {told}.",
-        note=f"{model.method[:1].upper()}{model.method[1:]}. "
-        f"{plural(model.rows.n_used, 'row')} (units at landmarks). Limits by the logit.",
+        note=f"{model.method[:1].upper()}{model.method[1:]}. Limits by the logit.",
         data=found,
     )
 

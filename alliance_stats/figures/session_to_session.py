@@ -24,6 +24,7 @@ from alliance_stats.figures.numbers import (
     format_count,
     format_level,
     interval_of,
+    plural,
 )
 from alliance_stats.figures.report_figure import ReportFigure
 from alliance_stats.figures.style import COLUMN_AND_HALF, RULE, SMALL, font, look, naming, sheet
@@ -216,7 +217,8 @@ def impulse_response_figure(
         limits=common["limits"],
         told=(
             "Responses to a shock of one point, with "
-            f"{format_level(conf_level)} confidence bands, each for its own session.",
+            f"{format_level(conf_level)} confidence bands, each for its own session; "
+            f"{plural(result.rows.n_used, 'row')}.",
             f"Within its session a shock {moved}.",
         ),
     )

@@ -26,7 +26,8 @@ __all__ = [
 ]
 
 LEADING = 1.25  # line height over font size
-_WORD = re.compile(r"(?:\[[^\s\[\]]+[,;] [^\s\[\]]+\]|[^\s]|\u00a0)+")  # an interval is one
+# an interval is one word, as are "= 0.2" and "z)" with what stands before it
+_WORD = re.compile(r"(?:\[[^\s\[\]]+[,;] [^\s\[\]]+\]|= [^\s]+|\d: \w+\)|\w+ \w\)|[^\s]|\u00a0)+")
 _WIDE = ("W", "F")  # letters of scripts that are written without spaces
 _SOFT = re.compile(r"(?<=[-–/_.:;,|·])(?=\w)")  # where a word without spaces may break
 

@@ -169,7 +169,8 @@ def theme_figure(
         figure,
         label=common["label"] or "fig-themes",
         caption=f"Share of {unit} who voiced each of {plural(len(themes), 'theme')}, by group, "
-        f"with {format_level(conf_level)} CI (Clopper-Pearson).",
+        f"with {format_level(conf_level)} CI (Clopper-Pearson); "
+        f"n = {format_count(result.rows.n_used)}.",
         alt=f"Dots of the share of {unit} for {plural(len(themes), 'theme')} in "
         f"{plural(len(groups), 'group')}. {found}.",
         note="Intervals: Clopper-Pearson. A theme that was not voiced may have been felt.",

@@ -146,7 +146,8 @@ def tipping_point_figure(
         figure,
         label=common["label"] or "fig-tipping-point",
         caption=f"{estimate_label} by {in_sentence(shift_label)}, with the "
-        f"{format_level(conf_level)} confidence band; without a shift {brief}.{dotted}",
+        f"{format_level(conf_level)} confidence band; without a shift {brief}; "
+        f"{plural(result.rows.n_used, 'row')}.{dotted}",
         alt=f"A line with its band over shifts from {first} to {last}, and a line at 0. Without a "
         f"shift it is {at_rest}; {_tips_in_words(tips, result.no_shift)}.",
         note=f"{_completed(result.completed)}{dotted}",
@@ -307,7 +308,7 @@ def tipping_region_figure(
         figure,
         label=common["label"] or "fig-tipping-region",
         caption=f"{estimate_label} where the unseen outcomes of two arms are shifted; without a "
-        f"shift (large dot) {brief}. "
+        f"shift (large dot) {brief}; {plural(result.rows.n_used, 'row')}. "
         + ("Shaded: the finding is overturned." if turned else "No pair overturns the finding."),
         alt=f"A map over shifts of two arms. Without a shift the estimate is {at_rest}; {share} "
         "overturn that.",

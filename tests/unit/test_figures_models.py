@@ -110,7 +110,7 @@ def test_variance_bars_and_words() -> None:
     np.testing.assert_array_equal(drawn, shares[["conf_low", "conf_high"]])
     assert f"sessions: {100 * shares['estimate'].iloc[-1]:.1f}% [" in report.alt
     assert "intervals by bootstrap" in report.note
-    assert f"{MODEL.nobs} rows" in report.note.replace(",", "")
+    assert f"{MODEL.nobs} rows" in report.caption.replace(",", "")
 
 
 def test_slopes_run_through_the_origin_as_far_as_they_reach() -> None:
