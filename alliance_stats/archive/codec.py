@@ -57,6 +57,7 @@ FORMER: Mapping[str, str] = {
     "generalizability": "person_reliability",
     "multilevel.after.chi_bar_squared": "multilevel.after.model_comparison",
     "multilevel.after.left_out_clusters": "multilevel.after.resampling",
+    "multilevel.generalized_fit.DispersionPart": "multilevel.generalized_data.DispersionPart",
     "power.kept_studies": "power.drawn_studies",
     "power.trial_designs": "power.formula_powers",
     "power.uncertain_designs": "power.assumptions",

@@ -14,7 +14,7 @@ import pytest
 import statsmodels.formula.api as smf
 
 import alliance_stats as als
-from alliance_stats.archive.codec import FORMER, Reader, Writer, _fields_of, records
+from alliance_stats.archive.codec import FORMER, Reader, Writer, _fields_of, _today, records
 from alliance_stats.archive.documents import FORMAT
 from alliance_stats.design.formula import OwnColumn
 from alliance_stats.errors import AllianceStatsWarning, DataError, WrongObjectError
@@ -470,6 +470,13 @@ def test_what_moved_is_where_it_is_said_to_be() -> None:
     today = names | {name.rpartition(".")[0] for name in names}
     assert set(FORMER.values()) <= today
     assert not set(FORMER) & today
+
+
+def test_every_name_that_a_file_can_hold_is_still_known() -> None:
+    once = (Path(__file__).parent / "saved" / "names.txt").read_text(encoding="utf-8").split()
+    known = {*records(), *FUNCTIONS}
+    assert len(once) > 350
+    assert [name for name in once if _today(name) not in known] == []
 
 
 def test_a_function_that_moved_is_found_under_its_former_name() -> None:
