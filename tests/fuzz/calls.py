@@ -6,7 +6,7 @@ from typing import Any
 from tests.fuzz.figure_calls import FIGURES
 from tests.fuzz.further_calls import FURTHER
 from tests.fuzz.model_calls import MODELS
-from tests.fuzz.question_calls import QUESTIONS
+from tests.fuzz.question_calls import FAMILIES, QUESTIONS
 
 __all__ = ["CALLS"]
 
@@ -14,5 +14,6 @@ CALLS: dict[str, tuple[str, Callable[[Any], object]]] = {
     **MODELS,
     **FURTHER,
     **QUESTIONS,
+    **FAMILIES,
     **FIGURES,
 }

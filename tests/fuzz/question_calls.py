@@ -22,6 +22,109 @@ def _ordered(data: Any) -> Any:
     )
 
 
+def _rate(data: Any, formula: str = "missed ~ session + (1 | family)") -> Any:
+    return als.glmm(formula, data, family="poisson")
+
+
+def _steps(data: Any) -> Any:
+    return als.ordinal("missed ~ session + (1 | family)", data)
+
+
+# Families, links and thresholds, and what is asked of their fits.
+FAMILIES: dict[str, tuple[str, Callable[[Any], object]]] = {
+    "glmm linear negative binomial": (
+        "sessions",
+        lambda d: als.glmm("missed ~ role + (1 | family)", d, family="linear negative binomial"),
+    ),
+    "glmm truncated poisson": (
+        "sessions",
+        lambda d: als.glmm("session ~ role + (1 | person)", d, family="truncated poisson"),
+    ),
+    "glmm truncated negative binomial": (
+        "sessions",
+        lambda d: als.glmm(
+            "session ~ alliance + (1 | family)", d, family="truncated negative binomial"
+        ),
+    ),
+    "glmm beta": (
+        "sessions",
+        lambda d: als.glmm(
+            "I(alliance / 8) ~ session + (1 | person)", d, family="beta", dispersion="~ role"
+        ),
+    ),
+    "glmm beta-binomial": (
+        "sessions",
+        lambda d: als.glmm(
+            "cbind(session, missed) ~ role + (1 | person)", d, family="beta-binomial"
+        ),
+    ),
+    "glmm enough nodes": (
+        "sessions",
+        lambda d: als.glmm("rupture ~ session + (1 | family)", d, nodes="enough"),
+    ),
+    "ordinal probit": (
+        "sessions",
+        lambda d: als.ordinal(
+            "missed ~ session + (1 | person)", d, link="probit", thresholds="equidistant"
+        ),
+    ),
+    "ordinal cloglog": (
+        "sessions",
+        lambda d: als.ordinal(
+            "missed ~ session + (1 | family)", d, link="cloglog", thresholds="symmetric", nodes=5
+        ),
+    ),
+    "ordinal slope": (
+        "sessions", lambda d: als.ordinal("missed ~ alliance + (1 + alliance | family)", d),
+    ),
+    "ordinal proportional odds": (
+        "sessions", lambda d: als.ordinal("missed ~ role + (1 | family)", d).proportional_odds(),
+    ),
+    "anova by likelihood ratio": (
+        "sessions", lambda d: _rate(d).anova(kind="II", test="likelihood-ratio"),
+    ),
+    "profile of counts": ("sessions", lambda d: als.profile(_rate(d))),
+    "profile of steps": ("sessions", lambda d: als.profile(_steps(d), terms=["session"])),
+    "CR2 of counts": ("sessions", lambda d: _rate(d).tidy(vcov=als.CR2("family"))),
+    "CR2 of steps": ("sessions", lambda d: _steps(d).tidy(vcov=als.CR2("family"))),
+    "new units of counts": (
+        "sessions",
+        lambda d: _rate(d).predict(
+            d.assign(family="unseen"), level="conditional", interval="confidence",
+            new_units="average",
+        ),
+    ),
+    "new units of steps": (
+        "sessions",
+        lambda d: _steps(d).step_probabilities(
+            d.assign(family="unseen"), level="conditional", new_units="average"
+        ),
+    ),
+    "leave_one_out of counts": (
+        "sessions",
+        lambda d: als.leave_one_out(_rate(d, "missed ~ session + (1 | therapist)"), "therapist"),
+    ),
+    "likelihood_ratio_test of families": (
+        "sessions",
+        lambda d: als.likelihood_ratio_test(
+            _rate(d),
+            als.glmm("missed ~ session + (1 | family)", d, family="negative binomial"),
+        ),
+    ),
+    "variance_partition of steps": (
+        "sessions", lambda d: als.variance_partition(_steps(d), ci_method="wald"),
+    ),
+    "step_means at values": (
+        "sessions", lambda d: als.step_means(_steps(d), [], at={"session": [1, 2.5]}),
+    ),
+    "estimated_means at values": (
+        "sessions", lambda d: als.estimated_means(_rate(d), [], at={"session": [1, 2.5]}),
+    ),
+    "comparisons of steps": (
+        "sessions", lambda d: als.step_means(_steps(d), "session").contrasts(adjust="holm"),
+    ),
+}  # fmt: skip
+
 QUESTIONS: dict[str, tuple[str, Callable[[Any], object]]] = {
     "adjusted_curves": ("units", lambda d: als.adjusted_curves(_hazards(d), variable="group")),
     "concordance": ("units", lambda d: als.concordance(_hazards(d))),
