@@ -251,6 +251,8 @@ LINK_WORDS: Mapping[str, LinkWords] = MappingProxyType(
 _OF_SUPPORT = {
     ("log", "positive"): LinkWords("log mean", "mean", "RoM"),
     ("log", "trials"): LinkWords("log risk", "risk", "RR"),
+    ("logit", "steps"): LinkWords("log cumulative odds", "odds", "OR"),
+    ("cloglog", "steps"): LinkWords("minus the log hazard of stopping at a step", "hazard", "HR"),
 }
 
 

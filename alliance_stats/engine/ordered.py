@@ -197,7 +197,7 @@ def ordered_family(link: str) -> Family:
         raise NotImplementedError("Steps have probabilities, no mean and no variance.")
 
     return Family(
-        "ordered", link, "counts", log_density, slopes, third, refused, refused, refused,
+        "ordered", link, "steps", log_density, slopes, third, refused, refused, refused,
         lambda *_: 0.0, refused, refused, None, shape_slopes,
     )  # fmt: skip
 

@@ -18,7 +18,7 @@ from alliance_stats.estimates import Array
 
 __all__ = ["NO_SHAPE", "Dispersion", "DispersionColumns", "Family", "Outcome", "Shape", "Support"]
 
-Support = Literal["trials", "counts", "positive counts", "positive", "shares"]
+Support = Literal["trials", "counts", "positive counts", "positive", "shares", "steps"]
 """Successes among trials; 0, 1, 2, ...; 1, 2, ...; above 0; strictly between 0 and 1."""
 
 # A logarithm of a dispersion parameter beyond which it is at its limit to every digit.

@@ -188,7 +188,9 @@ def estimated_means_figure(
     along = _numeric(result.labels)
     drawn = _named(data[data["estimate"].notna()], shown, along, said)
     drawn = drawn.assign(told=intervals_of(drawn, kind=kind))
-    what = f"{outcome_label}, {_MEASURES.get(scale, scale)}".replace("{link}", _link(result))
+    what = f"{outcome_label}, {_MEASURES.get(scale, scale)}".replace(
+        "{link}", link_of(result.model).mean_of_scale
+    )
     axis = f"{what} ({format_level(conf_level)} CI)"
     if along is None:
         figure = _in_rows(drawn, axis, common["limits"])
@@ -210,7 +212,7 @@ def estimated_means_figure(
     )
 
 
-_MEASURES = {"response": "mean", "link": "mean {link}", "median": "median", "mean": "mean"}
+_MEASURES = {"response": "mean", "median": "median", "mean": "mean"}
 
 
 def _how(result: EstimatedMeans, scale: str) -> str:
@@ -223,11 +225,6 @@ def _how(result: EstimatedMeans, scale: str) -> str:
         "link": "" if link == "identity" else f" on the {link} scale, random effects at zero",
     }.get(scale, f", {scale}s in the units of the outcome")
     return " ".join([*account.notes, f"Estimated means{on}."])
-
-
-def _link(result: EstimatedMeans) -> str:
-    link = link_of(result.model)
-    return "" if link.name == "identity" else link.scale
 
 
 def _kind(result: EstimatedMeans, scale: str) -> Kind:

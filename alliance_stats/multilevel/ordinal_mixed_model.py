@@ -44,6 +44,7 @@ __all__ = ["KINDS", "OrdinalMixedModel"]
 Effects = Literal["fixed", "thresholds", "ran_pars", "ran_vals"]
 Level = Literal["population", "typical", "conditional"]
 KINDS = ("flexible", "symmetric", "equidistant")
+HAZARD = "The hazard is that of stopping at a step: where its ratio is below 1, ratings are higher."
 RATIOS = {"logit": "odds ratio", "cloglog": "hazard ratio"}
 
 
@@ -380,14 +381,16 @@ class OrdinalMixedModel:
         """Return the model's results as data; `conf_level` as in `tidy`."""
         fit, table = self.fit, self.tidy(conf_level=conf_level)
         name = RATIOS.get(fit.family.link)
-        also = {}
+        also, remarks = {}, list[Phrase]()
         if name is not None:
+            # P(y > j) = exp(-exp(t_j - eta)): what makes higher steps likelier lowers the hazard
+            sign = -1.0 if fit.family.link == "cloglog" else 1.0
             with np.errstate(over="ignore"):
-                table = table.assign(
-                    ratio=np.exp(table["estimate"]),
-                    ratio_low=np.exp(table["conf_low"]),
-                    ratio_high=np.exp(table["conf_high"]),
-                )
+                ends = np.sort(np.exp(sign * table[["conf_low", "conf_high"]].to_numpy()), axis=1)
+                ratio = np.exp(sign * table["estimate"])
+            table = table.assign(ratio=ratio, ratio_low=ends[:, 0], ratio_high=ends[:, 1])
+            if sign < 0.0:
+                remarks.append(Phrase(HAZARD))
             also = {"ratio": Column(name, "ratio", "ratio_low", "ratio_high")}
         fixed = Section(
             "Fixed effects", table, names=("term",), measure="b", columns=also,
@@ -402,13 +405,13 @@ class OrdinalMixedModel:
         )  # fmt: skip
         sizes = {"rows": self.nobs, **{g.name: len(g.labels) for g in self.design.groupings}}
         aic = fit.deviance + 2.0 * fit.n_parameters
-        said = Phrase("Log-likelihood {}, AIC {}.", ((self.log_lik, 2), (aic, 2)))
+        remarks.append(Phrase("Log-likelihood {}, AIC {}.", ((self.log_lik, 2), (aic, 2))))
         sections = (fixed, thresholds) if len(table) else (thresholds,)
         return Account.of(
             self,
             sizes,
             (*sections, random_section(fit)),
-            (said,),
+            tuple(remarks),
             sources=("mccullagh1980", "hedeker1994"),
         )
 

@@ -224,3 +224,14 @@ def test_the_figure_stacks_probabilities(data, plain):
     assert "stacked" in report.caption
     with pytest.raises(DataError, match="two values or more"):
         step_figure(step_means(plain, "x", at={"x": [0.0]}))
+
+
+def test_a_hazard_ratio_is_that_of_stopping_at_a_step(data):
+    model = ordinal("rating ~ x + (1 | g)", data, link="cloglog")
+    row = model.account().sections[0].frame.iloc[0]
+    above = 1.0 - model.predict(pd.DataFrame({"x": [0.0, 1.0]}), level="typical").cumsum(axis=1)
+    hazard = -np.log(above.iloc[:, :-1].to_numpy())
+    assert row["ratio"] == pytest.approx(hazard[1] / hazard[0])
+    assert row["ratio_low"] < row["ratio"] < row["ratio_high"]
+    assert row["ratio"] * np.exp(row["estimate"]) == pytest.approx(1.0)
+    assert "where its ratio is below 1, ratings are higher" in model.summary()

@@ -123,6 +123,13 @@ class Link:
         words = LINK_WORDS.get(self.name)
         return self.called or (self.name if words is None else words.scale)
 
+    @property
+    def mean_of_scale(self) -> str:
+        """What an estimated mean of ``eta`` is called, such as ``"mean log odds"``."""
+        if self.name == "identity":
+            return "mean"
+        return self.scale if "mean" in self.scale else f"mean {self.scale}"
+
 
 IDENTITY = Link("identity", np.asarray, np.ones_like, None)
 

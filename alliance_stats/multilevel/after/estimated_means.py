@@ -158,7 +158,7 @@ class EstimatedMeans:
             "" if names else "Overall mean",
             self.tidy(conf_level=conf_level),
             names=names,
-            measure="mean" if link.name == "identity" else f"mean {link.scale}",
+            measure=link.mean_of_scale,
             conf_level=conf_level,
         )
         notes = (*self.notes, *naming(self.not_estimable, "mean"))
