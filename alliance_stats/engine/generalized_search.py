@@ -102,6 +102,8 @@ class GeneralizedCriterion:
             try:
                 at = self.problem.at(other[p:])
                 found = self.deviance(at, Lambda, other[:p], memory)
+            except NotIdentifiedError:  # with its own reason
+                raise
             except (linalg.LinAlgError, ValueError) as broken:
                 raise NotIdentifiedError(RAN_AWAY) from broken
             slopes = np.r_[found.gamma, at.shape.gradient(at.outcome, found.shape)]

@@ -49,6 +49,10 @@ LAST_STEP = 1e-8
 ROUNDING = 1e-12
 MAX_STEPS = 100
 MAX_HALVINGS = 40
+BEYOND = (
+    "The linear predictor runs beyond what can be computed. Look at the offset (of a rate the "
+    "logarithm of its exposure) and for predictors of a huge range."
+)
 RAN_AWAY = (
     "The random effects have no finite mode: the linear predictor ran beyond all bounds. Look for "
     "a predictor or a group in which the outcome never varies."

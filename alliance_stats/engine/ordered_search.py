@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import linalg
 
-from alliance_stats.engine.laplace import GeneralizedProblem
+from alliance_stats.engine.laplace import BEYOND, GeneralizedProblem
 from alliance_stats.engine.ordered import Steps, ThresholdSlopes, quantile, threshold_slopes
 from alliance_stats.engine.outcomes import Family, Outcome
 from alliance_stats.errors import NotIdentifiedError
@@ -24,6 +24,12 @@ MAX_HALVINGS = 30
 DONE = 1e-10
 # A predictor's SD, in the latent value's own, from which on steps are told without error.
 SEPARATED = 25.0
+
+
+CROSSING = (
+    "Thresholds cross in some rows: effects on each threshold (nominal=) would leave a step a "
+    "probability below 0 there. Name fewer terms, or none of a number with a wide range."
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,7 +59,7 @@ class Thresholds:
         thresholds = self.J @ values[:m]
         moved = values[m:].reshape(len(self.W), len(self.J)).T @ self.W
         if not (np.diff(thresholds[:, None] + moved, axis=0) > 0.0).all():
-            raise NotIdentifiedError("Thresholds cross.")
+            raise NotIdentifiedError(CROSSING)
         return Steps.of(observed.y, thresholds, moved if len(self.W) else None)
 
     def of_rows_at(self, places: npt.NDArray[np.int64]) -> "Thresholds":
@@ -135,17 +141,21 @@ def ordered_coefficients(problem: GeneralizedProblem) -> tuple[Array, Array]:
     J = _thresholds(problem).J
     link, p = problem.family.link, problem.p
     counts = np.bincount(problem.outcome.y.astype(np.int64))
-    psi = linalg.lstsq(J, quantile(link, np.cumsum(counts)[:-1] / counts.sum()))[0]
+    first = quantile(link, np.cumsum(counts)[:-1] / counts.sum()) + problem.offset.mean()
+    psi = linalg.lstsq(J, first)[0]
     gamma = np.zeros(p)
     value, at = _plain(problem, gamma, psi)
     for _ in range(STEPS):
         eta = problem.offset + gamma @ problem.Q
-        slope = threshold_slopes(link, eta, _steps(at))
-        _, score, weight = at.family.slopes(eta, at.outcome)
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            slope = threshold_slopes(link, eta, _steps(at))
+            _, score, weight = at.family.slopes(eta, at.outcome)
         gradient = np.r_[
             problem.Q @ score, J.T @ _by_threshold(_steps(at), slope.density_a, slope.density_b)
         ]
         information = _whole_information(at, J, slope, weight)
+        if not (np.isfinite(information).all() and np.isfinite(gradient).all()):
+            raise NotIdentifiedError(BEYOND)
         step = linalg.solve(information, gradient, assume_a="sym")
         share, fall = 1.0, 0.0
         for _ in range(MAX_HALVINGS):

@@ -188,9 +188,8 @@ def estimated_means_figure(
     along = _numeric(result.labels)
     drawn = _named(data[data["estimate"].notna()], shown, along, said)
     drawn = drawn.assign(told=intervals_of(drawn, kind=kind))
-    what = f"{outcome_label}, {_MEASURES.get(scale, scale)}".replace(
-        "{link}", link_of(result.model).mean_of_scale
-    )
+    kind_of_mean = _MEASURES.get(scale) or link_of(result.model).mean_of_scale
+    what = f"{outcome_label}, {kind_of_mean}"
     axis = f"{what} ({format_level(conf_level)} CI)"
     if along is None:
         figure = _in_rows(drawn, axis, common["limits"])

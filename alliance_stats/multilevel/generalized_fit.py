@@ -27,7 +27,7 @@ from alliance_stats.engine.generalized_search import (
     minimise_jointly,
     plain_minimum,
 )
-from alliance_stats.engine.laplace import GeneralizedProblem, find_mode
+from alliance_stats.engine.laplace import BEYOND, GeneralizedProblem, find_mode
 from alliance_stats.engine.outcomes import NO_SHAPE, DispersionColumns
 from alliance_stats.engine.quadrature import criterion_of
 from alliance_stats.engine.search import Convergence, Minimum
@@ -278,11 +278,14 @@ def fit_generalized(
     else:
         weighted = replace(design, y=design.y * case_weight)
         problem = make_generalized_problem(weighted, family, case_weight, known)
-    with one_blas_thread():
-        if dispersion is None:
-            problem, minimum = _minimise(design, problem, nodes)
-        else:
-            problem, minimum = _minimise_dispersed(design, problem, dispersion, nodes)
+    try:
+        with one_blas_thread():
+            if dispersion is None:
+                problem, minimum = _minimise(design, problem, nodes)
+            else:
+                problem, minimum = _minimise_dispersed(design, problem, dispersion, nodes)
+    except linalg.LinAlgError as broken:
+        raise NotIdentifiedError(BEYOND) from broken
     check_not_runaway(design, minimum, nodes)
     if not minimum.convergence.converged:
         warn_not_converged(design, minimum, stacklevel=3)

@@ -362,7 +362,8 @@ def ordinal(
     doi:10.1111/j.2517-6161.1980.tb01109.x; Hedeker & Gibbons 1994, doi:10.2307/2533433). The
     likelihood is the Laplace approximation, on the observed information, minimised over thresholds,
     coefficients and covariances together; standard errors come from the Hessian in all of them. A
-    step with no rows is left out of the fit and reported in ``notes``.
+    step with no rows has no threshold of its own; it keeps its place on the scale with probability
+    0, as ``notes`` report.
 
     Examples
     --------

@@ -3,6 +3,7 @@
 from collections.abc import Hashable
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -50,8 +51,8 @@ class OrdinalFit(GeneralizedFit):
     ----------
     steps
         Labels of the steps used, lowest first.
-    unused
-        Labels of steps without a row.
+    scale
+        Labels of all steps, also of those without a row, lowest first.
     kind
         ``"flexible"``, ``"symmetric"`` or ``"equidistant"`` thresholds.
     J
@@ -63,11 +64,16 @@ class OrdinalFit(GeneralizedFit):
     """
 
     steps: tuple[Hashable, ...]
-    unused: tuple[Hashable, ...]
+    scale: tuple[Hashable, ...]
     kind: str
     J: Array
     nominal: tuple[int, ...]
     R: Array
+
+    @property
+    def unused(self) -> tuple[Hashable, ...]:
+        """Labels of steps without a row."""
+        return tuple(label for label in self.scale if label not in self.steps)
 
     @property
     def located(self) -> list[int]:
@@ -181,7 +187,7 @@ def fit_ordinal(
     *,
     link: str,
     kind: str,
-    nodes: int | str = 1,
+    nodes: int | Literal["enough"] = 1,
     nominal: str | None = None,
 ) -> OrdinalFit:
     """Check the ratings, fit, and check the result."""
@@ -206,14 +212,13 @@ def fit_ordinal(
     steps = tuple(labels[i] for i in used)
     _check_steps(design, steps)
     design = replace(design, y=np.searchsorted(used, design.y).astype(np.float64))
-    unused = tuple(label for i, label in enumerate(labels) if i not in set(used.tolist()))
     columns = nominal_columns(design, nominal, kind)
 
     def fitted(k: int) -> OrdinalFit:
         return fit_steps(design, link, kind, steps, nodes=k, nominal=columns)
 
-    fit = with_enough_nodes(fitted) if nodes == "enough" else fitted(int(nodes))
-    return replace(fit, unused=unused)
+    fit = with_enough_nodes(fitted) if nodes == "enough" else fitted(nodes)
+    return replace(fit, scale=labels)
 
 
 def fit_steps(
@@ -265,7 +270,7 @@ def fit_steps(
     at_end = problem.at(minimum.other[problem.p :])
     fit = OrdinalFit(
         design, at_end, minimum, nodes, None, None, at_end.family, None,
-        steps=steps, unused=(), kind=kind, J=J, nominal=nominal, R=R,
+        steps=steps, scale=steps, kind=kind, J=J, nominal=nominal, R=R,
     )  # fmt: skip
     if not nominal and (not minimum.convergence.converged or _is_suspicious(fit)):
         check_steps_not_separated(design, located[1:], J)

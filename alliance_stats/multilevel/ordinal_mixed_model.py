@@ -84,10 +84,11 @@ class OrdinalMixedModel:
 
     @property
     def scores(self) -> Array:
-        """Score of each step: its numeric label, or counted from 1 if labels are not numeric."""
-        steps = self.fit.steps
+        """Score of each step: its numeric label, or else its place on the scale, from 1."""
+        steps, scale = self.fit.steps, self.fit.scale
         numeric = all(isinstance(s, int | float) and not isinstance(s, bool) for s in steps)
-        return np.array(steps if numeric else range(1, len(steps) + 1), dtype=np.float64)
+        places = steps if numeric else [scale.index(step) + 1 for step in steps]
+        return np.array(places, dtype=np.float64)
 
     @property
     def family(self) -> Family:
@@ -339,16 +340,18 @@ class OrdinalMixedModel:
         Returns
         -------
         DataFrame
-            One column per step, rows as in `newdata`, each row summing to 1.
+            One column per step of the scale (0 for one that no row used is in), rows as in
+            `newdata`, each row summing to 1.
         """
         check_choice(level, ("population", "typical", "conditional"), name="level")
         check_choice(new_units, ("refuse", "average"), name="new_units")
         eta, sd, X = step_predictors(self.fit, newdata, level=level, new_units=new_units)
         below, _ = averaged(self.fit.family.link, self.fit.thresholds_at(X), eta, sd)
         whole = np.c_[np.zeros(len(eta)), below, np.ones(len(eta))]
-        return pd.DataFrame(
+        found = pd.DataFrame(
             np.diff(whole, axis=1), index=newdata.index, columns=pd.Index(self.steps, name="step")
         )
+        return found.reindex(columns=pd.Index(self.fit.scale, name="step"), fill_value=0.0)
 
     def step_probabilities(
         self,

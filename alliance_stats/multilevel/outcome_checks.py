@@ -122,7 +122,8 @@ def _check_trials(design: Design, family: Family, trials: Array, weights: str | 
         )
     else:
         bad = (trials < 1) | (trials != np.floor(trials))
-        _refuse(design, bad, f"'{weights}' must be a number of trials (1, 2, ...)")
+        words = "(1, 2, ...; a row without trials says nothing, and is left out beforehand)"
+        _refuse(design, bad, f"'{weights}' must be a number of trials {words}")
         _refuse_beyond(design, trials, weights)
         whole = (y >= 0) & (y == np.floor(y))
         _refuse(design, ~whole, f"'{name}' must be a count of successes, or a share of '{weights}'")

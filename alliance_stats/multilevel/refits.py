@@ -68,9 +68,10 @@ def _again(fit: GeneralizedFit, kept: npt.NDArray[np.bool_], y: Array) -> Genera
     part = replace(fit.design, y=y)
     part = part if kept.all() else part_of(part, kept)
     if isinstance(fit, OrdinalFit):
-        return fit_steps(
+        again = fit_steps(
             part, fit.family.link, fit.kind, fit.steps, nodes=fit.nodes, nominal=fit.nominal
         )
+        return replace(again, scale=fit.scale)
     dispersion = fit.dispersion
     if dispersion is not None and not kept.all():
         dispersion = DispersionPart(dispersion.coding, dispersion.D[:, kept], dispersion.R)

@@ -235,3 +235,42 @@ def test_a_hazard_ratio_is_that_of_stopping_at_a_step(data):
     assert row["ratio_low"] < row["ratio"] < row["ratio_high"]
     assert row["ratio"] * np.exp(row["estimate"]) == pytest.approx(1.0)
     assert "where its ratio is below 1, ratings are higher" in model.summary()
+
+
+def test_a_step_without_a_row_keeps_its_place_on_the_scale(data):
+    names = ["never", "once", "rarely", "often", "always", "without end"]
+    place = data["rating"].map({1: 0, 2: 2, 3: 3, 4: 4})
+    words = pd.Categorical.from_codes(place, names, ordered=True)
+    model = ordinal("word ~ x + (1 | g)", data.assign(word=words))
+    assert model.notes[0].startswith("No row used is in 2 steps (once, without end)")
+    assert model.scores.tolist() == [1.0, 3.0, 4.0, 5.0]
+    found = model.predict(data.head(3))
+    assert list(found.columns) == names
+    assert (found[["once", "without end"]] == 0.0).all(axis=None)
+    assert found.sum(axis=1).tolist() == pytest.approx([1.0, 1.0, 1.0])
+    plain = ordinal("rating ~ x + (1 | g)", data)
+    assert model.log_lik == plain.log_lik
+
+
+def test_offsets_and_nodes_that_are_out_of_range(data):
+    plain = ordinal("rating ~ x + (1 | g)", data)
+    far = ordinal("rating ~ x + offset(o) + (1 | g)", data.assign(o=1e4))
+    assert far.log_lik == pytest.approx(plain.log_lik, abs=1e-6)
+    assert far.fit.thresholds - 1e4 == pytest.approx(plain.fit.thresholds, abs=1e-4)
+    with pytest.raises(NotIdentifiedError, match="Look at the offset"):
+        ordinal("rating ~ x + offset(o) + (1 | g)", data.assign(o=3e4 * data["x"] ** 3))
+    with pytest.raises(ValueError, match="whole number from 1 to 100; got 2.5"):
+        ordinal("rating ~ x + (1 | g)", data, nodes=2.5)
+
+
+def test_thresholds_that_cross_are_refused_in_words(data):
+    # thresholds meet at x = 2.5, and one row is beyond
+    rng = np.random.default_rng(5)
+    x = rng.uniform(-2.0, 2.0, len(data))
+    latent = rng.logistic(size=len(data))
+    rating = 1 + (latent > -1.0).astype(int) + (latent > 1.0 - 0.8 * x)
+    wide = data.assign(
+        x=np.where(data.index == 5, 9.0, x), rating=np.where(data.index == 5, 3, rating)
+    )
+    with pytest.raises(NotIdentifiedError, match="Thresholds cross in some rows"):
+        ordinal("rating ~ x + (1 | g)", wide, nominal="~ x")
