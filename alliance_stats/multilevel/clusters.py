@@ -43,6 +43,8 @@ __all__ = [
 
 # Least share of the information that a cluster is taken to have of any direction.
 LEAST_SHARE = 1e-10
+# Steps of differences of slopes, in standard errors.
+NEAR = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +91,9 @@ def cluster_scores(fit: GeneralizedFit, cluster: str) -> tuple[Array, Array]:
         Derivatives of the cluster's log-likelihood in theta and the other parameters of the search,
         (clusters, k); they sum to 0.
     information
-        Expected information of coefficients at the mode; of the rest the clusters' equal shares:
-        (clusters, k, k).
+        Expected information of coefficients at the mode, or, where there are effects on single
+        thresholds, that observed in all parameters beside theta; of the rest the clusters' equal
+        shares: (clusters, k, k).
     """
     codes = clusters_of(fit, cluster)
     template, n_clusters = fit.template, int(codes.max()) + 1
@@ -104,11 +107,25 @@ def cluster_scores(fit: GeneralizedFit, cluster: str) -> tuple[Array, Array]:
         scores.append(-0.5 * np.r_[template.theta(slopes.Lambda), slopes.other])
         at = own.at(fit.minimum.other[p:])
         mode = joint_mode(at, fit.Lambda, fit.gamma, slopes.memory, steps=0)
+        found = _observed(fit, own) if fit.by_threshold else mode.XX
+        told = slice(t, t + len(found))
         block = share.copy()
-        block[t : t + p, :] = block[:, t : t + p] = 0.0
-        block[t : t + p, t : t + p] = mode.XX
+        block[told, :] = block[:, told] = 0.0
+        block[told, told] = found
         information.append(block)
     return np.array(scores), np.array(information)
+
+
+def _observed(fit: GeneralizedFit, own: GeneralizedProblem) -> Array:
+    """Observed information of some clusters in all parameters beside theta, by differences."""
+    criterion, other = GeneralizedCriterion(own, fit.approximation), fit.minimum.other
+    steps = NEAR * np.sqrt(np.diag(fit.minimum.covariance)[fit.template.n_theta :])
+
+    def slope(move: Array) -> Array:
+        return criterion.evaluate(fit.Lambda, other + move, own.no_effects()).other
+
+    found = np.array([(slope(h) - slope(-h)) / h.max() for h in np.diag(steps)]) / 4.0
+    return (found + found.T) / 2.0
 
 
 def problem_of(
@@ -132,8 +149,12 @@ def problem_of(
     return replace(own, shape=whole.shape.of_rows_at(place[kept][own.layout.order]))
 
 
-def generalized_robust(fit: GeneralizedFit, request: CR2) -> ClusterRobust:
-    """Compute CR2 of a generalized fit's coefficients (for ordinal models also the thresholds).
+def generalized_robust(
+    fit: GeneralizedFit, request: CR2, *, into: Array | None = None
+) -> ClusterRobust:
+    """Compute CR2 of a generalized fit's coefficients.
+
+    Or of other linear functions (m, k) `into` of theta and the search's other parameters.
 
     In coordinates in which the covariance is the identity, a cluster with the share H of the
     information has scores of covariance H (I - H) at the estimates, so that ``(I - H)^(-1/2)``
@@ -152,7 +173,7 @@ def generalized_robust(fit: GeneralizedFit, request: CR2) -> ClusterRobust:
         columns.append((vectors * half) @ vectors.T)
         left.append((vectors / half) @ vectors.T @ score)
     found = cr2(columns, left, [np.eye(len(root))] * len(columns))
-    return turned(found, fit.from_search @ root)
+    return turned(found, (fit.from_search if into is None else into) @ root)
 
 
 def cooks_distances(fit: LinearFit, cluster: str) -> pd.DataFrame:

@@ -198,6 +198,11 @@ class GeneralizedFit:
         return np.asarray(back @ self.minimum.covariance[own, own] @ back.T)
 
     @property
+    def by_threshold(self) -> bool:
+        """Whether some effects differ from threshold to threshold, which ordinal models have."""
+        return False
+
+    @property
     def from_search(self) -> Array:
         """Linear map from theta and the search's other parameters to :attr:`beta`: (p, k)."""
         back = np.zeros((self.problem.p, len(self.minimum.covariance)))

@@ -76,6 +76,11 @@ class OrdinalFit(GeneralizedFit):
         return tuple(label for label in self.scale if label not in self.steps)
 
     @property
+    def by_threshold(self) -> bool:
+        """Whether some effects differ from threshold to threshold."""
+        return bool(self.nominal)
+
+    @property
     def located(self) -> list[int]:
         """Positions of the columns with one effect, the intercept (0 in the fit) first."""
         return [i for i in range(self.design.X.shape[1]) if i not in self.nominal]

@@ -15,10 +15,10 @@ from alliance_stats.engine.search import Convergence
 from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.estimates import Array, Coefficients, named_covariance, one_line
 from alliance_stats.ledger import RowLedger
-from alliance_stats.multilevel.clusters import CR2
+from alliance_stats.multilevel.clusters import CR2, generalized_robust
 from alliance_stats.multilevel.generalized_profiles import likelihood_ratio_anova
 from alliance_stats.multilevel.linear_functions import KINDS as TERM_KINDS
-from alliance_stats.multilevel.linear_functions import anova_table, inference_on
+from alliance_stats.multilevel.linear_functions import anova_table
 from alliance_stats.multilevel.model_likelihood import ModelLikelihood
 from alliance_stats.multilevel.model_words import generalized_notes
 from alliance_stats.multilevel.ordinal_fit import OrdinalFit, proportionality_table
@@ -242,8 +242,7 @@ class OrdinalMixedModel:
             ``"thresholds"``: on the scale of the link at predictors of zero. ``"ran_pars"``: SDs
             and correlations. ``"ran_vals"``: predicted random effects with conditional SDs.
         conf_level, vcov, ci_method, seed
-            As in :meth:`GeneralizedLinearMixedModel.tidy`; `vcov` where no effect differs from
-            threshold to threshold.
+            As in :meth:`GeneralizedLinearMixedModel.tidy`.
 
         Returns
         -------
@@ -283,19 +282,17 @@ class OrdinalMixedModel:
         return tidy_frame(effect=effects, **{name: table[name].to_numpy() for name in table})
 
     def _robust(self, vcov: CR2) -> tuple[Array, Array]:
-        """Return cluster-robust covariance and df of the coefficients, NaN for aliased ones."""
-        if self.fit.nominal:
-            raise NotIdentifiedError(
-                "vcov=CR2(...) is offered where every term has one effect for all thresholds; fit "
-                "without nominal=, or ask parametric_bootstrap."
-            )
-        fixed, own = self.design.fixed, self.fit.located[1:]
-        found = inference_on(self.fit, vcov=vcov)
-        place = fixed.kept[own] - 1
-        n = len(fixed.names) - 1
+        """Return cluster-robust covariance and df of all effects, NaN for aliased ones."""
+        fit, values = self.fit, self._effects()[1]
+        back, p, J = fit.back, fit.problem.p, len(fit.J)
+        into = np.hstack([np.zeros((len(back), fit.template.n_theta)), back])
+        found = generalized_robust(fit, vcov, into=into)
+        n = len(values) + len(back) - p - J
+        place = np.r_[np.flatnonzero(np.isfinite(values)), len(values) : n]
+        own = np.r_[:p, p + J : len(back)]
         V, df = np.full((n, n), np.nan), np.full(n, np.nan)
-        V[np.ix_(place, place)] = found.covariance[np.ix_(own, own)]
-        df[place] = found.df(np.eye(len(found.beta))[own])
+        V[np.ix_(place, place)] = found.vcov[np.ix_(own, own)]
+        df[place] = found.df(np.eye(len(back))[own])
         return V, df
 
     def glance(self) -> pd.DataFrame:

@@ -150,13 +150,28 @@ def test_one_question_at_a_time(asked):
 def test_effects_by_threshold_say_what_cannot_be_asked():
     data = study("ordinal", 9, 4)
     model = ordinal("y ~ x + own + (1 | unit)", data, nominal="~ x")
-    with pytest.raises(NotIdentifiedError, match="one effect for all thresholds"):
-        model.tidy(vcov=CR2("unit"))
     with pytest.raises(NotIdentifiedError, match="single thresholds"):
         model.anova(test="likelihood-ratio")
     held = profile(model, terms=["x at 1|2"])
     value = held.estimates["x at 1|2"]
     assert held.rise("x at 1|2", [value])[0] == pytest.approx(0.0, abs=1e-6)
+
+
+def test_robust_errors_of_effects_on_single_thresholds():
+    data = study("ordinal", 12, 4)
+    last = data["y"].max()
+    model = ordinal("y ~ x + own + (1 | unit)", data, nominal="~ own")
+    found = model.tidy(vcov=CR2("unit")).set_index("term")
+    # from the other end of the scale, and with the predictor's origin elsewhere
+    turned = data.assign(y=last - data["y"], own=data["own"] + 3.0)
+    again = ordinal("y ~ x + own + (1 | unit)", turned, nominal="~ own")
+    other = again.tidy(vcov=CR2("unit"))
+    for column, sign in (("estimate", -1.0), ("std_error", 1.0), ("df", 1.0)):
+        mine = np.r_[found[column].iloc[:1], found[column].iloc[:0:-1]]
+        assert other[column].to_numpy() == pytest.approx(sign * mine, rel=1e-3)
+    # few therapists tell of their own effect, all rows of one within them
+    assert (found.filter(like="own", axis=0)["df"] < 9.0).all()
+    assert found.loc["x", "df"] > 9.0
 
 
 def test_slopes_are_profiled_by_their_own_sd():
