@@ -29,7 +29,7 @@ from alliance_stats.errors import DataError, FormulaError
 from alliance_stats.multilevel import GeneralizedLinearMixedModel, fit_generalized, glmm
 from alliance_stats.renaming import renamed
 from alliance_stats.survival.by_session.discrete_hazard_model import DiscreteHazard
-from alliance_stats.survival.cox.cluster_errors import ERRORS, ClusterErrors, read_clusters
+from alliance_stats.survival.cox.cluster_errors import ClusterErrors, check_errors, read_clusters
 from alliance_stats.survival.cox.cox_design import formula_variables
 from alliance_stats.survival.rows.hazard_rows import (
     BASELINES,
@@ -202,14 +202,12 @@ def _check_errors(
             f"nodes={nodes} is for the integral over a random effect, and random=None leaves none: "
             "without it the likelihood is exact."
         )
-    check_choice(vcov, ERRORS, name="vcov")
     if cluster is not None and random is not None:
         raise ValueError(
             "cluster= gives robust standard errors of a model without random effects, whose "
             "standard errors allow for the nesting themselves: give random=None with it."
         )
-    if vcov != "robust" and cluster is None:
-        raise ValueError(f"vcov={vcov!r} is a covariance over clusters: give cluster= as well.")
+    check_errors(vcov, cluster)
     if weights is not None and (random is not None or vcov != "robust"):
         raise ValueError(
             "weights= gives robust standard errors; random effects and vcov='CR2' are models of "

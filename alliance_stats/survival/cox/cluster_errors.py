@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 from scipy import linalg
 
-from alliance_stats.checks import check_spelling, group_codes
+from alliance_stats.checks import check_choice, check_spelling, group_codes
 from alliance_stats.engine.sandwich import ClusterRobust, cr2
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array
@@ -26,20 +26,27 @@ from alliance_stats.formatting import format_count, format_percent
 from alliance_stats.survival.rows.time_at_risk import IntArray, few_clusters_warning
 
 __all__ = [
-    "ERRORS",
     "ClusterErrors",
     "bias_reduced",
+    "check_errors",
     "cluster_sums",
     "few_cluster_notes",
     "read_clusters",
     "rejection_rates",
 ]
 
-ERRORS = ("robust", "CR2")
+_ERRORS = ("robust", "CR2")
 # Clusters beyond which nothing was simulated, and how much larger the largest of unequal ones is.
 MOST, UNEVEN = 30, 4.0
 # Eigenvalues of a cluster's information under this share of the largest are none.
 _RANK = 1e-12
+
+
+def check_errors(vcov: str, cluster: object) -> None:
+    """Refuse a kind of standard errors that there is not, or that needs clusters."""
+    check_choice(vcov, _ERRORS, name="vcov")
+    if vcov != "robust" and cluster is None:
+        raise ValueError(f"vcov={vcov!r} is a covariance over clusters: give cluster= as well.")
 
 
 def read_clusters(column: pd.Series) -> tuple[IntArray, int]:

@@ -8,7 +8,7 @@ import pandas as pd
 from alliance_stats.checks import check_choice, check_frame
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array
-from alliance_stats.survival.cox.cluster_errors import ERRORS, ClusterErrors
+from alliance_stats.survival.cox.cluster_errors import ClusterErrors, check_errors
 from alliance_stats.survival.cox.cox_design import CoxDesign, cox_design, formula_variables
 from alliance_stats.survival.cox.cox_fit import (
     CoxFit,
@@ -127,7 +127,6 @@ def cox_ph(
     """
     check_choice(ties, ("efron", "breslow"), name="ties")
     check_choice(frailty_distribution, ("gamma", "lognormal"), name="frailty_distribution")
-    check_choice(vcov, ERRORS, name="vcov")
     _check_errors(vcov, cluster=cluster, frailty=frailty, weights=weights)
     levels = as_columns(check_frame(data), frailty)
     if len(levels) > 2 or (len(levels) == 2 and frailty_distribution != "lognormal"):
@@ -159,8 +158,7 @@ def cox_ph(
 
 def _check_errors(vcov: str, *, cluster: object, frailty: object, weights: object) -> None:
     """Refuse kinds of standard errors that exclude each other."""
-    if vcov != "robust" and cluster is None:
-        raise ValueError(f"vcov={vcov!r} is a covariance over clusters: give cluster= as well.")
+    check_errors(vcov, cluster)
     if frailty is not None and cluster is not None:
         raise ValueError(
             "frailty= and cluster= cannot go together: a frailty models the dependence that robust "
