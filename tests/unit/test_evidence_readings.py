@@ -297,9 +297,9 @@ STILL_WRONG = [
     # ten times the p of r: neither adjusted, nor a partial correlation, and not both at once
     {"r": "-.28", "n": "56", "p_value": ".370"},
     # df of F that no within factor has; df that are n - 1 - df1; beyond the lower bound
-    {"f": "4.90", "df1": "2", "df2": "57", "p_value": ".016"},
+    {"f": "4.90", "df1": "2", "df2": "57", "p_value": ".024"},
     {"f": "4.90", "df1": "2", "df2": "58", "n": "61", "p_value": ".016"},
-    {"f": "4.90", "df1": "2", "df2": "58", "p_value": ".009"},
+    {"f": "4.90", "df1": "2", "df2": "58", "p_value": ".004"},
     {"f": "4.90", "df1": "2", "df2": "58", "p_value": ".041"},
     {"f": "4.90", "df1": "1", "df2": "58", "p_value": ".040"},
     # no table of 32 persons has this p; beyond every table; the counts say which table it is
@@ -314,7 +314,7 @@ STILL_WRONG = [
     {"t": "2.61", "df": "87", "p_value": ".004"},
     {"t": "2.61", "df": "87", "p_value": ".11"},
     {"t": "2.61", "df": "87", "p_value": ".016"},
-    {"t": "2.61", "df": "87", "p_value": ".03"},  # of one figure too many p are a multiple
+    {"t": "2.61", "df": "87", "p_value": ".2"},
     {"events": "31", "n": "84", "proportion": "35.2%"},
 ]  # fmt: skip
 
@@ -338,8 +338,50 @@ def test_the_number_of_tests_can_be_said() -> None:
 def test_d_by_the_sd_of_one_group_is_not_measured_by_its_t() -> None:
     row = {"mean1": "5.43", "sd1": "0.91", "n1": "34", "mean2": "4.87", "sd2": "1.35", "n2": "29",
            "t": "1.95", "df": "61", "d": "0.41"}  # fmt: skip
-    assert check(row).loc["d", "verdict"] == "reproduced"
+    found = check(row).loc["d"]  # Glass's delta, though t has the pooled SD
+    assert found["verdict"] == "holds only if"
+    assert "d = (M1 - M2) / s2, in units of another SD than the test's" in found["reason"]
+    alone = {name: text for name, text in row.items() if name not in {"t", "df"}}
+    assert check(alone).loc["d", "verdict"] == "reproduced"
+    assert check({**row, "d": "0.49"}).loc["d", "verdict"] == "reproduced"
     assert findings({**row, "d": "0.46"}) == ["d"]
+
+
+GROUPS_TESTED = {"mean1": "5.43", "sd1": "0.91", "n1": "34", "mean2": "4.87", "sd2": "1.35",
+                 "n2": "29"}  # fmt: skip
+UNSTATED = [
+    ({**GROUPS_TESTED, "t": "1.95", "df": "61", "p_value": ".051"}, "p_value", "permutation"),
+    ({"estimate": "0.42", "std_error": "0.15", "t": "2.80", "df": "96", "conf_low": "0.14",
+      "conf_high": "0.72", "p_value": ".011"}, "p_value", "bootstrap"),
+    ({**GROUPS_TESTED, "t": "1.61", "df": "61", "p_value": ".113"}, "t", "clusters"),
+    ({"r": ".29", "n": "182", "conf_low": ".11", "conf_high": ".45", "p_value": ".002"},
+     "p_value", "clusters"),
+    ({"estimate": "0.60", "std_error": "0.25", "t": "2.40", "df": "38", "p_value": ".021",
+      "d": "0.34", "n1": "30", "n2": "30"}, "d", "clusters"),
+    ({"f": "4.90", "df1": "3", "df2": "65", "p_value": ".005"}, "p_value", "whole ones"),
+    ({"t": "2.60", "df": "80", "p_value": ".03"}, "p_value", "adjusted for 3 tests"),
+    ({"estimate": ".71", "std_error": ".08", "z": "6.41"}, "z", "null hypothesis"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("row", "name", "said"), UNSTATED, ids=lambda case: str(case)[:40])
+def test_an_unstated_procedure_is_a_condition_not_an_error(
+    row: dict[str, str], name: str, said: str
+) -> None:
+    assert findings(row) == []
+    found = check(row).loc[name]
+    assert found["verdict"] == "holds only if"
+    assert said in found["reason"]
+
+
+def test_a_p_may_be_that_of_the_coefficient_or_the_interval_beside_the_test() -> None:
+    row = {"estimate": "2.31", "std_error": "0.84", "p_value": ".007", "f": "4.02", "df1": "3",
+           "df2": "96"}  # fmt: skip
+    assert check(row).loc["p_value", "verdict"] == "reproduced"
+    ratio = {"events1": "14", "n1": "40", "events2": "25", "n2": "41", "odds_ratio": "0.34",
+             "conf_low": "0.11", "conf_high": "1.06"}  # fmt: skip
+    assert findings({**ratio, "p_value": ".062"}) == []  # of the interval, wider by clusters
+    assert findings({**ratio, "p_value": ".035"}) == ["p_value"]
 
 
 @pytest.mark.parametrize(("share", "said"), [(".15", "adjusted R2"), (".151", "omega squared")])

@@ -1,5 +1,7 @@
 """A correlation, its n, interval and p; differences of correlations."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from alliance_stats.errors import NotIdentifiedError
@@ -21,9 +23,11 @@ from alliance_stats.evidence.printed.relation import (
 )
 from alliance_stats.evidence.printed.wald_relations import (
     OTHER_INTERVAL,
+    ROBUST,
     WIDER,
     critical_value,
     midpoint_relations,
+    robust,
     widened,
 )
 
@@ -310,6 +314,13 @@ def _tested() -> tuple[Relation, ...]:
         *(
             loosened(r, _p_of_partial_r, _HELD, name=f"{r.name}_partial", unless=("df",))
             for r in simple
+        ),
+        *(
+            loosened(r, r.image, ROBUST, name=f"{r.name}_robust", unless=("t", "z", "df"),
+                     also=("conf_low", "conf_high"), is_exception=True)
+            for r in p_relations(
+                replace(_T_OF_R, image=robust(_T_OF_R.image)), name="p_r", df=_df_of_n
+            )
         ),
         *(
             _of_coefficient(r, _ANY_P, also=(other,), ending=f"beside_{other}")

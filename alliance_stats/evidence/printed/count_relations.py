@@ -339,6 +339,16 @@ def _if_fewer_answered(image: Image) -> Image:
 _MOST_PAIRS = 400
 
 
+def _of_the_interval(box: Box, setting: Setting) -> Interval:
+    """Return the p of an odds ratio by the width of its interval, on a log scale."""
+    low, high, ratio = (box[name] for name in ("conf_low", "conf_high", "odds_ratio"))
+    if min(low.low, ratio.low) <= 0.0 or high.low <= low.high:
+        raise NotIdentifiedError("the interval is none of a ratio")
+    width = 2.0 * float(-special.ndtri((1.0 - setting.conf_level) / 2.0))
+    z = corners(lambda a, b, c: np.log(c) * width / np.log(b / a), low, high, ratio)
+    return tail_probability(z, None, setting.tails)
+
+
 def _fourfold() -> tuple[Relation, ...]:
     tables = (
         ("", _pearson(yates=False), "Pearson's chi-squared",
@@ -392,6 +402,12 @@ def _fourfold() -> tuple[Relation, ...]:
         loosened(p_value[-1], _mid_p, "it is Fisher's mid-p", name="p_counts_mid",
                  is_exception=True),
         *(
+            loosened(r, _of_the_interval, _CLUSTERED,
+                     name=f"{r.name}_clustered", also=("odds_ratio", "conf_low", "conf_high"),
+                     is_exception=True)
+            for r in (p_value[0], stars_twin(p_value[0]))
+        ),
+        *(
             loosened(r, _if_adjusted(Interval(0.0, 1.0)), _ADJUSTED, name=f"{r.name}_adjusted",
                      also=("odds_ratio", "conf_low", "conf_high"))
             for r in (p_value[0], stars_twin(p_value[0]))
@@ -399,6 +415,7 @@ def _fourfold() -> tuple[Relation, ...]:
     )  # fmt: skip
 
 
+_CLUSTERED = "the test and the interval, not the odds ratio, allow for clusters or covariates"
 _ADJUSTED = "the odds ratio, with its interval and test, was adjusted for covariates"
 _TABLE = ("events1", "n1", "events2", "n2")
 _SHARES = "Newcombe 1998, doi:10.1002/(SICI)1097-0258(19980430)17:8<857::AID-SIM777>3.0.CO;2-E"

@@ -19,7 +19,13 @@ from alliance_stats.evidence.printed.relation import (
     point,
     quotient,
 )
-from alliance_stats.evidence.printed.wald_relations import OTHER_INTERVAL, critical_value, widened
+from alliance_stats.evidence.printed.wald_relations import (
+    OTHER_INTERVAL,
+    ROBUST,
+    critical_value,
+    robust,
+    widened,
+)
 
 __all__ = [
     "GROUPS",
@@ -294,6 +300,15 @@ RELATIONS: tuple[Relation, ...] = (
             (_POOLED, Interval(-np.inf, np.inf)),
             *((p, Interval(0.0, 1.0)) for p in p_relations(_POOLED, name="p_pooled", df=pooled_df)),
         )
+    ),
+    *(
+        loosened(r, robust(r.image), ROBUST, name=f"{r.name}_robust", is_exception=True)
+        for r in (_POOLED, _WELCH_T)
+    ),
+    *(
+        loosened(p, p.image, ROBUST, name=f"{p.name}_robust", is_exception=True, unless=("t",))
+        for p in p_relations(replace(_POOLED, image=robust(_POOLED.image)), name="p_pooled",
+                             df=pooled_df)
     ),
     Relation("se_mean", "std_error", ("mean", "sd", "n"), _mean_error, "SE = SD / sqrt(n)",
              _DEFINITION, path="sd n", unless=("estimate", "d", "g")),

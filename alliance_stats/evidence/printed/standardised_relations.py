@@ -109,6 +109,11 @@ def _d_from_welch_t(box: Box, setting: Setting) -> Interval:
     return corners(lambda d, times: d * times, _d_from_t(box, setting), by)
 
 
+def _d_of_a_model(box: Box, setting: Setting) -> Interval:
+    """Return d beside a t whose standard error is at most three times that of plain groups."""
+    return corners(lambda d, by: d * by, _d_from_t(box, setting), Interval(1.0 / 3.0, 3.0))
+
+
 def _signed(found: Interval, box: Box) -> Interval:
     """Give a size the sign of the printed d: F, chi-squared and p have none."""
     return found if "d" not in box or box["d"].high > 0.0 else Interval(-found.high, -found.low)
@@ -168,6 +173,14 @@ def _from_tests() -> tuple[Relation, ...]:
     return (
         by_t,
         loosened(by_t, _d_from_welch_t, "t is Welch's, and the SDs differ", name="d_welch_t"),
+        loosened(
+            by_t,
+            _d_of_a_model,
+            "t is that of a model with clusters or covariates",
+            name="d_t_of_a_model",
+            also=("estimate", "std_error"),
+            is_exception=True,
+        ),
         *firm,
         *rosenthal,
         *(_open(r, alike) for r in firm),

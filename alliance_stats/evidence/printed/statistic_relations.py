@@ -102,6 +102,20 @@ def _which_epsilon(box: Box, setting: Setting) -> str:  # noqa: ARG001
     )
 
 
+def _f_rounded(box: Box, setting: Setting) -> Interval:  # noqa: ARG001
+    """Return the p that corrected df allow which were rounded to the printed whole ones."""
+    df1, df2 = box["df1"], box["df2"]
+    if any(df.low != df.high or not df.low.is_integer() for df in (df1, df2)):
+        raise NotIdentifiedError("the df were not printed as whole numbers")
+    if "n" in box and box["n"].meets(point(df1.low + df2.low + 1.0)):
+        raise NotIdentifiedError("F is not one of repeated measures")
+    first, second = (Interval(max(1.0, df.low - 0.5), df.low + 0.5) for df in (df1, df2))
+    return f_tail(box["f"], first, second)
+
+
+_ROUNDED_DF = "the df are corrected ones (Greenhouse-Geisser, Satterthwaite), printed as whole ones"
+
+
 def chi2_tail(chi2: Interval, df: Interval) -> Interval:
     """Return the feasible set of ``P(chi2(df) > x)``, which rises with df and falls with x."""
     if df.high <= 0.0:
@@ -218,6 +232,11 @@ RELATIONS: tuple[Relation, ...] = (
             source="Greenhouse & Geisser 1959, doi:10.1007/BF02289823",
             leaves_open=_which_epsilon,
         )
+        for r in _P_F
+    ),
+    *(
+        loosened(r, _f_rounded, _ROUNDED_DF, name=f"{r.name}_rounded_df", is_exception=True,
+                 unless=("k",))
         for r in _P_F
     ),
     *P_OF_CHI2,

@@ -170,6 +170,20 @@ def _defined_otherwise(constraint: _Constraint, found: Sequence[_Constraint]) ->
     )
 
 
+def _in_units_of_another_sd(constraint: _Constraint, own: Sequence[_Constraint]) -> Verdict:
+    """Return the verdict on a d that follows from the means, but not from the test beside them."""
+    verdict = constraint.verdict
+    other = next((found.verdict for found in own if found.fails), None)
+    follows = constraint.target in _IN_UNITS_OF_AN_SD and verdict.verdict == REPRODUCED
+    if not follows or other is None or "mean1" not in constraint.names:
+        return verdict
+    reason = (
+        f"it does not follow from the test in its row; it holds only if {verdict.reason}, "
+        "in units of another SD than the test's"
+    )
+    return replace(verdict, verdict=HOLDS_ONLY_IF, reason=reason)
+
+
 def _explained(
     order: Sequence[str], failed: Sequence[_Constraint], confirmed: Mapping[str, int]
 ) -> tuple[str, ...]:
@@ -209,7 +223,7 @@ def _settled(judged: _Judged, name: str) -> Verdict:
     for wanted in (REPRODUCED, HOLDS_ONLY_IF, NOT_CHECKABLE):
         for constraint in own:
             if constraint.verdict.verdict == wanted:
-                return _read(constraint.verdict, row)
+                return _read(_in_units_of_another_sd(constraint, own), row)
     if own:
         other = ", ".join(row.shown[target] for target in representatives if target != name)
         failed = own[0].verdict

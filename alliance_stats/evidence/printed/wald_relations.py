@@ -27,12 +27,14 @@ __all__ = [
     "ALTMAN",
     "OTHER_INTERVAL",
     "RELATIONS",
+    "ROBUST",
     "WALD",
     "WIDER",
     "any_critical_value",
     "critical_value",
     "exponentiated",
     "midpoint_relations",
+    "robust",
     "widened",
 ]
 
@@ -46,6 +48,11 @@ WIDER = 2.0
 _SKEW_OF_SHARES = 1e6
 _ONCE = Interval(1.0, 1.0)
 OTHER_INTERVAL = "the interval was bootstrapped, profiled or made from another standard error"
+# An unstated standard error over clusters, or robust, is taken to be at most three times the plain
+# one, and at least two thirds of it.
+_ROBUST_TIMES = Interval(1.0 / 3.0, 1.5)
+ROBUST = "its standard error, which is not said, allows for clusters or unequal variances"
+_NULL_SE = "it is by another standard error than the printed one, as that under the null hypothesis"
 _FEW = "it is one of t on few df, which are not printed"
 _SOME_DF = "the test was a t test on few df, which are not printed"
 _OF_ANOTHER = "the p is that of another test in the row"
@@ -73,6 +80,18 @@ def any_critical_value(setting: Setting) -> Interval:
 def widened(interval: Interval) -> Interval:
     """Return what is at most `WIDER` times as far from zero, and at least so many times less."""
     return corners(lambda x, by: x * by, interval, Interval(1.0 / WIDER, WIDER))
+
+
+def robust(image: Image) -> Image:
+    """Return what a statistic may be by a standard error over clusters."""
+    return lambda box, setting: corners(lambda t, by: t * by, image(box, setting), _ROBUST_TIMES)
+
+
+def _by_another_error(box: Box, setting: Setting) -> Interval:
+    """Return the statistic of an agreement or association by its error under the null."""
+    if box["estimate"].within(-1.0, 1.0) is None:
+        raise NotIdentifiedError("the estimate is no coefficient of agreement or association")
+    return widened(_ratio()(box, setting))
 
 
 def _ratio(owner: str = "estimate") -> Image:
@@ -263,6 +282,16 @@ def _p_of_wald() -> tuple[Relation, ...]:
     some = p_relations(_WALD_Z, name="p_wald_any_df", df=any_df)
     return (
         *p_relations(on_df, name="p_wald_t", df=row_df),
+        *(
+            replace(r, unless=("df", "t"))
+            for r in p_relations(
+                replace(
+                    _WALD_T, inputs=(*_WALD_T.inputs, "df2"), formula="t = estimate / SE on df2"
+                ),
+                name="p_wald_t_df2",
+                df=lambda box: box["df2"],
+            )
+        ),
         *p_relations(_WALD_Z, name="p_wald_z", df=no_df),
         *(loosened(r, r.image, _SOME_DF, name=r.name, unless=("df", "z")) for r in some),
         *(
@@ -344,6 +373,11 @@ _OF_INTERVAL = (
 RELATIONS: tuple[Relation, ...] = (
     _WALD_T,
     _WALD_Z,
+    *(
+        loosened(r, _by_another_error, _NULL_SE, name=f"{r.name}_null", is_exception=True,
+                 unless=("df",))
+        for r in (_WALD_T, _WALD_Z)
+    ),
     Relation(
         "wald", "wald", ("estimate", "std_error"), _squared_ratio,
         "Wald = (estimate / SE) squared", WALD, "wald",
