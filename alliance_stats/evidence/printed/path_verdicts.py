@@ -256,8 +256,8 @@ def _excepted(
 ) -> Verdict | None:
     """Return the verdict on a p that was adjusted or resampled, or on a d without its sign."""
     if target in OF_A_TEST:
-        found = _adjusted(row, target, alternatives, rules)
-        return found or _resampled(row, target, alternatives, rules)
+        adjusted = _adjusted(row, target, alternatives, rules)
+        return adjusted or _resampled(row, target, alternatives, rules)
     if target not in _SIZED or row.reading or not rules.exceptions:
         return None
     for rounding, relation in product(rules.conventions, alternatives):
