@@ -49,6 +49,8 @@ Deviance = Callable[[GeneralizedProblem, Sequence[Array], Array, Sequence[Array]
 
 # First relative SD of every random effect.
 FIRST_SD = 0.5
+# Where the search is begun again if it ended at no minimum.
+OTHER_SDS = (0.1, 0.25, 2.0)
 GLM_STEPS = 60
 # Relative fall of the deviance at which the start is good enough.
 GLM_DONE = 1e-10
@@ -154,11 +156,26 @@ def minimise_jointly(problem: GeneralizedProblem, deviance: Deviance, other: Arr
         further parameters.
     """
     criterion = GeneralizedCriterion(problem, deviance)
-    first = problem.template.factors(np.zeros(problem.template.n_theta))
+    found = _minimised(criterion, FIRST_SD, other)
+    for size in OTHER_SDS:  # where steps too far ended the search away from a minimum
+        if found.convergence.converged:
+            break
+        try:
+            again = _minimised(criterion, size, other)
+        except NotIdentifiedError:  # that start leads nowhere
+            continue
+        if again.convergence.converged or again.deviance < found.deviance:
+            found = again
+    return found
+
+
+def _minimised(criterion: GeneralizedCriterion, size: float, other: Array) -> Minimum:
+    """Search from SDs of one size."""
+    first = criterion.template.factors(np.zeros(criterion.template.n_theta))
     for factor in first:
-        np.fill_diagonal(factor, FIRST_SD)
-    stop = search(criterion, first, other, problem.no_effects(), options=Options())
-    return polished(criterion, stop)
+        np.fill_diagonal(factor, size)
+    memory = criterion.problem.no_effects()
+    return polished(criterion, search(criterion, first, other, memory, options=Options()))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
