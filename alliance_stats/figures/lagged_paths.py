@@ -11,8 +11,17 @@ from alliance_stats.figures.axes import add_axes, no_limits, page, width_in_poin
 from alliance_stats.figures.common import Common, laid_out
 from alliance_stats.figures.numbers import format_level, interval_of, plural, with_interval
 from alliance_stats.figures.report_figure import DRAWN_BY, ReportFigure
-from alliance_stats.figures.style import BODY, COLUMN_AND_HALF, INK, SMALL, font, naming, sheet
-from alliance_stats.figures.text import wrap
+from alliance_stats.figures.style import (
+    BODY,
+    COLUMN_AND_HALF,
+    INK,
+    SMALL,
+    font,
+    naming,
+    points,
+    sheet,
+)
+from alliance_stats.figures.text import widest, wrap
 from alliance_stats.panel import CrossLagged
 
 __all__ = ["draw_lagged_paths", "effects_in_words", "lagged_paths_figure", "one_table"]
@@ -33,7 +42,10 @@ def draw_lagged_paths(ax: Axes, effects: pd.DataFrame) -> None:
     """
     names = list(dict.fromkeys(effects["outcome"]))
     height = {name: float(len(names) - 1 - i) for i, name in enumerate(names)}
-    ax.set_xlim(-0.32, 1.32)
+    low, high = -0.32, 1.32
+    ax.set_xlim(low, high)
+    wide = widest(names, sheet().part(110.0)) + points(SMALL) + 8.0  # a box and a gap
+    edge = 0.5 * wide * (high - low) / width_in_points(ax)
     ax.set_ylim(-0.6, len(names) - 0.1)
     ax.set_axis_off()
     for x, title in ((0.0, "One session"), (1.0, "The next session")):
@@ -47,13 +59,15 @@ def draw_lagged_paths(ax: Axes, effects: pd.DataFrame) -> None:
         told = row.conf_low > 0 or row.conf_high < 0
         ax.annotate(
             "",
-            xy=(0.82, end),
-            xytext=(0.18, start),
+            xy=(1.0 - edge, end),
+            xytext=(edge, start),
             arrowprops={
                 "arrowstyle": "-|>",
                 "color": INK,
                 "lw": 1.2,
                 "linestyle": "-" if told else (0, (4, 2)),
+                "shrinkA": 0.0,
+                "shrinkB": 0.0,
             },
         )
         along = 0.5 if start == end else 0.34
@@ -61,7 +75,7 @@ def draw_lagged_paths(ax: Axes, effects: pd.DataFrame) -> None:
         if width_in_points(ax) < _ONE_LINE:
             said = said.replace(" [", "\n[", 1)
         ax.text(
-            0.18 + 0.64 * along,
+            edge + (1.0 - 2.0 * edge) * along,
             start + (end - start) * along,
             said,
             ha="center",

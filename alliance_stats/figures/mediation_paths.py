@@ -68,10 +68,12 @@ def draw_mediation_paths(ax: Axes, paths: pd.DataFrame, names: tuple[str, ...]) 
     place = {names[0]: (0.12, 0.16), names[-1]: (0.88, 0.16)}
     for i, name in enumerate(names[1:-1]):
         place[name] = ((i + 1) / (k + 1), 0.84)
+    boxes = {}
     for name, (x, y) in place.items():
         box = {"boxstyle": "round,pad=0.4", "facecolor": "white", "edgecolor": INK, "lw": 0.8}
         text = "\n".join(wrap(name, _BOX_WIDTH))
-        ax.text(x, y, text, ha="center", va="center", bbox=box, zorder=3, **font(SMALL))
+        said = ax.text(x, y, text, ha="center", va="center", bbox=box, zorder=3, **font(SMALL))
+        boxes[name] = said.get_bbox_patch()  # arrows end at its edge
     for row in paths.to_dict("records"):
         if row["from"] not in place:
             continue
@@ -81,7 +83,8 @@ def draw_mediation_paths(ax: Axes, paths: pd.DataFrame, names: tuple[str, ...]) 
         ax.annotate(
             "", xy=(x1, y1), xytext=(x0, y0),
             arrowprops={"arrowstyle": "-|>", "color": INK, "lw": 1.1, "linestyle": dash,
-                        "shrinkA": 24, "shrinkB": 24},
+                        "patchA": boxes[row["from"]], "patchB": boxes[row["to"]],
+                        "shrinkA": 2, "shrinkB": 3},
         )  # fmt: skip
         digits = decimals_for(row["estimate"], row["conf_low"], row["conf_high"])
         along = 0.5 if k < 2 or row["from"] == names[0] else 0.6
