@@ -126,12 +126,10 @@ def integer_ticks(low: float, high: float, *, most: int = 8) -> list[int]:
 
 
 def counted_ticks(low: float, high: float, *, most: int = 8) -> list[int]:
-    """Return whole-number ticks for numbers of units below them: `low`, where most are, too."""
-    ticks = integer_ticks(low, high, most=most)
-    if len(ticks) < 2 or ticks[0] == round(low):
-        return ticks
-    step = ticks[1] - ticks[0]
-    return [round(low), *(tick for tick in ticks if tick > low + 0.6 * step)]
+    """Return whole-number ticks for numbers of units under them, evenly from `low` on."""
+    steps = (step * 10**power for power in range(9) for step in (1, 2, 3, 4, 5))
+    step = next(step for step in steps if (high - low) / step <= max(most, 1))
+    return list(range(round(low), math.floor(high) + 1, step))
 
 
 def time_ticks(time: Array, most: int) -> list[float]:

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 
 from alliance_stats.figures.common import Common, laid_out
-from alliance_stats.figures.numbers import integer_ticks
+from alliance_stats.figures.numbers import counted_ticks, integer_ticks
 from alliance_stats.figures.style import SMALL, look, new_figure, plain, points
 from alliance_stats.figures.text import in_sentence, spread, text_width, wrap
 from tests.figure_lint.lint import contrast_ratio
@@ -202,3 +202,13 @@ def test_the_style_holds_within_a_function_and_leaves_the_callers_alone() -> Non
     ]
     with pytest.raises(TypeError, match=r"family\(\) got an unexpected keyword argument 'lable'"):
         family(lable="fig-x")  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "most", "ticks"),
+    [(1, 8, 3, [1, 4, 7]), (1, 20, 4, [1, 6, 11, 16]), (2, 2, 4, [2]), (1, 40, 4, [1, 11, 21, 31])],
+)
+def test_numbers_of_units_stand_evenly_from_the_first_session(
+    low: int, high: int, most: int, ticks: list[int]
+) -> None:
+    assert counted_ticks(low, high, most=most) == ticks
