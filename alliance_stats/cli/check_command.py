@@ -18,7 +18,8 @@ from alliance_stats.ledger import RowLedger
 from alliance_stats.scales import Scale, reliability, score_study
 from alliance_stats.study import ENDINGS, Study
 from alliance_stats.study.courses import ROLES
-from alliance_stats.study.readers import TableFile, join_families, read_table
+from alliance_stats.study.joining import join_families
+from alliance_stats.study.readers import TableFile, read_table
 from alliance_stats.study.text_files import SEPARATORS
 from alliance_stats.study.wide import recognised_pattern
 

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from alliance_stats.errors import DataError
-from alliance_stats.study.readers import join_families
+from alliance_stats.study.joining import join_families
 
 
 @pytest.fixture

@@ -34,7 +34,8 @@ from alliance_stats.provenance import record
 from alliance_stats.scales import Scale, ScaleReliability, reliability, score_study
 from alliance_stats.sentences import methods_paragraph, report
 from alliance_stats.study import Study
-from alliance_stats.study.readers import join_families, read_table
+from alliance_stats.study.joining import join_families
+from alliance_stats.study.readers import read_table
 from alliance_stats.survival import Endings, KaplanMeier, LogRank, endings, kaplan_meier, log_rank
 from alliance_stats.tables import group_table, model_table, tidy_table
 from alliance_stats.transforms import last_session
