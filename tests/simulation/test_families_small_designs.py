@@ -21,9 +21,19 @@ pytestmark = pytest.mark.slow
 # Two searches end within this of the same minimum, in log-likelihood.
 SAME = 1e-5
 SIZES, SHIFTS = (0.05, 0.4, 1.5), (-1.5, 0.0, 1.5)
+# A log-density that is not concave, so that a unit's effect has several modes: at large SDs the
+# Laplace approximation (R's and ours) can be far above the integral.
+SEVERAL_MODES = "truncated linear negative binomial"
+NODES = 15
 
 
-def fitted(family, seed):
+def is_above_the_integral(family, seed, log_lik):
+    """Whether a log-likelihood is more than the integral itself attains anywhere."""
+    exact = fitted(family, seed, nodes=NODES)
+    return family == SEVERAL_MODES and exact is not None and -exact.deviance / 2.0 < log_lik
+
+
+def fitted(family, seed, nodes=1):
     """Fit a design, warnings being errors; None where it was refused in words."""
     kind, data = drawn(family, seed)
     weights = "trials" if family == "beta-binomial" else None
@@ -32,7 +42,7 @@ def fitted(family, seed):
             warnings.simplefilter("error")
             if family == "ordinal":
                 return ordinal(FORMULAS[kind], data).fit
-            return glmm(FORMULAS[kind], data, family=family, weights=weights).fit
+            return glmm(FORMULAS[kind], data, family=family, weights=weights, nodes=nodes).fit
     except (NotIdentifiedError, DataError):
         return None
 
@@ -55,7 +65,8 @@ def test_no_fit_ends_above_another_start(family):
                 stop = search(criterion, start, other, fit.problem.no_effects(), options=Options())
             except NotIdentifiedError:  # that start leads nowhere
                 continue
-            assert fit.deviance <= stop.deviance + 2.0 * SAME, (seed, size)
+            if fit.deviance > stop.deviance + 2.0 * SAME:
+                assert is_above_the_integral(family, seed, -stop.deviance / 2.0), (seed, size)
     assert found >= DESIGNS // 2
 
 
@@ -73,5 +84,6 @@ def test_no_fit_ends_below_the_best_start_of_r(family):
         fit = fitted(family, seed)
         if fit is not None:
             found += 1
-            assert -fit.deviance / 2.0 >= log_lik - SAME, seed
+            if -fit.deviance / 2.0 < log_lik - SAME:
+                assert is_above_the_integral(family, seed, log_lik), seed
     assert found >= len(theirs["design"]) // 2
