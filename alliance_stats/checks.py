@@ -27,14 +27,17 @@ __all__ = [
     "comparable",
     "describe_rows",
     "did_you_mean",
+    "differs_within",
     "finite_or_missing",
     "group_codes",
     "not_a_number",
     "only_used",
+    "pair_codes",
     "plain_number",
     "require_columns",
     "require_kind",
     "require_present",
+    "row_units",
     "units_with_several",
 ]
 
@@ -294,6 +297,23 @@ def group_codes(values: pd.Series) -> tuple[npt.NDArray[np.int64], pd.Index]:
     return codes.astype(np.int64), pd.Index(labels)
 
 
+def row_units(data: pd.DataFrame, columns: Sequence[Hashable]) -> npt.NDArray[np.int64]:
+    """Give each combination of values a number in order of appearance, -1 where one is missing."""
+    codes, *further = (pd.factorize(data[column])[0] for column in columns)
+    for own in further:
+        codes = pair_codes(codes, own)
+    return np.asarray(codes)
+
+
+def pair_codes(outer: npt.NDArray[np.int64], inner: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Return codes of pairs of codes in order of appearance, -1 where either is missing."""
+    known = (outer >= 0) & (inner >= 0)
+    codes = np.full(len(known), -1)
+    pairs = outer[known] * (int(inner.max(initial=0)) + 1) + inner[known]
+    codes[known] = pd.factorize(pairs)[0]
+    return codes
+
+
 def check_spelling(
     values: pd.Series, *, kind: str = "label", within: pd.Series | None = None
 ) -> None:
@@ -436,7 +456,17 @@ def units_with_several(data: pd.DataFrame, *, unit: str, column: str) -> pd.Inde
         else pd.factorize(data[name])[0]
         for name in (unit, column)
     )
-    first = np.empty(int(units.max()) + 2, dtype=np.int64)
-    first[units[::-1]] = values[::-1]  # of each unit, what its first row holds
-    other = (first[units] != values) & (units >= 0)
+    other = differs_within(units, values)
     return pd.Index(data.loc[other, unit].unique() if other.any() else [])
+
+
+def differs_within(
+    units: npt.NDArray[np.int64], values: npt.NDArray[np.generic]
+) -> npt.NDArray[np.bool_]:
+    """Return which of n rows hold another value than their unit's first; none without a unit (-1).
+
+    Missing values are to be coded as a value of their own.
+    """
+    first = np.zeros(int(units.max(initial=-1)) + 2, dtype=np.int64)
+    first[units[::-1]] = np.arange(len(units))[::-1]
+    return np.asarray((values[first[units]] != values) & (units >= 0))

@@ -1,7 +1,7 @@
 """The door: a table of any kind becomes a DataFrame of plain columns."""
 
 import math
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from numbers import Integral, Number
 from typing import Any
 
@@ -48,10 +48,10 @@ def plain_frame(data: object, *, what: str) -> pd.DataFrame:
     return mended
 
 
-def require_new(data: pd.DataFrame, names: Sequence[str]) -> None:
-    """Refuse to write over a column that is already there."""
+def require_new(columns: Collection[Hashable], names: Sequence[str]) -> None:
+    """Refuse to write over one of the columns that are already there."""
     for name in names:
-        if name in data.columns:
+        if name in columns:
             raise DataError(
                 f"A new column '{name}' would be written over the one that is there. Drop or "
                 "rename that one first."
@@ -64,7 +64,7 @@ def with_columns(data: pd.DataFrame, new: Mapping[str, npt.ArrayLike]) -> pd.Dat
     A table that is none of pandas' comes back as one of pandas'.
     """
     frame = data if isinstance(data, pd.DataFrame) else plain_frame(data, what="data")
-    require_new(frame, list(new))
+    require_new(frame.columns, list(new))
     return frame.assign(**new)
 
 

@@ -125,22 +125,26 @@ def estimate_columns(
         ``estimate, std_error, statistic`` (their quotient), ``df, p_value`` (of a zero estimate)
         and ``conf_low, conf_high``, a row per estimate, on the scale of the estimate.
     """
+    return pd.DataFrame(_columns(estimate, std_error, df=df, conf_level=conf_level))
+
+
+def _columns(
+    estimate: npt.ArrayLike, std_error: npt.ArrayLike, *, df: npt.ArrayLike, conf_level: float
+) -> dict[str, Array]:
     centre = np.asarray(estimate, dtype=np.float64)
     error = np.asarray(std_error, dtype=np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):
         statistic = centre / error
     low, high = wald_interval(centre, error, df=df, conf_level=conf_level)
-    return pd.DataFrame(
-        {
-            "estimate": centre,
-            "std_error": error,
-            "statistic": statistic,
-            "df": np.broadcast_to(np.asarray(df, dtype=np.float64), centre.shape),
-            "p_value": two_sided_p(statistic, df=df),
-            "conf_low": low,
-            "conf_high": high,
-        }
-    )
+    return {
+        "estimate": centre,
+        "std_error": error,
+        "statistic": statistic,
+        "df": np.broadcast_to(np.asarray(df, dtype=np.float64), centre.shape),
+        "p_value": two_sided_p(statistic, df=df),
+        "conf_low": low,
+        "conf_high": high,
+    }
 
 
 def named_covariance(covariance: Array, *keys: Iterable[object]) -> pd.DataFrame:
@@ -198,9 +202,12 @@ class Coefficients:
 
     def table(self, *, conf_level: float = 0.95) -> pd.DataFrame:
         """Return ``term`` and the columns of :func:`estimate_columns`, a row per coefficient."""
-        found = estimate_columns(self.estimate, self.std_error, df=self.df, conf_level=conf_level)
-        found.insert(0, "term", list(self.terms))
-        return found
+        return pd.DataFrame(self.columns(conf_level=conf_level))
+
+    def columns(self, *, conf_level: float = 0.95) -> dict[str, list[str] | Array]:
+        """Return the columns of :meth:`table` by name."""
+        found = _columns(self.estimate, self.std_error, df=self.df, conf_level=conf_level)
+        return {"term": list(self.terms), **found}
 
     def ratios(self, *, conf_level: float = 0.95) -> pd.DataFrame:
         """Return the same table of ``exp(coefficient)``: odds, hazard or rate ratios.

@@ -15,6 +15,8 @@ from alliance_stats.formatting import format_count, plural
 
 __all__ = ["LedgerStep", "RowLedger"]
 
+_LARGEST = 2**62
+
 
 @dataclass(frozen=True, slots=True)
 class LedgerStep:
@@ -155,6 +157,10 @@ def _n_distinct(codes: Sequence[npt.NDArray[np.int64]]) -> int:
     """Return how many combinations of codes there are; -1 stands for a missing value."""
     known = np.logical_and.reduce([own >= 0 for own in codes])
     pairs, *further = (own[known] for own in codes)
+    most = int(pairs.max(initial=0)) + 1
     for own in further:
-        pairs = pd.factorize(pairs)[0] * (own.max(initial=0) + 1) + own
+        n = int(own.max(initial=0)) + 1
+        if most > _LARGEST // n:  # numbered anew, so that no product overflows
+            pairs, most = pd.factorize(pairs)[0], len(pairs)
+        pairs, most = pairs * n + own, most * n
     return len(pd.unique(pairs))

@@ -33,6 +33,7 @@ from alliance_stats.design.formula import (
 )
 from alliance_stats.design.grammar import Expression
 from alliance_stats.design.groupings import (
+    CodedTerms,
     Grouping,
     Numbered,
     build_grouping,
@@ -226,18 +227,20 @@ def build_design(
     offset = coding.offsets(coded) if coding.offset else None
     kept, X, Q, R = _orthonormal(X_all, root_weights)
     if residual_variance:
-        _check_varies(y, parsed.response)
+        _check_varies(y, parsed)
     left = y if offset is None else y - offset
     start, residual = _least_squares(Q, R, left * root_weights)
     if residual_variance:
-        _check_not_explained(residual, y * root_weights, parsed.response)
+        _check_not_explained(residual, y * root_weights, parsed)
     numbered: Numbered = {}
+    coded_terms: CodedTerms = {}
     groupings = tuple(
         build_grouping(
-            columns, terms, coded, root_weights, numbered, free_residual=free_residual, learn=read
+            columns, terms, coded, root_weights, numbered=numbered, coded=coded_terms,
+            free_residual=free_residual, learn=read,
         )
         for columns, terms in by_group.items()
-    )
+    )  # fmt: skip
     check_distinct(groupings)
     check_not_fixed(groupings, Q, root_weights)
     basis = FixedBasis(coding.names, kept, R, start, coding)
@@ -305,18 +308,19 @@ def _positive_roots(used: pd.DataFrame, weights: str | None) -> Array:
     return np.asarray(np.sqrt(values))
 
 
-def _check_varies(y: Array, response: str) -> None:
+def _check_varies(y: Array, formula: MixedFormula) -> None:
     if np.ptp(y) == 0.0:
         raise NotIdentifiedError(
-            f"The outcome '{response}' is {y[0]:g} in all {len(y)} rows used: "
+            f"The outcome '{formula.response}' is {y[0]:g} in all {len(y)} rows used: "
             "there is no variance to model."
         )
 
 
-def _check_not_explained(residual: Array, y: Array, response: str) -> None:
+def _check_not_explained(residual: Array, y: Array, formula: MixedFormula) -> None:
     if np.linalg.norm(residual) <= EXACT_FIT * np.linalg.norm(y):
         raise NotIdentifiedError(
-            f"The fixed effects explain '{response}' without error: no variance is left to model."
+            f"The fixed effects explain '{formula.response}' without error: no variance is left to "
+            "model."
         )
 
 
@@ -326,7 +330,7 @@ def _orthonormal(
     """Find the estimable columns and a basis ``Q`` with ``Q'Q = n I`` of the weighted ones."""
     n = len(X_all)
     weighted = X_all * root_weights[:, None]
-    Q, R = linalg.qr(weighted, mode="economic", check_finite=False)
+    Q, R = linalg.qr(weighted, mode="economic", overwrite_a=True, check_finite=False)
     kept = independent_columns(R)
     if len(kept) >= n:
         raise NotIdentifiedError(
@@ -335,8 +339,9 @@ def _orthonormal(
         )
     if len(kept) == 0:
         return kept, X_all[:, kept], np.empty((0, n)), np.empty((0, 0))
-    if len(kept) < weighted.shape[1]:
-        Q, R = linalg.qr(weighted[:, kept], mode="economic", check_finite=False)
+    if len(kept) < X_all.shape[1]:
+        weighted = X_all[:, kept] * root_weights[:, None]
+        Q, R = linalg.qr(weighted, mode="economic", check_finite=False)
     scale = np.sqrt(n)
     return kept, X_all[:, kept], np.ascontiguousarray(Q.T) * scale, R / scale
 

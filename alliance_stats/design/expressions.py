@@ -210,14 +210,18 @@ def _stateful(call: Call, frame: pd.DataFrame, learn: pd.DataFrame, states: Stat
         values = np.asarray(inside, dtype=np.float64)
         return np.broadcast_to(values, (len(rows), *values.shape[1:]))
 
+    values = values_on(frame)
     if call not in states:
         columns = list(dict.fromkeys(column.name for column in columns_in(call)))
-        known = values_on(learn[learn[columns].notna().all(axis=1)])
+        complete = ~np.any([learn[name].isna().to_numpy() for name in columns], axis=0)
+        same = learn is frame and bool(complete.all()) and bool(np.isfinite(values).all())
+        known = values if same else values_on(learn[complete])
         known = known[np.isfinite(known)] if known.ndim == 1 else known
         learned: dict[str, Any] = {}
-        _called(call, lambda: transform(known, *further, _state=learned, **named))
+        found = _called(call, lambda: transform(known, *further, _state=learned, **named))
         states[call] = learned
-    values = values_on(frame)
+        if same:
+            return found
     return _called(call, lambda: transform(values, *further, _state=states[call], **named))
 
 

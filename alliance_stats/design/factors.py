@@ -24,6 +24,8 @@ from alliance_stats.estimates import Array
 
 __all__ = ["Factor", "block_of", "field_names", "read_factor", "values_of"]
 
+_FIRST_IS_REFERENCE = TreatmentContrasts()
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Factor:
@@ -73,9 +75,9 @@ def read_factor(
         return _categories(plain, tree, used, learn, states)
     value = evaluate(tree, used, learn, states)
     if isinstance(value, pd.Series) and not pd.api.types.is_numeric_dtype(value.dtype):
-        return _with_levels(plain, _levels_of(value), TreatmentContrasts())
+        return _with_levels(plain, _levels_of(value), _FIRST_IS_REFERENCE)
     if getattr(getattr(value, "dtype", None), "kind", "") == "b":
-        return replace(_with_levels(plain, (False, True), TreatmentContrasts()), truth=True)
+        return replace(_with_levels(plain, (False, True), _FIRST_IS_REFERENCE), truth=True)
     spans = bool(getattr(getattr(value, "__formulaic_metadata__", None), "spans_intercept", False))
     return replace(plain, fields=_fields(value), spans_constant=spans)
 
@@ -100,7 +102,7 @@ def _categories(
         else _listed_levels(call, constant(named["levels"]))
     )
     given = [*call.arguments[1:], *(named[k] for k in ("contrasts",) if k in named)]
-    factor = _with_levels(plain, levels, _contrasts(given[0]) if given else TreatmentContrasts())
+    factor = _with_levels(plain, levels, _contrasts(given[0]) if given else _FIRST_IS_REFERENCE)
     _check_known(factor, _codes(factor, value, used), used, value)
     return factor
 
@@ -158,7 +160,8 @@ def _with_levels(factor: Factor, levels: tuple[Hashable, ...], contrasts: Contra
 
 def _levels_of(values: pd.Series) -> tuple[Hashable, ...]:
     """Return the categories that occur, in their own order or sorted."""
-    return tuple(only_used(values.astype("category")).cat.categories)
+    own = values if isinstance(values.dtype, pd.CategoricalDtype) else values.astype("category")
+    return tuple(only_used(own).cat.categories)
 
 
 def _as_series(value: Any, used: pd.DataFrame) -> pd.Series:
@@ -228,6 +231,8 @@ def _coding_matrix(factor: Factor, *, reduced: bool) -> Array:
     levels = list(factor.levels or ())
     if not reduced or factor.contrasts is None:
         return np.eye(len(levels))
+    if factor.contrasts == _FIRST_IS_REFERENCE:
+        return np.eye(len(levels))[:, 1:]
     matrix = factor.contrasts.get_coding_matrix(levels, reduced_rank=True)
     return np.asarray(matrix, dtype=np.float64)
 

@@ -9,6 +9,7 @@ Packages that build a formula pass its parts (:func:`column`, :func:`crossed`,
 :class:`RandomTerm`, :class:`MixedFormula`), never a text, so that a column's name is a value.
 """
 
+import functools
 import itertools
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
@@ -230,8 +231,15 @@ def parse_formula(formula: str | MixedFormula, *, needs_response: bool = True) -
     """
     if isinstance(formula, MixedFormula):
         return formula
+    if not isinstance(formula, str):
+        raise FormulaError(f"The formula must be text; got {type(formula).__name__}.")
+    return _parsed(formula, needs_response)
+
+
+@functools.lru_cache(maxsize=256)  # a planned study is fitted thousands of times
+def _parsed(formula: str, needs_response: bool) -> MixedFormula:
     sides = str(formula).partition("~")
-    if needs_response and isinstance(formula, str) and not (sides[0].strip() and sides[2].strip()):
+    if needs_response and not (sides[0].strip() and sides[2].strip()):
         raise _one_sided(formula)
     tree = parse(formula)
     if needs_response and not (isinstance(tree, Binary) and tree.mark == "~"):

@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -11,11 +11,12 @@ from scipy import linalg
 
 from alliance_stats.checks import check_spelling, group_codes, only_used
 from alliance_stats.design.coding import Coding, code_terms, independent_columns
-from alliance_stats.design.formula import INTERCEPT, RandomTerm
+from alliance_stats.design.formula import INTERCEPT, RandomTerm, Terms
 from alliance_stats.errors import FormulaError, NotIdentifiedError
 from alliance_stats.estimates import Array
 
 __all__ = [
+    "CodedTerms",
     "Grouping",
     "Numbered",
     "TermBasis",
@@ -57,6 +58,10 @@ class TermBasis:
     names: tuple[str, ...]
     coding: Coding
     R: Array
+
+
+CodedTerms = dict[Terms, tuple[TermBasis, Array]]
+"""Bases of random terms and their working columns, (q, n), before any weight."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -153,9 +158,8 @@ def unit_labels(
         names=columns,
         verify_integrity=False,
     )
-    told = [names.map(str)[own[first]] for own, names in parts]
-    labels = pd.Index([":".join(key) for key in zip(*told, strict=True)])
-    return codes, labels, keys
+    told = [map([*map(str, names)].__getitem__, own[first].tolist()) for own, names in parts]
+    return codes, pd.Index([*map(":".join, zip(*told, strict=True))]), keys
 
 
 def _own_numbers(
@@ -193,12 +197,16 @@ def build_grouping(
     terms: list[RandomTerm],
     used: pd.DataFrame,
     root_weights: Array,
-    numbered: Numbered,
     *,
+    numbered: Numbered,
+    coded: CodedTerms,
     free_residual: bool,
     learn: pd.DataFrame,
 ) -> Grouping:
-    """Read the units of a grouping factor and the columns of its terms."""
+    """Read the units of a grouping factor and the columns of its terms.
+
+    What other groupings of the same rows have numbered and coded is used again and extended.
+    """
     name = ":".join(map(str, columns))
     codes, labels, keys = unit_labels(columns, used, numbered)
     n, n_units = len(used), len(labels)
@@ -209,7 +217,8 @@ def build_grouping(
         )
     bases, Z = [], []
     for term in terms:
-        basis, columns_of_term = _term_basis(term, used, root_weights, learn)
+        basis, working = _term_basis(term, used, learn, coded)
+        columns_of_term = working * root_weights
         _check_told_apart(basis, columns_of_term, codes)
         q = len(basis.names)
         if free_residual and n_units == n:
@@ -319,8 +328,10 @@ def _pairs_in_words(pairs: Sequence[tuple[int, int]], names: Sequence[str]) -> s
 
 
 def _term_basis(
-    term: RandomTerm, used: pd.DataFrame, root_weights: Array, learn: pd.DataFrame
+    term: RandomTerm, used: pd.DataFrame, learn: pd.DataFrame, coded: CodedTerms
 ) -> tuple[TermBasis, Array]:
+    if term.terms in coded:
+        return replace(coded[term.terms][0], term=term), coded[term.terms][1]
     if not term.terms.terms:
         raise FormulaError(f"{term} has no random effect; write '(1 | {term.group})'.")
     coding, raw = code_terms(term.terms, used, learn=learn)
@@ -332,4 +343,5 @@ def _term_basis(
         )
     scale = np.sqrt(len(raw))
     basis = TermBasis(term, coding.names, coding, R / scale)
-    return basis, np.ascontiguousarray(Q.T) * scale * root_weights
+    coded[term.terms] = basis, np.ascontiguousarray(Q.T) * scale
+    return coded[term.terms]

@@ -34,14 +34,14 @@ def looked_up(data: pd.DataFrame, names: Sequence[Hashable]) -> tuple[pd.DataFra
     Each value is looked up once; later counting, spelling checks, coding and numbering of units use
     the category codes.
     """
-    text = [
-        name
-        for name in dict.fromkeys(names)
-        if data[name].dtype == object and pd.api.types.infer_dtype(data[name]) == "string"
-    ]
+    text = [name for name in dict.fromkeys(names) if _is_text(data[name])]
     if not text:
         return data, text
     return replaced(data, {name: _sorted_categories(data[name]) for name in text}), text
+
+
+def _is_text(values: pd.Series) -> bool:
+    return bool(values.dtype == object) and pd.api.types.infer_dtype(values) == "string"
 
 
 def _sorted_categories(values: pd.Series) -> pd.Series:
@@ -59,7 +59,12 @@ def text_again(used: pd.DataFrame, text: Sequence[Hashable]) -> pd.DataFrame:
     """Return the frame with categories made of text as text again, undoing :func:`looked_up`."""
     if not text:
         return used
-    return replaced(used, {name: used[name].astype(object) for name in text})
+    new: dict[Hashable, object] = {}
+    for name in text:
+        own = used[name].cat
+        labels = np.append(own.categories.to_numpy(dtype=object), np.nan)
+        new[name] = labels[own.codes.to_numpy()]
+    return replaced(used, new)
 
 
 def columns_as_read(
@@ -88,10 +93,12 @@ def columns_as_read(
         if column.dtype != used[name].dtype:
             changed[name] = column
         if isinstance(column.dtype, pd.CategoricalDtype):
-            changed[name] = only_used(column)
+            own = only_used(column)
+            if own is not column:
+                changed[name] = own
             if name in text:
-                _check_not_numbers_as_text(changed[name])
-            check_spelling(changed[name], kind="category")
+                _check_not_numbers_as_text(own)
+            check_spelling(own, kind="category")
             continue
         if pd.api.types.is_numeric_dtype(column.dtype) or pd.api.types.is_bool_dtype(column.dtype):
             plain = getattr(column.dtype, "numpy_dtype", column.dtype)  # of pandas' nullable types
@@ -160,7 +167,10 @@ def _check_not_numbers_as_text(column: pd.Series) -> None:
 
     Whole numbers can be codes of categories; beside a word they are warned of where they are many.
     """
-    texts = [str(value).strip() for value in pd.unique(column)]
+    own = (
+        column.cat.categories if isinstance(column.dtype, pd.CategoricalDtype) else column.unique()
+    )
+    texts = [str(value).strip() for value in own]
     numbers = [text for text in texts if _DECIMAL.fullmatch(text)]
     others = [text for text in texts if not _DECIMAL.fullmatch(text)]
     decimal = any("." in text or "," in text for text in numbers)

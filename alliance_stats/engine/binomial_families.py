@@ -34,32 +34,35 @@ def _constant(y: Array, trials: Array, dispersion: Array) -> float:
 # -- binomial, logit ------------------------------------------------------------------------------
 
 
-def _logit_parts(eta: Array) -> tuple[Array, Array]:
-    """``log(1 + e^eta)`` and ``p``."""
+def _logit_parts(eta: Array) -> tuple[Array, Array, Array]:
+    """``p`` and ``1 - p``, which keep their digits where they are small, and ``e^-|eta|``."""
     small = np.exp(-np.abs(eta))
-    p = np.where(eta >= 0, 1.0, small) / (1.0 + small)
-    return np.maximum(eta, 0.0) + np.log1p(small), p
+    near = 1.0 / (1.0 + small)
+    far = small * near
+    positive = eta >= 0
+    return np.where(positive, near, far), np.where(positive, far, near), small
 
 
 def _logit_log_density(eta: Array, outcome: Outcome) -> Array:
-    return outcome.y * eta - outcome.trials * _logit_parts(eta)[0]
+    soft = np.maximum(eta, 0.0) + np.log1p(np.exp(-np.abs(eta)))
+    return np.asarray(outcome.y * eta - outcome.trials * soft)
 
 
 def _logit_slopes(eta: Array, outcome: Outcome) -> tuple[Array, Array, Array]:
-    soft, p = _logit_parts(eta)
+    p, complement, small = _logit_parts(eta)
+    soft = np.maximum(eta, 0.0) + np.log1p(small)
     expected = outcome.trials * p
-    # 1 - p is the p of -eta; formed so that it keeps its digits when p is near 1
-    complement = np.where(eta >= 0, np.exp(-soft), 1.0 - p)
     return outcome.y * eta - outcome.trials * soft, outcome.y - expected, expected * complement
 
 
 def _logit_third(eta: Array, outcome: Outcome) -> Array:
-    p = special.expit(eta)
-    return np.asarray(outcome.trials * p * special.expit(-eta) * (1.0 - 2.0 * p))
+    p, complement, _ = _logit_parts(eta)
+    return np.asarray(outcome.trials * p * complement * (complement - p))
 
 
 def _logit_mean_slope(eta: Array) -> Array:
-    return np.asarray(special.expit(eta) * special.expit(-eta))
+    p, complement, _ = _logit_parts(eta)
+    return p * complement
 
 
 # -- binomial, complementary log-log -----------------------------------------------------------

@@ -341,8 +341,8 @@ def cross_products(layout: Layout, rows: RowArrays) -> CrossProducts:
         row's weight.
     """
     A, C = [], []
+    columns = np.concatenate([*rows.Z, rows.Xy])
     for k, level in enumerate(layout.levels):
-        columns = np.concatenate([*rows.Z[k:], rows.Xy])
         sums = np.empty((level.q, len(columns), len(level.row_starts)))
         for a in range(level.q):
             for b in range(len(columns)):
@@ -357,6 +357,7 @@ def cross_products(layout: Layout, rows: RowArrays) -> CrossProducts:
             dense = _times_crossed(layout, rows, k)
         above = level.q + layout.above(k)
         C.append(np.concatenate([sums[:, level.q : above], dense, sums[:, above:]], axis=1))
+        columns = columns[level.q :]
     return CrossProducts(tuple(A), tuple(C), _root(layout, rows), _crossing(layout, rows))
 
 

@@ -33,10 +33,12 @@ __all__ = [
     "Problem",
     "Solution",
     "at_eta",
+    "by_factor",
     "covariance_slopes",
     "has_slopes",
     "minimise",
     "newton_scaling",
+    "of_effects",
     "posteriors",
     "pulled_rows",
     "shape_slopes",
@@ -115,14 +117,15 @@ class Solution:
     up: Elimination
 
 
-def _by_factor(problem: Problem, Lambda: Sequence[Array]) -> tuple[list[Array], list[Array]]:
+def by_factor(problem: Problem, Lambda: Sequence[Array]) -> tuple[list[Array], list[Array]]:
+    """Return the covariance factors of the chain's levels, and of the crossed factors."""
     layout = problem.layout
     return [Lambda[level.factor] for level in layout.levels], [Lambda[f] for f in layout.crossed]
 
 
 def solve(problem: Problem, Lambda: Sequence[Array]) -> Solution:
     """Eliminate the random effects, solve for the coefficients, and evaluate the deviance."""
-    up = eliminate(problem.layout, problem.products, *_by_factor(problem, Lambda))
+    up = eliminate(problem.layout, problem.products, *by_factor(problem, Lambda))
     p, N = problem.p, problem.N
     whole = np.asarray(
         np.linalg.cholesky(up.R), dtype=np.float64
@@ -138,6 +141,13 @@ def solve(problem: Problem, Lambda: Sequence[Array]) -> Solution:
         else N * (1.0 + np.log(2.0 * np.pi * rss / N))
     )
     return Solution(float(value), beta, factor, rss, up)
+
+
+def of_effects(problem: Problem) -> CrossProducts:
+    """Return the products of nested random effects alone, without ``[X y]``."""
+    layout, products = problem.layout, problem.products
+    C = tuple(own[:, : layout.above(k)] for k, own in enumerate(products.C))
+    return CrossProducts(products.A, C, np.empty((0, 0)))
 
 
 def at_eta(problem: Problem, eta: Array) -> Problem:
@@ -161,7 +171,7 @@ def pulled_rows(problem: Problem, rows: RowArrays, Lambda: Sequence[Array]) -> A
 
     The columns need not be independent.
     """
-    up = eliminate(problem.layout, problem.products, *_by_factor(problem, Lambda))
+    up = eliminate(problem.layout, problem.products, *by_factor(problem, Lambda))
     return _pulled(problem, rows, descend(problem.layout, up))
 
 
@@ -237,6 +247,8 @@ def covariance_slopes(problem: Problem, solution: Solution, down: Descent) -> li
 FLAT_GRADIENT = 1e-3
 # Relative variances between which the search starts.
 START_LOW, START_HIGH = 0.05**2, 2.0**2
+# Relative SD, and information, below which the scale of the search does not go.
+LEAST_SIZE = 0.1
 # Step of the central differences in eta: error of the difference and of rounding about 1e-8.
 ETA_STEP = 1e-4
 # Step of the differences of the gradient that scale a warm start; 3 digits are plenty there.
@@ -288,9 +300,23 @@ class LinearCriterion:
     def coordinates(
         self, template: Template, Lambda: Sequence[Array], other: Array, memory: Any
     ) -> Coordinates:
-        """Return theta and eta themselves: relative SDs are of the order of 1."""
+        """Scale theta by about its expected information, unless the residuals have a shape.
+
+        -2 log-likelihood of one unit with information s on its relative variance D curves like s^2
+        in D, hence like ``4 theta^2 s^2`` in theta. (A shape competes with theta for the same
+        variation: there theta and eta are their own coordinates.)
+        """
         origin = np.concatenate([template.theta(Lambda), other])
-        return Coordinates(template, origin, np.eye(len(origin)), memory)
+        scale = np.ones(len(origin))
+        if self.problem.shape is not None:
+            return Coordinates(template, origin, np.diag(scale), memory)
+        squares = _left_to_units(self.problem, Lambda)
+        for i, (f, row, column) in enumerate(template.entries):
+            sizes = np.maximum(np.abs(np.diag(Lambda[f])[[row, column]]), LEAST_SIZE)
+            a = squares[f][[row, column]]
+            s = (a / (1.0 + sizes[:, None] ** 2 * a)).prod(axis=0).sum()
+            scale[i] = 1.0 / max(2.0 * float(sizes[1] * np.sqrt(s)), LEAST_SIZE)
+        return Coordinates(template, origin, np.diag(scale), memory)
 
 
 def _slopes_of_deviance(problem: Problem, solution: Solution, log_det: Array, R: Array) -> Array:
@@ -347,8 +373,28 @@ def moment_start(problem: Problem) -> list[Array]:
     With a single effect, ``E (z'y)^2 / (z'z s^2)`` is about ``1 + theta^2 z'z``. The start only has
     to be of the right order of magnitude: it is kept between 0.05 and 2.
     """
+    s2 = problem.products.R[-1, -1] / problem.n
+    found = []
+    for squares, pulls in unit_sums(problem):
+        weight = np.maximum(squares.mean(axis=1), 1e-12)
+        ratio = (pulls**2).mean(axis=1) / (weight * s2)
+        found.append(np.diag(np.sqrt(np.clip((ratio - 1.0) / weight, START_LOW, START_HIGH))))
+    return found
+
+
+def _left_to_units(problem: Problem, Lambda: Sequence[Array]) -> list[Array]:
+    """Return ``z'z`` of every unit, (q, units), less what nested effects below it explain."""
+    layout = problem.layout
+    if layout.crossed:
+        return [squares for squares, _ in unit_sums(problem)]
+    up = eliminate(layout, of_effects(problem), *by_factor(problem, Lambda))
+    A = {level.factor: own for level, own in zip(layout.levels, up.A, strict=True)}
+    return [A[f][np.arange(len(A[f])), np.arange(len(A[f]))] for f in range(len(A))]
+
+
+def unit_sums(problem: Problem) -> list[tuple[Array, Array]]:
+    """Return ``z'z`` and ``z'y`` of every unit, (q, units) each, for each grouping factor."""
     layout, products = problem.layout, problem.products
-    s2 = products.R[-1, -1] / problem.n
     sums: dict[int, tuple[Array, Array]] = {}
     for k, level in enumerate(layout.levels):
         squares = products.A[k][np.arange(level.q), np.arange(level.q)]
@@ -359,13 +405,7 @@ def moment_start(problem: Problem) -> list[Array]:
         squares = np.diag(products.R)[own].reshape(n, q).T
         sums[f] = squares, products.R[own, -1].reshape(n, q).T
         offset += q * n
-    found = []
-    for f in range(len(sums)):
-        squares, pulls = sums[f]
-        weight = np.maximum(squares.mean(axis=1), 1e-12)
-        ratio = (pulls**2).mean(axis=1) / (weight * s2)
-        found.append(np.diag(np.sqrt(np.clip((ratio - 1.0) / weight, START_LOW, START_HIGH))))
-    return found
+    return [sums[f] for f in range(len(sums))]
 
 
 def newton_scaling(problem: Problem, fit: Minimum) -> Array | None:

@@ -14,25 +14,33 @@ enter linearly.
 
 All Satterthwaite's and Kenward and Roger's methods need are ``log|V|`` and
 ``G = [X y]'V^-1[X y]`` with their derivatives. The first are analytic (one pass up and one down the
-levels), the second central differences of the first.
+levels), the second central differences of the first; in a chain of nested factors those of G are
+analytic too: with ``B_i = V_i V^-1 [X y]``, a sum of random effects, ``G_ij = B_i'V^-1 B_j +
+B_j'V^-1 B_i`` takes one more pass up with the columns of all ``B``.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 from scipy import linalg
 
+from alliance_stats.engine.blocks import CrossProducts
 from alliance_stats.engine.criterion import (
     Problem,
+    Solution,
     at_eta,
+    by_factor,
     has_slopes,
+    of_effects,
     posteriors,
     shape_slopes,
     solve,
 )
-from alliance_stats.engine.descent import descend
+from alliance_stats.engine.descent import LevelPosterior, descend
+from alliance_stats.engine.elimination import eliminate, multiply
 from alliance_stats.engine.template import trapezoid
 from alliance_stats.estimates import Array
 
@@ -46,6 +54,8 @@ BOUNDARY_STEP = 1e-3
 FORWARD = np.array([-11.0, 18.0, -9.0, 2.0]) / 6.0
 # A direction in which the relative SD is smaller than this has left the model.
 NO_VARIANCE = 1e-9
+# Numbers in the columns of B beyond which differences take less memory.
+LARGEST = 20_000_000
 # Step in a residual shape's parameters, which are differentiated twice by differences: rounding
 # of the second difference about 1e-13 / step^2 of the criterion's scale.
 ETA_STEP = 1e-3
@@ -122,15 +132,39 @@ def curvature(
     forward = np.array([term.boundary for term in terms for _ in term.directions], dtype=bool)
     n_eta = 0 if problem.eta is None else len(problem.eta)
 
-    def first_order(step: Array) -> tuple[Array, Array]:
+    if n_eta == 0 and not forward.any() and _is_small_chain(problem, k):
+        relative = _of_chain(problem, terms, Lambda)
+    else:
+        relative = _by_differences(problem, terms, k, forward)
+    scale = np.append(np.ones(problem.p), 1.0 / sigma)
+    outer = np.outer(scale, scale)
+    G, G_1, G_2 = (own * outer for own in (relative.G, relative.G_1, relative.G_2))
+    relative = replace(relative, G=G, G_1=G_1, G_2=G_2)
+    if problem.known:
+        return relative
+    at_fit = np.concatenate([*(term.at_fit for term in terms), np.zeros(n_eta)])
+    scales = np.append(np.ones(k), np.zeros(n_eta))
+    return _with_residual_variance(relative, at_fit, scales, problem.n)
+
+
+def _by_differences(
+    problem: Problem, terms: Sequence[_Term], k: int, forward: npt.NDArray[np.bool_]
+) -> Curvature:
+    """Differentiate the first derivatives by differences, forward for covariances at a boundary."""
+    n_eta = 0 if problem.eta is None else len(problem.eta)
+
+    def first_order(step: Array) -> tuple[Array, Array, Array]:
         moved = _moved(problem, step[k:])
         factors = _factors_at(problem, terms, step[:k])
-        log_det_1, R_1 = _first_order(moved, terms, factors)
-        slopes = _eta_slopes(moved, factors)
-        return np.append(log_det_1, slopes[0]), np.concatenate([R_1, slopes[1]])
+        solution = solve(moved, factors)
+        found = posteriors(moved, descend(moved.layout, solution.up))
+        log_det_1, R_1 = _first_order(terms, found, moved.p + 1)
+        slopes = _eta_slopes(moved, factors, solution)
+        R_1 = np.concatenate([R_1, slopes[1]])
+        return np.append(log_det_1, slopes[0]), R_1, solution.up.R
 
     origin = first_order(np.zeros(k + n_eta))
-    log_det_1, R_1 = origin
+    log_det_1, R_1, R = origin
     log_det_2 = np.empty((k + n_eta, k + n_eta))
     R_2 = np.empty((k + n_eta, *R_1.shape))
     for j in range(k + n_eta):
@@ -146,17 +180,81 @@ def curvature(
         R_2[:, j] = sum(w * point[1] for w, point in zip(weights, points, strict=True))
     log_det_2 = (log_det_2 + log_det_2.T) / 2.0
     R_2 = (R_2 + R_2.swapaxes(0, 1)) / 2.0
-    scale = np.append(np.ones(problem.p), 1.0 / sigma)
-    outer = np.outer(scale, scale)
-    R = solve(problem, Lambda).up.R
-    relative = Curvature(
-        R * outer, R_1 * outer, R_2 * outer, log_det_1, log_det_2, linear=n_eta == 0
+    return Curvature(R, R_1, R_2, log_det_1, log_det_2, linear=n_eta == 0)
+
+
+def _is_small_chain(problem: Problem, k: int) -> bool:
+    """Return whether factors are nested, and the columns of B, if any, fit into memory."""
+    levels = problem.layout.levels
+    width = k * (problem.p + 1)
+    return (
+        k > 0
+        and not problem.layout.crossed
+        and all(level.q * width * len(level.row_starts) <= LARGEST for level in levels)
     )
-    if problem.known:
-        return relative
-    at_fit = np.concatenate([*(term.at_fit for term in terms), np.zeros(n_eta)])
-    scales = np.append(np.ones(k), np.zeros(n_eta))
-    return _with_residual_variance(relative, at_fit, scales, problem.n)
+
+
+def _of_chain(problem: Problem, terms: Sequence[_Term], Lambda: Sequence[Array]) -> Curvature:
+    """Differentiate for nested factors: differences of ``log|V|``'s slopes alone."""
+    solution = solve(problem, Lambda)
+    found = posteriors(problem, descend(problem.layout, solution.up))
+    log_det_1, R_1 = _first_order(terms, found, problem.p + 1)
+    k, m = len(log_det_1), problem.p + 1
+    R = _between_B(problem, terms, found, Lambda).reshape(k, m, k, m).swapaxes(1, 2)
+    effects = of_effects(problem)
+
+    def slopes(step: Array) -> Array:
+        factors = by_factor(problem, _factors_at(problem, terms, step))
+        down = descend(problem.layout, eliminate(problem.layout, effects, *factors))
+        return _first_order(terms, posteriors(problem, down), 0)[0]
+
+    differences = [slopes(step) - slopes(-step) for step in STEP * np.eye(k)]
+    log_det_2 = np.column_stack(differences) / (2.0 * STEP)
+    log_det_2 = (log_det_2 + log_det_2.T) / 2.0
+    return Curvature(solution.up.R, R_1, R + R.swapaxes(2, 3), log_det_1, log_det_2, linear=True)
+
+
+def _between_B(
+    problem: Problem,
+    terms: Sequence[_Term],
+    found: Sequence[LevelPosterior],
+    Lambda: Sequence[Array],
+) -> Array:
+    """Return ``B'V^-1 B``, (k m, k m), from one pass up; m columns for each of the k parameters."""
+    layout, products = problem.layout, problem.products
+    directions = [direction for term in terms for direction in term.directions]
+    place = {level.factor: number for number, level in enumerate(layout.levels)}
+    effects = []  # of each parameter: its level, and effects b, (q, m, units), with B = Z b
+    for d in directions:
+        H = found[d.factor].H
+        b = np.zeros_like(H)
+        h_u, h_v = (np.einsum("q,qrn->rn", x, H[d.rows]) for x in (d.u, d.v))
+        b[d.rows] = d.u[:, None, None] * h_v + (0.0 if d.alike else d.v[:, None, None] * h_u)
+        effects.append((place[d.factor], b))
+    C, pulls = [], []
+    for k in range(len(layout.levels)):
+        pulls.append(np.concatenate([_pulled_by(problem, k, at, b) for at, b in effects], axis=1))
+        C.append(np.concatenate([products.C[k][:, : layout.above(k)], pulls[k]], axis=1))
+    R = np.concatenate([np.tensordot(b, pulls[at], axes=([0, 2], [0, 2])) for at, b in effects])
+    ready = CrossProducts(products.A, tuple(C), R)
+    return eliminate(layout, ready, *by_factor(problem, Lambda)).R
+
+
+def _pulled_by(problem: Problem, k: int, at: int, b: Array) -> Array:
+    """Return ``Z_k'Z b`` of every unit of level k, for effects b of the units of level `at`."""
+    layout, products = problem.layout, problem.products
+    if k == at:
+        return multiply(products.A[k], b)
+    inner, outer = min(k, at), max(k, at)
+    first = sum(level.q for level in layout.levels[inner + 1 : outer])
+    between = products.C[inner][:, first : first + layout.levels[outer].q]
+    if k == inner:
+        home = np.arange(len(layout.levels[k].row_starts))
+        for level in layout.levels[inner:outer]:
+            home = level.parent[home]
+        return multiply(between, b[..., home])
+    starts = layout.levels[inner].starts_above[outer - inner - 1]
+    return np.add.reduceat(multiply(between.swapaxes(0, 1), b), starts, axis=-1)
 
 
 def entries_of_terms(problem: Problem, Lambda: Sequence[Array]) -> list[list[Array]]:
@@ -220,13 +318,14 @@ def _moved(problem: Problem, step: Array) -> Problem:
     return at_eta(problem, problem.eta + step)
 
 
-def _eta_slopes(problem: Problem, Lambda: Sequence[Array]) -> tuple[Array, Array]:
+def _eta_slopes(
+    problem: Problem, Lambda: Sequence[Array], solution: Solution
+) -> tuple[Array, Array]:
     """Differentiate ``log|V|`` and ``R`` by the residual shape's parameters."""
     width = problem.p + 1
     if problem.eta is None or problem.shape is None:
         return np.empty(0), np.empty((0, width, width))
     if has_slopes(problem):
-        solution = solve(problem, Lambda)
         return shape_slopes(problem, solution, descend(problem.layout, solution.up))
     log_det, R = np.empty(len(problem.eta)), np.empty((len(problem.eta), width, width))
     for j in range(len(problem.eta)):
@@ -291,6 +390,8 @@ def _factors_at(problem: Problem, terms: Sequence[_Term], step: Array) -> list[A
 def _interior_factor(term: _Term, step: Array) -> Array:
     """``L`` times the root of ``M = I + step``."""
     r = term.L.shape[1]
+    if r == 1:
+        return np.asarray(term.L * np.sqrt(1.0 + step[0]))
     M = np.eye(r)
     pairs = [(a, b) for b in range(r) for a in range(b, r)]
     for (a, b), moved in zip(pairs, step, strict=True):
@@ -306,14 +407,12 @@ def _boundary_factor(term: _Term, step: Array) -> Array:
 
 
 def _first_order(
-    problem: Problem, terms: Sequence[_Term], Lambda: Sequence[Array]
+    terms: Sequence[_Term], found: Sequence[LevelPosterior], width: int
 ) -> tuple[Array, Array]:
-    """Differentiate ``log|V|`` and ``R`` at some covariances and residual SD 1."""
-    solution = solve(problem, Lambda)
-    found = posteriors(problem, descend(problem.layout, solution.up))
+    """Differentiate ``log|V|`` and ``R``, of `width` columns, at residual SD 1."""
     directions = [direction for term in terms for direction in term.directions]
     log_det = np.empty(len(directions))
-    R_1 = np.empty((len(directions), *solution.up.R.shape))
+    R_1 = np.empty((len(directions), width, width))
     for i, d in enumerate(directions):
         post = found[d.factor]
         S = float(d.u @ post.S[d.rows, d.rows] @ d.v)

@@ -122,15 +122,15 @@ def descend(layout: Layout, up: Elimination) -> Descent:
     )
     for k in reversed(range(len(layout.levels))):
         parent, G, A = layout.levels[k].parent, up.G[k], up.A[k]
-        P = multiply(np.swapaxes(G, 0, 1), G)
+        P = multiply(G.swapaxes(0, 1), G)
         E = -multiply(P, A)
         E[np.arange(len(E)), np.arange(len(E))] += 1.0
-        E_t = np.swapaxes(E, 0, 1)
+        E_t = E.swapaxes(0, 1)
         if k == 0 and up.crossing is not None:
             pull = _sparse_pull(up.C[0], up.crossing, above, parent, dense)
         else:
             if len(parent):
-                above = _Above(*(x[..., parent] for x in above))
+                above = _Above(*(x.take(parent, axis=-1) for x in above))
             pull = _dense_pull(up.C[k], above, dense)
         S = multiply(A, E).sum(axis=-1)  # numpy's sum is pairwise, einsum's is not
         S -= multiply(multiply(E_t, pull.spread), E).sum(axis=-1)
@@ -148,18 +148,18 @@ def _dense_pull(C: Array, above: _Above, dense: _Dense) -> _Pull:
     C_above, C_dense = C[:, :a], C[:, a : a + c]
     residual = C[:, a + c :].copy()
     spread = np.zeros((len(C), len(C), C.shape[-1]))
-    T_above, T_dense = np.zeros_like(C_above), np.zeros_like(C_dense)
+    T_above, T_dense = C_above, C_dense  # of no columns, where there is nothing to multiply
     if a:
         residual -= multiply(C_above, above.B)
-        T_above += multiply(C_above, above.K)
+        T_above = multiply(C_above, above.K)
     if c:
         residual -= np.einsum("qcn,cr->qrn", C_dense, dense.B, optimize=True)
-        T_dense += np.einsum("qcn,cd->qdn", C_dense, dense.K, optimize=True)
+        T_dense = np.einsum("qcn,cd->qdn", C_dense, dense.K, optimize=True)
     if a and c:
         T_above += np.einsum("qcn,acn->qan", C_dense, above.K_cross, optimize=True)
         T_dense += multiply(C_above, above.K_cross)
     if a:
-        spread += multiply(T_above, np.swapaxes(C_above, 0, 1))
+        spread += multiply(T_above, C_above.swapaxes(0, 1))
     if c:
         spread += np.einsum("qcn,rcn->qrn", T_dense, C_dense, optimize=True)
     return _Pull(residual, spread, T_above, T_dense)
@@ -176,19 +176,18 @@ def _sparse_pull(
         C_above = C[:, :a]
         residual -= multiply(C_above, above.B[..., parent])
         side = multiply(C_above, crossing.against(above.K_cross, parent))
-        spread += side + np.swapaxes(side, 0, 1)
+        spread += side + side.swapaxes(0, 1)
         inner = multiply(C_above, above.K[..., parent])
-        spread += multiply(inner, np.swapaxes(C_above, 0, 1))
+        spread += multiply(inner, C_above.swapaxes(0, 1))
     return _Pull(residual, spread, C[:, :0], C[:, :0])
 
 
 def _stacked(own: LevelPosterior, above: _Above, pull: _Pull) -> _Above:
     """Put a level on top of its ancestors, for its children."""
-    n = own.P.shape[-1]
-    B = np.concatenate([own.B, np.broadcast_to(above.B, (*above.B.shape[:2], n))])
     to_dense = -multiply(own.P, pull.T_dense) if pull.T_dense.shape[1] else pull.T_dense
     if not len(above.K):
-        return _Above(B, own.K, to_dense)
+        return _Above(own.B, own.K, to_dense)
+    B = np.concatenate([own.B, above.B])
     K = _bordered(own.K, -multiply(own.P, pull.T_above), above.K)
     return _Above(B, K, np.concatenate([to_dense, above.K_cross]))
 
@@ -196,7 +195,7 @@ def _stacked(own: LevelPosterior, above: _Above, pull: _Pull) -> _Above:
 def _bordered(K: Array, side: Array, corner: Array) -> Array:
     """Stack ``[[K, side], [side', corner]]`` for every unit."""
     top = np.concatenate([K, side], axis=1)
-    bottom = np.concatenate([np.swapaxes(side, 0, 1), corner], axis=1)
+    bottom = np.concatenate([side.swapaxes(0, 1), corner], axis=1)
     return np.concatenate([top, bottom])
 
 
@@ -286,7 +285,7 @@ def predictors(layout: Layout, up: Elimination) -> list[Array]:
         if c:
             residual -= np.einsum("qcn,cr->qrn", up.C[k][:, a : a + c], dense_B, optimize=True)
         G = up.G[k]
-        B = multiply(np.swapaxes(G, 0, 1), multiply(G, residual))
+        B = multiply(G.swapaxes(0, 1), multiply(G, residual))
         found.append(residual - multiply(up.A[k], B))
         if k:
             B_above = np.concatenate([B, np.broadcast_to(B_above, (a, *B.shape[1:]))])
@@ -344,21 +343,21 @@ def _joint_covariance(layout: Layout, up: Elimination) -> tuple[Array, Array, Ar
             K, K_cross = K[..., parent], K_cross[..., parent]
         a = layout.above(k)
         G, C_above, C_dense = up.G[k], up.C[k][:, :a], up.C[k][:, a : a + c]
-        P = multiply(np.swapaxes(G, 0, 1), G)
+        P = multiply(G.swapaxes(0, 1), G)
         own = P
         side, cross = np.empty((len(P), 0, P.shape[2])), np.empty((len(P), 0, P.shape[2]))
         if a:
             slope = multiply(P, C_above)  # how a unit's effects fall as its ancestors' rise
             side = -multiply(slope, K)
-            own = own - multiply(side, np.swapaxes(slope, 0, 1))
+            own = own - multiply(side, slope.swapaxes(0, 1))
         if c:
             slope_dense = multiply(P, C_dense)
             cross = -np.einsum("qcn,cd->qdn", slope_dense, dense_K, optimize=True)
             if a:
                 side = side - np.einsum("qcn,acn->qan", slope_dense, K_cross, optimize=True)
                 cross = cross - multiply(slope, K_cross)
-                own = P - multiply(side, np.swapaxes(slope, 0, 1))
-            own = own - multiply(cross, np.swapaxes(slope_dense, 0, 1))
+                own = P - multiply(side, slope.swapaxes(0, 1))
+            own = own - multiply(cross, slope_dense.swapaxes(0, 1))
             K_cross = np.concatenate([cross, K_cross]) if a else cross
         else:
             K_cross = cross
@@ -366,7 +365,7 @@ def _joint_covariance(layout: Layout, up: Elimination) -> tuple[Array, Array, Ar
             K = np.concatenate(
                 [
                     np.concatenate([own, side], axis=1),
-                    np.concatenate([np.swapaxes(side, 0, 1), K], axis=1),
+                    np.concatenate([side.swapaxes(0, 1), K], axis=1),
                 ]
             )
         else:

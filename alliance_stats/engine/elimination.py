@@ -144,11 +144,11 @@ def _eliminate_chain(layout: Layout, products: CrossProducts, Lambda: Sequence[A
             first = sum(layout.levels[j].q for j in range(d + 1, k))
             starts = layout.levels[d].starts_above[k - d - 1]
             W = done.W[d][:, first:]
-            columns = np.arange(C.shape[1])
+            columns: slice | Index = slice(None)
             if d == 0 and products.crossing is not None:
                 dense = slice(layout.above(k), layout.above(k) + layout.n_crossed)
-                columns = np.delete(columns, dense)
-                Y = multiply(np.swapaxes(done.G[0], 0, 1), W[:, : len(A)])
+                columns = np.delete(np.arange(C.shape[1]), dense)
+                Y = multiply(done.G[0].swapaxes(0, 1), W[:, : len(A)])
                 _subtract_crossing(C[:, dense], products.crossing, Y, starts)
             _subtract_schur(A, C, W, starts, columns)
         G, log_det = _precision_factor(A, factor)
@@ -179,14 +179,14 @@ def multiply(left: Array, right: Array) -> Array:
     return np.asarray(np.einsum("ijn,jkn->ikn", left, right))
 
 
-def _subtract_schur(A: Array, C: Array, W: Array, starts: Index, columns: Index) -> None:
+def _subtract_schur(A: Array, C: Array, W: Array, starts: Index, columns: slice | Index) -> None:
     """Subtract a descendant's ``W'W`` from an ancestor's ``A`` and ``C``, in place.
 
     `columns` are the positions in ``C`` of W's columns beyond the ancestor's own.
     """
     q = len(A)
     for a in range(q):
-        product = (W[:, a, None, :] * W).sum(axis=0)
+        product = W[0, a] * W[0] if len(W) == 1 else (W[:, a, None, :] * W).sum(axis=0)
         summed = np.add.reduceat(product, starts, axis=-1)
         A[a] -= summed[:q]
         C[a, columns] -= summed[q:]
@@ -206,8 +206,8 @@ def _subtract_crossing(C_dense: Array, crossing: Crossing, Y: Array, starts: Ind
 def _subtract_sparse_leaf(R: Array, crossing: Crossing, G: Array, root: Array) -> None:
     """Subtract the leaf's part from the crossed block and its products with ``[X y]``, in place."""
     c = crossing.C[0].shape[1]
-    R[:c, :c] -= crossing.gram(multiply(np.swapaxes(G, 0, 1), G))
-    R[:c, c:] -= crossing.back(multiply(np.swapaxes(G, 0, 1), root))
+    R[:c, :c] -= crossing.gram(multiply(G.swapaxes(0, 1), G))
+    R[:c, c:] -= crossing.back(multiply(G.swapaxes(0, 1), root))
     R[c:, :c] = R[:c, c:].T
 
 

@@ -357,7 +357,7 @@ def family_indices(
         table = table.assign(**_standard_errors(scores, sems, reliability))
     table = _without_small(table, list(rules), min_members)
     taken = [*table.columns.drop(["family", "session"]), *_OF_TIDY]
-    require_new(pd.DataFrame(columns=taken), [family, session])
+    require_new(taken, [family, session])
     table = table.rename(columns={"family": family, "session": session})
     return FamilyIndices(table, scores, sems, family, session, score, rules, min_members, rows)
 

@@ -55,8 +55,8 @@ def tidy_frame(**columns: object) -> pd.DataFrame:
     """Put columns into the shared order, filling those that do not apply."""
     n = max(len(c) for c in columns.values() if isinstance(c, list | np.ndarray))
     texts = {"effect", "group", "level", "term"}
-    empty: dict[str, object] = {c: [None if c in texts else np.nan] * n for c in COLUMNS}
-    return pd.DataFrame({**empty, **columns})[list(COLUMNS)]
+    empty = {c: [None if c in texts else np.nan] * n for c in COLUMNS if c not in columns}
+    return pd.DataFrame({c: columns[c] if c in columns else empty[c] for c in COLUMNS})
 
 
 def ran_pars_table(fit: Fit) -> pd.DataFrame:
@@ -325,5 +325,4 @@ def fixed_table(
 ) -> pd.DataFrame:
     """Coefficients with standard errors, df, tests and intervals, in the shared columns."""
     found = coefficients(inference_on(fit, df_method, vcov=vcov))
-    table = found.table(conf_level=conf_level)
-    return tidy_frame(effect="fixed", **{name: table[name].to_numpy() for name in table})
+    return tidy_frame(effect="fixed", **found.columns(conf_level=conf_level))

@@ -11,11 +11,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import pandas as pd
 
 from alliance_stats.checks import did_you_mean
 from alliance_stats.design.formula import parse_formula, variables_of
-from alliance_stats.door import replaced
 from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.groups import compare_groups, compare_themes
 from alliance_stats.multilevel import DfMethod, VarianceBy, lmm, within_between
@@ -73,7 +73,7 @@ class ModelEffect:
         """Fit the model to a study's sessions."""
         model = lmm(self.formula, _read_by(self.formula, study.sessions))
         found = _of(model.tidy(df_method=self.df_method), self.term)
-        return _rows(found, self.parameter, singular=model.singular)
+        return _rows([self.term], found, self.parameter, singular=model.singular)
 
     closed_form_name = "noncentral t of therapists' means"
 
@@ -123,9 +123,10 @@ class LevelEffects:
             covariates=self.covariates,
         )
         tidy = found.tidy()
-        named = tidy[tidy["effect"] != "contextual"].set_index("term")[_NUMBERS]
-        parameters = [dict(self.parameters).get(str(term), "") for term in named.index]
-        return _rows(named, parameters, singular=found.model.singular)
+        own = tidy[tidy["effect"] != "contextual"]
+        terms = [str(term) for term in own["term"]]
+        parameters = [dict(self.parameters).get(term, "") for term in terms]
+        return _rows(terms, own, parameters, singular=found.model.singular)
 
     closed_form_name = "noncentral t of deviations from persons' means"
 
@@ -172,7 +173,7 @@ class LaggedEffect:
         ).tidy()
         own = found[(found["predictor"] == self.predictor) & (found["outcome"] == self.outcome)]
         term = f"{self.predictor} on {self.outcome}"
-        return _rows(own[_NUMBERS].set_axis([term]), self.parameter, singular=False)
+        return _rows([term], own, self.parameter, singular=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,12 +204,8 @@ class DropoutEffect:
         sessions = study.sessions
         # every further column would be searched for means that know the future
         terms = dict.fromkeys([self.predictor, *self.covariates])
-        asked = {*_LEFT_BY, *terms}
         periods = person_period(
-            _numbered(
-                sessions[[name for name in sessions.columns if name in asked]],
-                [name for name in _IDS if name not in terms],
-            ),
+            _columns_of(sessions, {*_LEFT_BY, *terms}, ids=set(_IDS) - set(terms)),
             unit="family",
             session="session",
             ending="ending",
@@ -216,8 +213,8 @@ class DropoutEffect:
         )
         periods = running_mean(periods, "alliance", person="family", session="session")
         # against going on: intervals that ended otherwise, or were not seen, say nothing of it
-        other = periods["event"].eq(0) & periods["ending_code"].ne(0)
-        periods = periods[periods["event"].notna() & ~other]
+        event, ending = periods["event"].to_numpy(), periods["ending_code"].to_numpy()
+        periods = periods[~np.isnan(event) & ~((event == 0.0) & (ending != 0.0))]
         model = discrete_hazard(
             " + ".join(terms),
             periods,
@@ -231,7 +228,8 @@ class DropoutEffect:
         )
         known = _HAZARD_TRUTHS.get(self.predictor, "") if self.link == "logit" else ""
         parameter = known if self.parameter is None else self.parameter
-        return _rows(_of(model.tidy(), self.predictor), parameter, singular=model.fit.singular)
+        found = _of(model.tidy(), self.predictor)
+        return _rows([self.predictor], found, parameter, singular=model.fit.singular)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -259,7 +257,7 @@ class GroupDifference:
         found = compare_groups(
             last, outcomes=self.outcome, group=self.group, cluster=list(self.cluster)
         ).tidy()
-        return _rows(found.set_index("outcome")[_NUMBERS], self.parameter, singular=False)
+        return _rows(list(found["outcome"]), found, self.parameter, singular=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -289,7 +287,7 @@ class ArmDifference:
         else:
             model = lmm(f"outcome ~ treated + (1 | cluster){members}", trial)
         found = _of(model.tidy(df_method=self.df_method), "treated")
-        return _rows(found.set_axis(["difference"]), "difference", singular=model.singular)
+        return _rows(["difference"], found, "difference", singular=model.singular)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -308,7 +306,7 @@ class ThemeDifference:
         """Compare the groups; a theme that all or nobody voiced has p = 1."""
         found = compare_themes(interviews, themes="theme", group="group", test=self.test).tidy()
         found["p_value"] = found["p_value"].fillna(1.0)
-        return _rows(found[_NUMBERS].set_axis(["difference"]), "difference", singular=False)
+        return _rows(["difference"], found, "difference", singular=False)
 
 
 def _read_by(formula: str, sessions: pd.DataFrame) -> pd.DataFrame:
@@ -317,35 +315,41 @@ def _read_by(formula: str, sessions: pd.DataFrame) -> pd.DataFrame:
     parts = [parsed.outcome, parsed.fixed, *(random.terms for random in parsed.random)]
     read = {str(column) for part in parts for column in variables_of(part)}
     ids = {str(column) for random in parsed.random for column in random.grouping} - read
-    if not read | ids <= set(sessions.columns):
-        return sessions
-    known = sessions[[name for name in sessions.columns if name in read | ids]]
-    return _numbered(known, sorted(ids))
+    return _columns_of(sessions, read | ids, ids) if read | ids <= set(sessions) else sessions
 
 
-def _numbered(frame: pd.DataFrame, ids: Sequence[str]) -> pd.DataFrame:
-    """Return the frame with ids as numbers, in order of appearance; each is looked up once."""
-    codes = {name: pd.factorize(frame[name])[0] for name in ids if name in frame}
-    return replaced(frame, {name: own for name, own in codes.items() if (own >= 0).all()})
+def _columns_of(sessions: pd.DataFrame, names: set[str], ids: set[str]) -> pd.DataFrame:
+    """Return some columns, those of ids as numbers in order of appearance: each is looked up once.
+
+    Ids of which one is missing stay as they are.
+    """
+    columns = {name: sessions[name] for name in sessions.columns if name in names}
+    for name in ids & set(columns):
+        codes = pd.factorize(columns[name])[0]
+        if (codes >= 0).all():
+            columns[name] = pd.Series(codes, index=sessions.index)
+    return pd.DataFrame(columns)
 
 
 def _of(tidy: pd.DataFrame, term: str) -> pd.DataFrame:
-    """Return a term's row, indexed by term.
+    """Return a term's row.
 
     Raises
     ------
     NotIdentifiedError
         If the model has no such term, as when a study's therapists do not differ.
     """
-    rows = tidy.set_index("term")
-    if term not in rows.index:
+    own = tidy["term"].to_numpy() == term
+    if not own.any():
         raise NotIdentifiedError(
-            f"The model has no term '{term}'. {did_you_mean(term, list(rows.index))}"
+            f"The model has no term '{term}'. {did_you_mean(term, list(tidy['term']))}"
         )
-    return rows.loc[[term], _NUMBERS]
+    return tidy.take(np.flatnonzero(own))
 
 
-def _rows(found: pd.DataFrame, parameter: str | Sequence[str], *, singular: bool) -> pd.DataFrame:
-    """Return the answer's rows from numbers indexed by term."""
-    frame = found.reset_index(names="term")
-    return frame.assign(parameter=parameter, singular=singular)
+def _rows(
+    terms: Sequence[str], found: pd.DataFrame, parameter: str | Sequence[str], *, singular: bool
+) -> pd.DataFrame:
+    """Return the answer's rows from those of a result."""
+    numbers = {name: found[name].to_numpy() for name in _NUMBERS}
+    return pd.DataFrame({"term": terms, **numbers, "parameter": parameter, "singular": singular})

@@ -121,13 +121,14 @@ def _draw_persons(
     shares = np.array(list(truth.compositions.values()))
     drawn = rng.choice(len(shares), size=len(families), p=shares / shares.sum())
     compositions = list(truth.compositions)
-    members = [
-        (position, f"{family}-{role}", role)
-        for position, (family, which) in enumerate(zip(families, drawn, strict=True))
-        for role in compositions[which]
-    ]
-    frame = pd.DataFrame(members, columns=["position", "person", "role"])
-    return frame[["person", "role"]], frame["position"].to_numpy(dtype=np.int64)
+    roles = [compositions[which] for which in drawn]
+    persons = {
+        "person": [
+            f"{family}-{role}" for family, own in zip(families, roles, strict=True) for role in own
+        ],
+        "role": [role for own in roles for role in own],
+    }
+    return pd.DataFrame(persons), np.repeat(np.arange(len(roles)), [len(own) for own in roles])
 
 
 def _ids(letter: str, count: int) -> list[str]:
@@ -184,7 +185,8 @@ def _draw_levels(units: Units, truth: AllianceTruth, rng: np.random.Generator) -
         + truth.sd_family * rng.standard_normal(len(barriers))
     )
     apart, shift = _draw_splits(units, truth, rng)
-    role = np.array([truth.role(role) for role in units.persons["role"]])
+    of_role = {role: truth.role(role) for role in units.persons["role"].unique()}
+    role = np.array([of_role[role] for role in units.persons["role"]])
     person = truth.sd_person * rng.standard_normal(len(role))
     family = therapist[units.therapist_of] + own
     # what trauma does on average to a therapist's families belongs to the therapist

@@ -232,8 +232,9 @@ def _draw_parent_alliance(
 ) -> pd.Series:
     """Describe each family's parent alliance as successful or not, by its parents' mean level."""
     parents = units.persons["role"].isin(_PARENTS).to_numpy()
-    level = pd.Series(ratings.levels.expected[parents]).groupby(units.family_of[parents]).mean()
-    log_odds = truth.successful + truth.parent_level * (level.to_numpy() - ALLIANCE_CENTRE)
+    family = units.family_of[parents]
+    level = np.bincount(family, ratings.levels.expected[parents]) / np.bincount(family)
+    log_odds = truth.successful + truth.parent_level * (level - ALLIANCE_CENTRE)
     successful = rng.random(len(log_odds)) < 1.0 / (1.0 + np.exp(-log_odds))
     return pd.Series(np.where(successful, "successful", "unsuccessful"))
 

@@ -89,7 +89,7 @@ def days_for_dates(
     dates = _dates(values)
     first = dates.groupby(frame[unit_column], observed=True).transform("min")
     name = f"{column}_days"
-    require_new(frame, [name])
+    require_new(frame.columns, [name])
     new: dict[Hashable, object] = {
         column: dates,
         name: (dates - first).dt.days.to_numpy(np.float64),
@@ -191,8 +191,13 @@ def recoded_endings(
 
 def check_known_endings(frame: pd.DataFrame, column: str) -> None:
     """Refuse an ending that is not one of :data:`ENDINGS` (missing ones pass)."""
-    codes, distinct = group_codes(frame[column])
-    unknown = ~np.append(distinct.isin(ENDINGS), True)[codes]
+    values = frame[column]
+    if is_categorical(values):
+        codes, distinct = values.cat.codes.to_numpy(), values.cat.categories
+    else:
+        codes, distinct = group_codes(values)
+    known = np.array([label in ENDINGS for label in distinct] + [True])  # missing ones pass
+    unknown = ~known[codes]
     if unknown.any():
         first = distinct[codes[unknown][0]]
         same = codes == codes[unknown][0]
@@ -302,9 +307,9 @@ def _refuse_rows_after_an_ending_row(
     if after.any():
         raise DataError(
             f"Sessions after the ending: a {unit} has '{ending}' = "
-            f"'{rows.loc[ended, ending].iloc[0]}' at session {first}, but later sessions in "
-            f"{describe_rows(after, rows.index)}. Write the final ending in every row of the "
-            f"{unit}, and leave out rows later than it."
+            f"'{rows.loc[ended, ending].iloc[0]}' at session {plain_number(first)}, but later "
+            f"sessions in {describe_rows(after, rows.index)}. Write the final ending in every row "
+            f"of the {unit}, and leave out rows later than it."
         )
 
 

@@ -12,6 +12,7 @@ from alliance_stats.checks import (
     check_spelling,
     comparable,
     finite_or_missing,
+    pair_codes,
     require_columns,
     require_present,
 )
@@ -88,6 +89,13 @@ def whole_course_means(
     """
     data = check_frame(data)
     require_columns(data, [unit, session])
+    return _leaks(data, unit=unit, session=session, columns=columns)
+
+
+def _leaks(
+    data: pd.DataFrame, *, unit: str, session: str, columns: Collection[str] | None
+) -> list[str]:
+    """Return what :func:`whole_course_means` does, for a checked frame."""
     require_present(data, session, why="to know which session a row belongs to")
     sessions = finite_or_missing(data, session)
     if not comparable(data[unit]):
@@ -96,8 +104,9 @@ def whole_course_means(
     asked = names if columns is None else columns
     found = {name for name in names if _made_by_decompose(name, names)}
     units = pd.factorize(data[unit])[0]
-    cells = _pairs(units, pd.factorize(sessions)[0])
-    labels = _labels_of_members(data.drop(columns=[unit, session]), units, cells)
+    cells = pair_codes(units, pd.factorize(sessions)[0])
+    others = [name for name in data.columns if name not in (unit, session)]
+    labels = _labels_of_members(data, others, units, cells)
     numbers = {
         str(name): data[name].to_numpy(dtype=np.float64)
         for name, dtype in data.dtypes.items()
@@ -106,7 +115,7 @@ def whole_course_means(
     rows = _Rows(tuple(numbers), np.array([*numbers.values()]), units, sessions)
     found |= _found(rows, asked, labels)
     for codes in labels.values():
-        found |= _found(replace(rows, units=_pairs(units, codes)), asked, {})
+        found |= _found(replace(rows, units=pair_codes(units, codes)), asked, {})
     return [name for name in names if name in asked and name in found]
 
 
@@ -129,14 +138,10 @@ class _Rows:
     units: Codes
     sessions: Array
 
-
-def _pairs(outer: Codes, inner: Codes) -> Codes:
-    """Return codes of pairs, -1 where either is missing."""
-    known = (outer >= 0) & (inner >= 0)
-    codes = np.full(len(known), -1)
-    pairs = outer[known] * (int(inner.max(initial=0)) + 1) + inner[known]
-    codes[known] = pd.factorize(pairs)[0]
-    return codes
+    def with_columns(self, kept: npt.NDArray[np.bool_]) -> "_Rows":
+        """Return the rows with some of their columns, (k,)."""
+        names = tuple(name for name, own in zip(self.names, kept, strict=True) if own)
+        return replace(self, names=names, values=self.values[kept])
 
 
 def _found(
@@ -147,10 +152,12 @@ def _found(
     """Return columns constant within units that are the mean of one that changes in two or more."""
     if not len(rows.names) or not (rows.units >= 0).any():
         return set()
-    constants = {n: values for n, values in _constants(rows).items() if n in asked}
+    fixed = _constants(rows)
+    constants = {name: values for name, values in fixed.items() if name in asked}
     if not constants:
         return set()
-    changing = _changing(rows, labels.values())
+    others = np.array([name not in fixed for name in rows.names])
+    changing = _changing(rows.with_columns(others), labels.values())
     parts = [np.ones(len(rows.units), dtype=bool)]
     for codes in labels.values():
         if codes.max() < _MOST_ROLES:
@@ -223,12 +230,11 @@ def _changing(rows: _Rows, labels: Iterable[Codes]) -> _Rows:
     """
     kept = np.ones(len(rows.names), dtype=bool)
     for codes in labels:
-        order, starts = _groups(_pairs(rows.units, codes))
+        order, starts = _groups(pair_codes(rows.units, codes))
         values = rows.values[:, order]
         change = np.fmax.reduceat(values, starts, axis=1) - np.fmin.reduceat(values, starts, axis=1)
         kept &= (change > _SAME * np.abs(_means(values, starts))).any(axis=1)
-    names = tuple(name for name, own in zip(rows.names, kept, strict=True) if own)
-    return replace(rows, names=names, values=rows.values[kept])
+    return rows.with_columns(kept)
 
 
 def _scores(rows: _Rows, part: npt.NDArray[np.bool_], n_units: int) -> list[_Score]:
@@ -238,7 +244,7 @@ def _scores(rows: _Rows, part: npt.NDArray[np.bool_], n_units: int) -> list[_Sco
         return []
     own = own[np.lexsort((rows.sessions[own], rows.units[own]))]
     values, units, sessions = rows.values.take(own, axis=1), rows.units[own], rows.sessions[own]
-    firsts, cells = _starts(units), np.union1d(_starts(units), _starts(sessions))
+    firsts, cells = _starts(units), _starts(units, sessions)
     by_session = _means(values, cells)
     of_cell = _starts(units[cells])
     means, level = _means(values, firsts), _means(by_session, of_cell)
@@ -265,9 +271,13 @@ def _scores(rows: _Rows, part: npt.NDArray[np.bool_], n_units: int) -> list[_Sco
     ]
 
 
-def _starts(codes: npt.NDArray[np.generic]) -> npt.NDArray[np.int64]:
-    """Return where a sorted array takes a new value."""
-    return np.flatnonzero(np.append(True, codes[1:] != codes[:-1]))
+def _starts(*codes: npt.NDArray[np.generic]) -> npt.NDArray[np.int64]:
+    """Return where sorted rows take a new value of any of these."""
+    another = np.zeros(len(codes[0]), dtype=bool)
+    another[0] = True
+    for own in codes:
+        another[1:] |= own[1:] != own[:-1]
+    return np.flatnonzero(another)
 
 
 def _groups(codes: Codes) -> tuple[Codes, Codes]:
@@ -285,12 +295,19 @@ def _means(values: Array, starts: Codes) -> Array:
     return np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0.0)
 
 
-def _whole(numbers: pd.Series) -> bool:
+def _may_be_ids(numbers: pd.Series, first: Codes) -> bool:
+    """Tell whether numbers are whole, and differ from that in the `first` row of some unit."""
     floats = numbers.to_numpy(dtype=np.float64)
-    return bool(((floats == np.floor(floats)) | np.isnan(floats)).all())
+    gap = np.isnan(floats)
+    own = floats[first]
+    if ((floats == own) | (gap & gap[first])).all():
+        return False
+    return bool(((floats == np.floor(floats)) | gap).all())
 
 
-def _labels_of_members(data: pd.DataFrame, units: Codes, cells: Codes) -> dict[Hashable, Codes]:
+def _labels_of_members(
+    data: pd.DataFrame, names: Sequence[Hashable], units: Codes, cells: Codes
+) -> dict[Hashable, Codes]:
     """Return the columns that distinguish a unit's members, coded: roles, ids as text or numbers.
 
     They differ within a session of a unit (`cells`), and come again in its other sessions. Of
@@ -301,18 +318,19 @@ def _labels_of_members(data: pd.DataFrame, units: Codes, cells: Codes) -> dict[H
     found = {}
     first = np.zeros(units.max() + 2, dtype=np.int64)
     first[units[::-1]] = np.arange(len(units))[::-1]
-    for name in data:
+    first = first[units]
+    for name in names:
         values = data[name]
         number = pd.api.types.is_numeric_dtype(values.dtype)
-        if number and (values.dtype.kind in "bc" or not _whole(values)):
+        if number and (values.dtype.kind in "bc" or not _may_be_ids(values, first)):
             continue
         if not comparable(values):
             continue
         codes = pd.factorize(values)[0]
-        if (codes == codes[first[units]]).all():  # the same for all members
+        if (codes == codes[first]).all():  # the same for all members
             continue
         known = (codes >= 0) & (cells >= 0)
-        members, of_cells = _pairs(units, codes), _pairs(cells, codes)
+        members, of_cells = pair_codes(units, codes), pair_codes(cells, codes)
         n_members, n_cells = members.max() + 1, of_cells.max() + 1
         ids = n_members == len(pd.unique(codes[known]))  # no unit shares one with another
         if number and not ids:
@@ -355,7 +373,7 @@ def refuse_the_future(
     data: pd.DataFrame, carried: Sequence[str], *, unit: str, session: str
 ) -> None:
     """Refuse columns that :func:`whole_course_means` finds among those to be carried forward."""
-    leaks = whole_course_means(data, unit=unit, session=session, columns=carried)
+    leaks = _leaks(data, unit=unit, session=session, columns=carried)
     if leaks:
         raise DataError(
             f"Column '{leaks[0]}' comes from a mean over the whole course, or from its length. It "

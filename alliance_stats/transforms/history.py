@@ -1,9 +1,11 @@
 """What a score is made of, and what is known by a session: components, running means, lags."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from alliance_stats.checks import (
@@ -14,10 +16,12 @@ from alliance_stats.checks import (
     finite_or_missing,
     require_columns,
     require_present,
+    row_units,
     units_with_several,
 )
 from alliance_stats.door import with_columns
 from alliance_stats.errors import DataError
+from alliance_stats.estimates import Array
 from alliance_stats.study.ratings import whole_sessions
 
 __all__ = ["baseline", "decompose", "lag", "running_mean"]
@@ -154,9 +158,6 @@ def _means(
     return means
 
 
-_SERIES, _SESSION, _SCORE = "series", "session", "score"
-
-
 def running_mean(
     data: pd.DataFrame, column: str, *, person: str, session: str, rater: str | None = None
 ) -> pd.DataFrame:
@@ -201,15 +202,17 @@ def running_mean(
     1     P1        2       5.0                    4.5                 0.5
     2     P1        3       3.0                    4.0                -1.0
     """
-    table = _ordered(data, column, person=person, session=session, rater=rater)
-    total = table[_SCORE].fillna(0.0).groupby(table[_SERIES]).cumsum()
-    n = table[_SCORE].notna().groupby(table[_SERIES]).cumsum()
-    mean = (total / n.where(n > 0)).sort_index()
+    course = _in_order(data, column, person=person, session=session, rater=rater)
+    known = ~np.isnan(course.scores)
+    total = pd.Series(np.where(known, course.scores, 0.0)).groupby(course.series).cumsum()
+    counted = np.cumsum(known)
+    n = counted - (counted - known)[course.first]
+    mean = np.divide(total.to_numpy(), n, out=np.full(len(n), np.nan), where=n > 0)
     return with_columns(
         data,
         {
-            f"{column}_running_mean": mean.to_numpy(),
-            f"{column}_deviation": (table[_SCORE].sort_index() - mean).to_numpy(),
+            f"{column}_running_mean": course.unordered(mean),
+            f"{column}_deviation": course.unordered(course.scores - mean),
         },
     )
 
@@ -247,14 +250,16 @@ def baseline(
     0     P1        1       4.0                4.0              0.0
     1     P1        2       5.0                4.0              1.0
     """
-    table = _ordered(data, column, person=person, session=session, rater=rater)
-    so_far = table.groupby(_SERIES)[_SCORE].ffill()
-    first = table.groupby(_SERIES)[_SCORE].transform("first").where(so_far.notna()).sort_index()
+    course = _in_order(data, column, person=person, session=session, rater=rater)
+    rows = np.arange(len(course.scores))
+    known = np.where(np.isnan(course.scores), len(rows), rows)
+    own = np.minimum.reduceat(known, np.unique(course.first))[course.series]
+    first = np.where(rows >= own, np.append(course.scores, np.nan)[own], np.nan)
     return with_columns(
         data,
         {
-            f"{column}_baseline": first.to_numpy(),
-            f"{column}_change": (table[_SCORE].sort_index() - first).to_numpy(),
+            f"{column}_baseline": course.unordered(first),
+            f"{column}_change": course.unordered(course.scores - first),
         },
     )
 
@@ -299,38 +304,75 @@ def lag(
     1     P1        2       5.0            4.0
     2     P1        4       3.0            NaN
     """
-    table = _ordered(data, column, person=person, session=session, rater=rater)
-    before = table.groupby(_SERIES)[_SCORE].shift()
+    course = _in_order(data, column, person=person, session=session, rater=rater)
+    rows = np.arange(len(course.scores))
+    before = rows - 1
     if bridge_gaps:
-        before = before.groupby(table[_SERIES]).ffill()
-    else:
-        step = table.groupby(_SERIES)[_SESSION].diff()
-        before = before.where(step == 1)
-    return with_columns(data, {f"{column}_lag1": before.sort_index().to_numpy()})
+        rated = np.where(np.isnan(course.scores), -1, rows)
+        before = np.append(-1, np.maximum.accumulate(rated)[:-1])
+    has_one = before >= course.first
+    if not bridge_gaps:
+        has_one &= course.sessions - course.sessions[before] == 1
+    return with_columns(
+        data,
+        {f"{column}_lag1": course.unordered(np.where(has_one, course.scores[before], np.nan))},
+    )
 
 
-def _ordered(
+@dataclass(frozen=True, slots=True, eq=False)
+class _InOrder:
+    """Scores of n rows, series by series and in order of time.
+
+    Attributes
+    ----------
+    order
+        (n,) the rows' places in the table.
+    series
+        (n,) code of the series.
+    first
+        (n,) where the row's series begins.
+    sessions, scores
+        (n,).
+    """
+
+    order: npt.NDArray[np.int64]
+    series: npt.NDArray[np.int64]
+    first: npt.NDArray[np.int64]
+    sessions: npt.NDArray[np.int64]
+    scores: Array
+
+    def unordered(self, values: Array) -> Array:
+        """Put values into the table's order."""
+        found = np.empty(len(values))
+        found[self.order] = values
+        return found
+
+
+def _in_order(
     data: pd.DataFrame, column: str, *, person: str, session: str, rater: str | None
-) -> pd.DataFrame:
-    """Return series number, session and score in order of time, indexed by row position."""
+) -> _InOrder:
+    """Check the rows and bring their scores into order."""
     data = check_frame(data)
     require_columns(data, [column, person, session, rater])
     units = [person, *([rater] if rater else [])]
     for unit in units:
         require_present(data, unit, why="to know whose rating a row is")
         check_spelling(data[unit], kind="unit")
-    sessions = whole_sessions(data, session)
-    series = data.groupby(units, observed=True, sort=False).ngroup().to_numpy()
-    twice = pd.DataFrame({_SERIES: series, _SESSION: sessions}).duplicated(keep=False)
-    if twice.any():
-        first = data.loc[twice.to_numpy()].iloc[0]
+    series = row_units(data, units)
+    sessions = whole_sessions(data, session).to_numpy()
+    order = np.lexsort((sessions, series))
+    sessions, series = sessions[order], series[order]
+    another = np.append(True, series[1:] != series[:-1])
+    again = np.append(False, (sessions[1:] == sessions[:-1]) & ~another[1:])
+    if again.any():
+        twice = np.empty(len(data), dtype=bool)
+        twice[order] = again | np.append(again[1:], False)
+        first = data.loc[twice].iloc[0]
         raise DataError(
             f"'{first[person]}' has several rows of session {first[session]} (of "
             f"{describe_rows(twice, data.index)}): the order in time is not defined. "
             "Name the column that tells raters apart with rater=, or average them first."
         )
-    table = pd.DataFrame(
-        {_SERIES: series, _SESSION: sessions.to_numpy(), _SCORE: finite_or_missing(data, column)},
-        index=np.arange(len(data)),
-    )
-    return table.sort_values([_SERIES, _SESSION])
+    starts = np.flatnonzero(another)
+    scores = finite_or_missing(data, column)[order]
+    return _InOrder(order, series, starts[series], sessions, scores)

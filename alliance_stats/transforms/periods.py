@@ -7,6 +7,7 @@ else 1: whoever left after it has its event in interval 1.
 """
 
 from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
@@ -28,6 +29,7 @@ from alliance_stats.errors import DataError
 from alliance_stats.renaming import renamed
 from alliance_stats.study.courses import ENDINGS, check_endings, check_rows_after
 from alliance_stats.study.ratings import whole_sessions
+from alliance_stats.study.units import each_label_once
 from alliance_stats.transforms.future import refuse_the_future
 
 __all__ = ["ENDING_CODES", "last_session", "person_period", "session_origin"]
@@ -107,8 +109,10 @@ def last_session(
     1   F002             12  ongoing      0
     2   F003             19  planned      0
     """
-    return _last_sessions(
-        check_frame(data),
+    data = check_frame(data)
+    require_columns(data, [unit, session, ending, ending_session, attended])
+    courses = _read_courses(
+        data,
         unit=unit,
         session=session,
         ending=ending,
@@ -116,9 +120,39 @@ def last_session(
         ending_session=ending_session,
         attended=attended,
     )
+    units = data[courses.kept].take(courses.first_row).reset_index(drop=True)
+    return replaced(units, courses.found)
 
 
-def _last_sessions(
+@dataclass(frozen=True, slots=True, eq=False)
+class _Courses:
+    """The courses of u units in n rows.
+
+    Attributes
+    ----------
+    coded
+        The rows, text as categories.
+    units
+        (n,) code of each row's unit, in order of first appearance.
+    sessions
+        (n,) whole session numbers.
+    first_row
+        (u,) where each unit appears first.
+    kept
+        Columns that are constant within every unit.
+    found
+        What is new about each unit, (u,) arrays by name; see :func:`last_session`.
+    """
+
+    coded: pd.DataFrame
+    units: npt.NDArray[np.int64]
+    sessions: npt.NDArray[np.int64]
+    first_row: npt.NDArray[np.int64]
+    kept: list[Hashable]
+    found: dict[Hashable, npt.NDArray[np.int64]]
+
+
+def _read_courses(
     data: pd.DataFrame,
     *,
     unit: str,
@@ -127,10 +161,12 @@ def _last_sessions(
     cause: str,
     ending_session: str | None,
     attended: str | None,
-) -> pd.DataFrame:
-    """Return what :func:`last_session` does, for a checked frame."""
-    frame, went = _course(
+) -> _Courses:
+    """Check the rows of a checked frame, and find each unit's first and last session."""
+    coded = each_label_once(data, list(data.columns))
+    sessions, went = _attendance(
         data,
+        coded,
         unit=unit,
         session=session,
         ending=ending,
@@ -138,30 +174,32 @@ def _last_sessions(
         attended=attended,
     )
     check_choice(cause, ENDINGS[1:], name="cause")
-    codes, labels = pd.factorize(data[unit])
+    units, labels = pd.factorize(coded[unit])
     first_row = np.full(len(labels), -1)
-    first_row[codes[::-1]] = np.arange(len(data))[::-1]
+    first_row[units[::-1]] = np.arange(len(data))[::-1]
     kept = [
         name
         for name in data.columns
         if name not in (session, attended)
-        and (name == unit or _constant(data[name], codes, first_row))
+        and (name == unit or _constant(coded[name], units, first_row))
     ]
-    new = ["first_session", "last_session", "n_sessions"]
-    new += ["event", "ending_code", "last_interval"] if ending else []
-    require_new(data[kept], new)
-    found = _first_and_last(codes[went], frame[session].to_numpy()[went])
+    first, last, n_sessions = _first_and_last(units[went], sessions[went])
     if ending_session is not None:
-        stated = frame.groupby(codes)[ending_session].first()
-        found[1] = stated.fillna(pd.Series(found[1])).to_numpy(dtype=np.int64)
-    units = data.iloc[first_row][kept].reset_index(drop=True)
-    units = replaced(units, dict(zip(new[:3], found, strict=True)))
+        stated = data[ending_session].groupby(units).first()
+        last = stated.fillna(pd.Series(last)).to_numpy(dtype=np.int64)
+    found: dict[Hashable, npt.NDArray[np.int64]] = {
+        "first_session": first,
+        "last_session": last,
+        "n_sessions": n_sessions,
+    }
     if ending is not None:
-        units["event"] = (units[ending] == cause).astype(np.int64)
-        units["ending_code"] = units[ending].astype(object).map(ENDING_CODES).astype(np.int64)
-        interval = units["last_session"] - _origin(frame[session]) + 1
-        units["last_interval"] = interval - (units["ending_code"] == 0)
-    return units
+        endings = data[ending].take(first_row)
+        code = np.array([ENDING_CODES[word] for word in endings], dtype=np.int64)
+        interval = last - _origin(sessions) + 1 - (code == 0)
+        event = (code == ENDING_CODES[cause]).astype(np.int64)
+        found |= {"event": event, "ending_code": code, "last_interval": interval}
+    require_new(kept, [str(name) for name in found])
+    return _Courses(coded, units, sessions, first_row, kept, found)
 
 
 def _constant(
@@ -170,12 +208,18 @@ def _constant(
     """Tell whether a column has one value in each unit; lists and dicts have none to compare."""
     if not comparable(values):
         return False
-    codes = (
-        values.cat.codes.to_numpy()
-        if isinstance(values.dtype, pd.CategoricalDtype)
-        else pd.factorize(values)[0]
-    )
-    return bool((codes == codes[first_row[units]]).all())
+    codes: npt.NDArray[np.generic]
+    first = first_row[units]
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        codes = values.cat.codes.to_numpy()
+    elif isinstance(values.dtype, np.dtype) and values.dtype.kind in "iubf":
+        codes = values.to_numpy()
+        if values.dtype.kind == "f":
+            gap = np.isnan(codes)
+            return bool(((codes == codes[first]) | (gap & gap[first])).all())
+    else:
+        codes = pd.factorize(values)[0]
+    return bool((codes == codes[first]).all())
 
 
 def _first_and_last(
@@ -203,10 +247,10 @@ def session_origin(data: pd.DataFrame, session: str) -> int:
     >>> session_origin(pd.DataFrame({"session": [1, 2, 3]}), "session")
     1
     """
-    return _origin(whole_sessions(data, session))
+    return _origin(whole_sessions(data, session).to_numpy())
 
 
-def _origin(sessions: pd.Series) -> int:
+def _origin(sessions: npt.NDArray[np.int64]) -> int:
     return 0 if bool((sessions == 0).any()) else 1
 
 
@@ -282,8 +326,8 @@ def person_period(
     2   F001        3    0.0      4.74
     """
     data = check_frame(data)
-    require_columns(data, [unit, session, ending, *scores])
-    units = _last_sessions(
+    require_columns(data, [unit, session, ending, *scores, ending_session, attended])
+    courses = _read_courses(
         data,
         unit=unit,
         session=session,
@@ -292,46 +336,48 @@ def person_period(
         ending_session=ending_session,
         attended=attended,
     )
-    n_rows = (units["last_session"] - units["first_session"] + 1).to_numpy()
-    _refuse_endless_courses(units, n_rows, unit=unit, session=session)
+    found, first_row = courses.found, courses.first_row
+    first, last = found["first_session"], found["last_session"]
+    n_rows = last - first + 1
+    _refuse_endless_courses(data[unit].take(first_row), first, last, session)
     before = np.cumsum(n_rows) - n_rows
-    periods = units.iloc[np.repeat(np.arange(len(units)), n_rows)].reset_index(drop=True)
-    moments = periods["first_session"].to_numpy() + np.arange(len(periods))
-    moments -= np.repeat(before, n_rows)
-    last = moments == periods["last_session"].to_numpy()
-    unobserved = last & (periods["ending_code"] == 0).to_numpy()
-    outcome = {
-        name: np.where(unobserved, np.nan, np.where(last, periods[name], 0.0))
+    own = np.repeat(np.arange(len(n_rows)), n_rows)
+    moments = np.arange(len(own)) + (first - before)[own]
+    at_end = moments == last[own]
+    unobserved = at_end & (found["ending_code"] == 0)[own]
+    outcome: dict[Hashable, npt.NDArray[np.float64]] = {
+        name: np.where(unobserved, np.nan, np.where(at_end, found[name][own], 0.0))
         for name in ("event", "ending_code")
     }
-    constant = [
-        name
-        for name in data.columns
-        if name in units.columns and name not in (ending, ending_session, *scores)
-    ]
-    refuse_the_future(data, [*constant, *scores], unit=unit, session=session)
+    constant = [name for name in courses.kept if name not in (ending, ending_session, *scores)]
+    refuse_the_future(courses.coded, [*map(str, constant), *scores], unit=unit, session=session)
     counts = [f"{score}_n" for score in scores]
-    require_new(data[[*constant, session, *scores]], [*counts, "observed", *outcome])
-    codes = pd.factorize(data[unit])[0]
-    since = whole_sessions(data, session).to_numpy() - units["first_session"].to_numpy()[codes]
-    place = np.where((since >= 0) & (since < n_rows[codes]), before[codes] + since, -1)
-    ratings = _ratings(data, place, len(periods), scores)
-    if isinstance(data[unit].dtype, pd.CategoricalDtype):
-        periods[unit] = np.asarray(periods[unit])
-    fixed = {name: periods[name] for name in constant}
-    return pd.DataFrame({**fixed, session: moments, **ratings, **outcome})
+    require_new([*constant, session, *scores], [*counts, "observed", "event", "ending_code"])
+    units = courses.units
+    since = courses.sessions - first[units]
+    place = np.where((since >= 0) & (since < n_rows[units]), before[units] + since, -1)
+    ratings = _ratings(data, place, len(own), scores)
+    taken = {name: data[name].array.take(first_row[own]) for name in constant}
+    columns: dict[Hashable, object] = {
+        name: np.asarray(values) if name == unit else values for name, values in taken.items()
+    }
+    columns |= {session: moments, **ratings, **outcome}
+    return pd.DataFrame(columns)
 
 
 def _refuse_endless_courses(
-    units: pd.DataFrame, n_rows: npt.NDArray[np.int64], *, unit: str, session: str
+    labels: pd.Series,
+    first: npt.NDArray[np.int64],
+    last: npt.NDArray[np.int64],
+    session: str,
 ) -> None:
-    longest = int(n_rows.argmax())
-    if n_rows[longest] > _MOST_SESSIONS:
-        row = units.iloc[longest]
+    longest = int((last - first).argmax())
+    n_rows = last[longest] - first[longest] + 1
+    if n_rows > _MOST_SESSIONS:
         raise DataError(
-            f"Column '{session}' runs from {row['first_session']} to {row['last_session']} for "
-            f"'{row[unit]}': a row for every session between them would be {n_rows[longest]} rows. "
-            "Sessions are counted 1, 2, 3, ...; dates, ids and codes such as 999999 are no "
+            f"Column '{session}' runs from {first[longest]} to {last[longest]} for "
+            f"'{labels.iloc[longest]}': a row for every session between them would be {n_rows} "
+            "rows. Sessions are counted 1, 2, 3, ...; dates, ids and codes such as 999999 are no "
             "session numbers."
         )
 
@@ -343,34 +389,31 @@ def _ratings(
 
     `place` is the period that a row belongs to, -1 for none.
     """
-    numbers = pd.DataFrame({score: finite_or_missing(data, score) for score in scores})
-    inside = place >= 0
-    observed = np.zeros(n_periods, dtype=bool)
-    observed[place[inside]] = True
     found: dict[Hashable, npt.NDArray[np.generic]] = {}
-    if scores:
-        grouped = numbers[inside].groupby(place[inside])
-        means = grouped.mean().reindex(range(n_periods))
-        counts = grouped.count().reindex(range(n_periods), fill_value=0)
-        for score in scores:
-            found |= {score: means[score].to_numpy(), f"{score}_n": counts[score].to_numpy()}
-    return {**found, "observed": observed}
+    for score in scores:
+        ratings = finite_or_missing(data, score)
+        known = (place >= 0) & ~np.isnan(ratings)
+        count = np.bincount(place[known], minlength=n_periods)
+        total = np.bincount(place[known], ratings[known], minlength=n_periods)
+        mean = np.divide(total, count, out=np.full(n_periods, np.nan), where=count > 0)
+        found |= {score: mean, f"{score}_n": count}
+    return {**found, "observed": np.bincount(place[place >= 0], minlength=n_periods) > 0}
 
 
-def _course(
+def _attendance(
     data: pd.DataFrame,
+    coded: pd.DataFrame,
     *,
     unit: str,
     session: str,
     ending: str | None,
     ending_session: str | None,
     attended: str | None,
-) -> tuple[pd.DataFrame, npt.NDArray[np.bool_]]:
-    """Return the checked rows with whole sessions, and whether each was attended."""
-    require_columns(data, [unit, session, ending, ending_session, attended])
-    require_present(data, unit, why="to know which unit a row belongs to")
-    check_spelling(data[unit], kind="unit")
-    frame = replaced(data, {session: whole_sessions(data, session)})
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+    """Check the rows, and return their whole sessions and whether each was attended."""
+    require_present(coded, unit, why="to know which unit a row belongs to")
+    check_spelling(coded[unit], kind="unit")
+    sessions = whole_sessions(data, session)
     went = np.ones(len(data), dtype=bool)
     if attended is not None:
         went = _truth(data, attended)
@@ -381,17 +424,17 @@ def _course(
                 "no last one. Leave out units that never began."
             )
     if ending is not None:
-        _check_endings_known(data, ending)
-        check_endings(frame, ending=ending, unit=unit, unit_column=unit, session=session)
+        _check_endings_known(coded, ending)
+        check_endings(coded, ending=ending, unit=unit, unit_column=unit, session=session)
     if ending_session is not None:
         check_rows_after(
-            frame.loc[went],
+            replaced(data, {session: sessions}).loc[went],
             session=session,
             ending_session=ending_session,
             unit=unit,
             unit_column=unit,
         )
-    return frame, went
+    return sessions.to_numpy(), went
 
 
 def _check_endings_known(data: pd.DataFrame, ending: str) -> None:

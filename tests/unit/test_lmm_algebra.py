@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from alliance_stats.engine import curvature
 from alliance_stats.errors import DataError
 from alliance_stats.multilevel import (
     AR1,
@@ -100,6 +101,22 @@ def test_satterthwaite_under_a_residual_structure(data):
     table = model.tidy()
     np.testing.assert_allclose(table["std_error"], np.sqrt(variance), rtol=1e-5)
     np.testing.assert_allclose(table["df"], df, rtol=DIFFERENCES * 10)
+
+
+@pytest.mark.parametrize(
+    "random",
+    ["(1 | family/person)", "(1 + x | family) + (1 + session | family:person)"],
+)
+def test_second_derivatives_of_nested_factors(data, random, monkeypatch):
+    """The analytic ones against differences of the first, for intercepts and for slopes."""
+    fit = lmm(f"y ~ x + session + {random}", data).fit
+    at_fit = fit.problem, fit.minimum.Lambda, fit.relative_sigma
+    analytic = curvature.curvature(*at_fit)
+    monkeypatch.setattr(curvature, "LARGEST", 0)
+    differences = curvature.curvature(*at_fit)
+    for name in ("G", "G_1", "G_2", "log_det_1", "log_det_2"):
+        own, other = getattr(analytic, name), getattr(differences, name)
+        assert np.allclose(own, other, rtol=0.0, atol=ALGEBRA * np.abs(other).max()), name
 
 
 def test_conditional_interval_is_the_variance_of_the_prediction_error(data):

@@ -403,7 +403,7 @@ def family_ruptures(found: Ruptures, *, seed: Seed, n_resamples: int = 1000) -> 
         "who": who,
         "pattern": pattern,
     }
-    require_new(pd.DataFrame(columns=list(columns)), [found.family, found.session])
+    require_new(list(columns), [found.family, found.session])
     ids = cells.set_axis([found.family, found.session], axis=1)
     order = np.lexsort([when, person])
     order = order[judged[order]]

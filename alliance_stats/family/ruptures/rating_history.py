@@ -54,7 +54,7 @@ def read_series(
     require_present(data, person, why="to know whose rating a row is")
     check_spelling(data[person], kind="person")
     columns = [*([family] if family else []), person, session, score]
-    require_new(data[columns], _NEW)
+    require_new(columns, _NEW)
     frame = replaced(
         data[columns],
         {session: whole_sessions(data, session), score: finite_or_missing(data, score)},

@@ -10,12 +10,15 @@ import pandas as pd
 from alliance_stats.checks import (
     check_frame,
     describe_rows,
+    differs_within,
     finite_or_missing,
     require_columns,
     require_present,
+    row_units,
 )
 from alliance_stats.design.design import Design
 from alliance_stats.design.formula import CONSTANT, Terms, transformed
+from alliance_stats.door import replaced
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array
 from alliance_stats.formatting import plural
@@ -37,7 +40,6 @@ __all__ = [
     "term_places",
 ]
 
-_GROUP = "\0group"  # no column is called so
 # Groups in which all units end together before it cannot be chance.
 _GROUPS_NEEDED = 3
 
@@ -134,7 +136,7 @@ def read_periods(
         )
     happened = _happened(data, event, causes=causes)
     _check_course(data, number, happened, (unit, session, event))
-    frame = data.assign(**{session: number.astype(np.int64)})
+    frame = replaced(data, {session: number.astype(np.int64)})
     rows = RowLedger.start(frame, {unit: (unit,)})
     frame, rows = rows.keep(
         frame, ~np.isnan(happened), reason="whether the unit came back is not known yet"
@@ -149,9 +151,10 @@ def read_periods(
             f"None of {plural(len(frame), 'row')} ends with the event '{event}': there is no "
             f"hazard to model. {rows}"
         )
-    by_session = pd.DataFrame({"session": frame[session].to_numpy(), "n_event": ended})
-    table = by_session.groupby("session")["n_event"].agg(n_risk="size", n_event="sum").reset_index()
-    table["n_event"] = table["n_event"].astype(np.int64)
+    sessions, of_session = np.unique(frame[session].to_numpy(), return_inverse=True)
+    n_risk = np.bincount(of_session)
+    n_event = np.bincount(of_session[ended == 1.0], minlength=len(sessions))
+    table = pd.DataFrame({"session": sessions, "n_risk": n_risk, "n_event": n_event})
     return Periods(frame, session, event, unit, table, rows)
 
 
@@ -163,12 +166,13 @@ def refuse_copies(periods: Periods, groups: Sequence[tuple[str, ...]]) -> None:
     together are copies of one event.
     """
     frame, unit = periods.frame, periods.unit
+    at_end = _last_rows(frame, unit, periods.session)
+    session = frame[periods.session].to_numpy()[at_end]
+    event = pd.factorize(frame[periods.event].take(at_end))[0]
     for columns in groups:
         require_columns(frame, list(columns))
         name = ":".join(columns)
-        last = frame.iloc[_last_rows(frame, unit, periods.session)]
-        by_group = last.groupby(list(columns), sort=False, observed=True)
-        of_group = by_group.ngroup().to_numpy()
+        of_group = row_units(frame, columns)[at_end]
         sizes = np.bincount(of_group[of_group >= 0])
         if sizes.max() == 1:
             raise NotIdentifiedError(
@@ -177,9 +181,8 @@ def refuse_copies(periods: Periods, groups: Sequence[tuple[str, ...]]) -> None:
                 "convergence). Leave the term out; a coarser grouping, such as the therapist, can "
                 "have one."
             )
-        own = last.assign(**{_GROUP: of_group})[of_group >= 0]
-        different = own.drop_duplicates([_GROUP, periods.session, periods.event])[_GROUP]
-        together = np.bincount(different)[sizes > 1] == 1
+        apart = differs_within(of_group, session) | differs_within(of_group, event)
+        together = np.bincount(of_group[apart], minlength=len(sizes))[sizes > 1] == 0
         if len(together) >= _GROUPS_NEEDED and together.all():
             raise DataError(
                 f"All '{unit}' rows of a '{name}' end in the same session and in the same way, in "
@@ -362,7 +365,7 @@ def refuse_outcomes(
 
 def refuse_overlaps(intervals: Intervals, person: Hashable) -> None:
     """Refuse rows of one person (within a stratum) that share time."""
-    codes = intervals.frame.groupby(person, sort=False, observed=True).ngroup().to_numpy()
+    codes = row_units(intervals.frame, [person])
     order = np.lexsort((intervals.entry, codes, intervals.stratum))
     same = (np.diff(codes[order]) == 0) & (np.diff(intervals.stratum[order]) == 0)
     overlap = same & (intervals.entry[order][1:] < intervals.exit[order][:-1])
