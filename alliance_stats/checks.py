@@ -101,7 +101,7 @@ def require_kind(
         return
     name = type(value).__name__
     right = (instead or {}).get(name)
-    hint = f" For a {name}: {right}." if right else ""
+    hint = f" For {'an' if name[0] in 'AEI' else 'a'} {name}: {right}." if right else ""
     raise WrongObjectError(f"{asked}; got {name}.{hint}")
 
 

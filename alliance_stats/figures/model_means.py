@@ -251,7 +251,7 @@ def _named(
     def words(row: pd.Series, names: Sequence[str]) -> str:
         parts = [
             f"{said(name)} = {decimal_ticks(cell(row[name]))}"
-            if isinstance(row[name], int | float | np.number) and not isinstance(row[name], bool)
+            if isinstance(row[name], bool | np.bool_ | int | float | np.number)
             else said(row[name])
             for name in names
         ]
