@@ -1,5 +1,7 @@
 """Families of outcomes: derivatives, moments, limits, what is refused and said."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,6 +13,7 @@ from alliance_stats.engine.families import FAMILIES, family_of
 from alliance_stats.errors import DataError, FormulaError, NotIdentifiedError
 from alliance_stats.multilevel import glmm
 from alliance_stats.tables import model_table
+from tests.simulation import family_designs
 
 # Central differences with half-width 1e-5 of numbers of order 1 to 1e4.
 DIFFERENCES = 1e-6
@@ -306,3 +309,14 @@ def test_a_log_link_of_times_is_of_their_mean(data):
     assert "b of a model with a link: log mean." in note
     ratios = model_table(model, label="tbl-y", caption="Times", scale="ratio").note
     assert "RoM: ratio of means." in ratios
+
+
+@pytest.mark.parametrize(
+    ("family", "seed"), [("negative binomial", 51), ("truncated negative binomial", 20)]
+)
+def test_a_search_that_ends_at_no_minimum_is_begun_again(family, seed):
+    kind, data = family_designs.drawn(family, seed)
+    model = glmm(family_designs.FORMULAS[kind], data, family=family)
+    theirs = json.loads(family_designs.REFERENCE.read_text(encoding="utf-8"))[family]
+    assert model.convergence.converged
+    assert model.log_lik >= theirs["log_lik"][theirs["design"].index(seed)] - 1e-5
