@@ -6,6 +6,7 @@ Intervals are counted from the study's first session number, 0 where any session
 else 1: whoever left after it has its event in interval 1.
 """
 
+import warnings
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -25,7 +26,8 @@ from alliance_stats.checks import (
     require_present,
 )
 from alliance_stats.door import replaced, require_new
-from alliance_stats.errors import DataError
+from alliance_stats.errors import AllianceStatsWarning, DataError
+from alliance_stats.formatting import plural
 from alliance_stats.renaming import renamed
 from alliance_stats.study.courses import ENDINGS, check_endings, check_rows_after
 from alliance_stats.study.ratings import whole_sessions
@@ -69,7 +71,8 @@ def last_session(
         where they leave one by one. Members' rows that share one ending are copies of one event;
         use the family in that case.
     session
-        Column of whole session numbers. A row is an attended session, rated or not.
+        Column of whole session numbers. A row is an attended session, rated or not: leave out
+        rows that were only filled in after the ending, or mark them by `attended`.
     ending
         Column of endings (ongoing, dropout, planned, transferred), the same in all rows of a unit.
     cause
@@ -161,6 +164,7 @@ def _read_courses(
     cause: str,
     ending_session: str | None,
     attended: str | None,
+    scores: Sequence[str] = (),
 ) -> _Courses:
     """Check the rows of a checked frame, and find each unit's first and last session."""
     coded = each_label_once(data, list(data.columns))
@@ -183,6 +187,9 @@ def _read_courses(
         if name not in (session, attended)
         and (name == unit or _constant(coded[name], units, first_row))
     ]
+    if scores and attended is None and ending_session is None:
+        varying = data.drop(columns=[name for name in (*kept, session) if name not in scores])
+        went = _up_to_the_last_rating(varying, data[unit], sessions, units, scores)
     first, last, n_sessions = _first_and_last(units[went], sessions[went])
     if ending_session is not None:
         stated = data[ending_session].groupby(units).first()
@@ -278,7 +285,9 @@ def person_period(
     Parameters
     ----------
     data, unit, session, ending, cause, ending_session, attended
-        As in :func:`last_session`.
+        As in :func:`last_session`; but with `scores` a unit's course ends with the last session
+        that holds any rating (any number that differs within units), with a warning, unless
+        `attended` or `ending_session` says which sessions were attended.
     scores
         Time-varying numeric columns to be carried forward; each is the mean of the unit's ratings
         at the session (over members, if the unit is a family; select raters beforehand).
@@ -335,6 +344,7 @@ def person_period(
         cause=cause,
         ending_session=ending_session,
         attended=attended,
+        scores=scores,
     )
     found, first_row = courses.found, courses.first_row
     first, last = found["first_session"], found["last_session"]
@@ -435,6 +445,45 @@ def _attendance(
             unit_column=unit,
         )
     return sessions.to_numpy(), went
+
+
+def _up_to_the_last_rating(
+    varying: pd.DataFrame,
+    unit: pd.Series,
+    sessions: npt.NDArray[np.int64],
+    units: npt.NDArray[np.int64],
+    scores: Sequence[str],
+) -> npt.NDArray[np.bool_]:
+    """Tell which rows are not later than their unit's last rating, and warn of those that are.
+
+    Any other number that differs within units (and not with the session alone) is a rating too. A
+    unit without ratings keeps its rows.
+    """
+    rated = varying[list(scores)].notna().any(axis=1).to_numpy()
+    if rated.all():
+        return np.ones(len(rated), dtype=bool)
+    for name in varying.columns.difference(list(scores), sort=False):
+        column = varying[name]
+        if (
+            pd.api.types.is_numeric_dtype(column.dtype)
+            and column.groupby(sessions).nunique(dropna=False).max() > 1
+        ):
+            rated |= column.notna().to_numpy()
+    last = np.full(units.max(initial=-1) + 1, -np.inf)
+    np.maximum.at(last, units[rated], sessions[rated].astype(np.float64))
+    went = np.asarray((sessions <= last[units]) | np.isinf(last[units]))
+    later = unit[~went].unique()
+    if len(later):
+        others_too = " and others" if len(later) > 1 else ""
+        warnings.warn(
+            f"The last sessions of {plural(len(later), 'unit')} of '{unit.name}' ('{later[0]}'"
+            f"{others_too}) hold no rating, and are not taken for attended: their course ends with "
+            "their last rated session. If they were attended, say so by attended= (a column of "
+            "true/false) or ending_session=.",
+            AllianceStatsWarning,
+            stacklevel=4,
+        )
+    return went
 
 
 def _check_endings_known(data: pd.DataFrame, ending: str) -> None:

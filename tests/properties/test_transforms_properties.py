@@ -165,15 +165,16 @@ def test_full_course_means_do_know_the_future(data: pd.DataFrame):
 @few
 @given(data=studies(), seed=st.integers(0, 1000))
 def test_periods_are_counted_once_each(data: pd.DataFrame, seed: int):
-    units = last_session(data, **COURSE)
-    periods = person_period(data, **COURSE, scores=["x"])
+    data, course = data.assign(came=1), {**COURSE, "attended": "came"}
+    units = last_session(data, **course)
+    periods = person_period(data, **course, scores=["x"])
     assert len(periods) == (units["last_session"] - units["first_session"] + 1).sum()
     assert not periods.duplicated(["family", "session"]).any()
     assert periods["event"].sum() == (units["ending"] == "dropout").sum()
     assert periods["event"].isna().sum() == (units["ending"] == "ongoing").sum()
     codes = periods.loc[periods["ending_code"] > 0, "ending_code"]
     assert len(codes) == (units["ending"] != "ongoing").sum()
-    shuffled = person_period(data.sample(frac=1.0, random_state=seed), **COURSE, scores=["x"])
+    shuffled = person_period(data.sample(frac=1.0, random_state=seed), **course, scores=["x"])
     pd.testing.assert_frame_equal(
         *(
             table.sort_values(["family", "session"], ignore_index=True)
@@ -186,7 +187,8 @@ def test_periods_are_counted_once_each(data: pd.DataFrame, seed: int):
 @few
 @given(data=studies())
 def test_periods_hold_every_rating_up_to_the_last_session(data: pd.DataFrame):
-    periods = person_period(data, **COURSE, scores=["x"])
+    data = data.assign(came=1)
+    periods = person_period(data, **COURSE, scores=["x"], attended="came")
     assert periods["x_n"].sum() == data["x"].notna().sum()
     total = (periods["x"].fillna(0) * periods["x_n"]).sum()
     assert total == pytest.approx(data["x"].sum(), rel=1e-9, abs=1e-9)

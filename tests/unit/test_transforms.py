@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from alliance_stats.errors import DataError
+from alliance_stats.errors import AllianceStatsWarning, DataError
 from alliance_stats.transforms import (
     ENDING_CODES,
     baseline,
@@ -275,8 +275,23 @@ def test_person_period_by_hand(treatment: pd.DataFrame):
         }
     )
     pd.testing.assert_frame_equal(
-        person_period(treatment, **ROLES, scores=["wai"]), expected, check_dtype=False
+        person_period(treatment.assign(came=1), **ROLES, scores=["wai"], attended="came"),
+        expected,
+        check_dtype=False,
     )
+
+
+def test_a_course_ends_with_its_last_rating_unless_said_otherwise(treatment: pd.DataFrame):
+    """A wide file made long has a row for every wave: those after leaving are empty."""
+    with pytest.warns(AllianceStatsWarning, match=r"1 unit of 'fam' \('P'\) hold no rating"):
+        periods = person_period(treatment, **ROLES, scores=["wai"])
+    assert periods["fam"].tolist() == ["D"] * 3 + ["P"] + ["O"] * 2
+    assert periods["ending_code"].dropna().tolist() == [0, 0, 1, 2, 0]
+    also = treatment.assign(other=[1.0, 2.0, 1.0, 2.0, 3.0, 4.0, 1.0, 5.0])
+    assert len(person_period(also, **ROLES, scores=["wai"])) == 7
+    planned = treatment.assign(week=treatment["s"] * 7)  # the same for all: no rating
+    with pytest.warns(AllianceStatsWarning, match="hold no rating"):
+        assert len(person_period(planned, **ROLES, scores=["wai"])) == 6
 
 
 def test_another_ending_may_be_the_event(treatment: pd.DataFrame):
@@ -295,7 +310,10 @@ def test_codes_of_the_endings():
 
 def test_persons_may_end_separately(treatment: pd.DataFrame):
     treatment["end"] = ["planned", "dropout"] * 2 + ["planned"] * 2 + ["ongoing"] * 2
-    periods = person_period(treatment, unit="who", session="s", ending="end", scores=["wai"])
+    treatment["came"] = True
+    periods = person_period(
+        treatment, unit="who", session="s", ending="end", scores=["wai"], attended="came"
+    )
     assert periods["who"].tolist() == ["m"] * 3 + ["c"] * 3 + ["p"] * 2 + ["o"] * 2
     np.testing.assert_array_equal(periods["ending_code"], [0, 0, 2, 0, 0, 1, 0, 2, 0, NAN])
     assert periods.columns[:3].tolist() == ["fam", "who", "site"]
