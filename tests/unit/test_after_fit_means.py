@@ -237,14 +237,17 @@ def test_nothing_estimable_is_an_error(holed):
         estimated_means(holed, [])
 
 
-def test_several_values_of_what_is_not_shown_have_a_mean_each(holed):
+def test_an_average_over_values_of_what_is_not_shown_is_said(holed):
     at = {"session": [2, 8], "framework": "usual"}
     found = estimated_means(holed, "role", at=at)
-    asked = estimated_means(holed, "role", by="session", at=at)
-    assert found.by == ("session",)
-    pd.testing.assert_frame_equal(found.tidy(), asked.tidy())
-    slopes = simple_slopes(holed, "session", at={"role": ["mother", "father"]}).tidy()
-    assert list(slopes["role"]) == ["mother", "father"]
+    each = estimated_means(holed, "role", by="session", at=at)
+    said = "Averaged over session = 2, 8: name 'session' in by= for a result at each."
+    assert said in found.notes
+    assert said not in each.notes
+    own = each.tidy().groupby("role", sort=False)["estimate"].mean()
+    assert found.tidy()["estimate"].tolist() == pytest.approx(own.tolist())
+    slopes = simple_slopes(holed, "session", at={"role": ["mother", "father"]})
+    assert slopes.notes[0].startswith("Averaged over role = mother, father")
     with pytest.raises(DataError, match="'role' several values, and there is one effect"):
         johnson_neyman(holed, "framework", moderator="session", at={"role": ["child", "mother"]})
 

@@ -29,7 +29,6 @@ from alliance_stats.multilevel.after.reference_grid import (
     grid_columns,
     names_of,
     reference_grid,
-    with_several,
 )
 from alliance_stats.multilevel.linear_functions import DfMethod, Inference, LinearEstimates
 from alliance_stats.multilevel.linear_mixed_model import LinearMixedModel
@@ -195,10 +194,10 @@ def estimated_means(
     by
         Predictors within whose values comparisons are to be made.
     at
-        Predictor -> one or more values. One with several values has a mean at each of them, as if
-        named in `by` (R's emmeans averages over the values of what is not shown). Numeric
-        predictors that are not named are set to their mean over the rows used; numeric ones in
-        `variables` or `by` need values here, unless they take only two in the data.
+        Predictor -> one or more values. Over several values of one that is not shown, means are
+        averaged, as R's emmeans does, and a note says so: name it in `by` for a mean at each.
+        Numeric predictors that are not named are set to their mean over the rows used; numeric ones
+        in `variables` or `by` need values here, unless they take only two in the data.
     weights
         How to average over the factors that are not shown: ``"equal"`` (every combination of levels
         equally, as if the design were balanced), ``"proportional"`` (by its frequency in the rows
@@ -242,8 +241,7 @@ def estimated_means(
     2   mother      4.73      4.65       4.81
     3  partner      4.65      4.53       4.77
     """
-    names = names_of(variables)
-    within = with_several(names_of(by), names, at)
+    within, names = names_of(by), names_of(variables)
     shared = sorted(set(within) & set(names))
     if shared:
         raise FormulaError(f"'{shared[0]}' cannot be in variables and in by.")

@@ -34,8 +34,8 @@ __all__ = [
     "predictors",
     "reference_grid",
     "require_predictor",
+    "several",
     "values_at",
-    "with_several",
 ]
 
 At = Mapping[str, Any]
@@ -194,7 +194,15 @@ def reference_grid(design: Design, shown: Sequence[str], at: At | None = None) -
     labels = frame.loc[:: max(len(rows) // n_shown, 1), list(shown)].reset_index(drop=True)
     labels.columns = pd.Index([label_of(name) for name in shown], dtype=object)
     counts = _counts(known, values, order).reshape(n_shown, -1)
-    return ReferenceGrid(frame, tuple(shown), labels, counts, _beyond(known, values))
+    notes = (
+        *(
+            f"Averaged over {name} = {', '.join(map(str, own))}: name '{name}' in by= for a result "
+            "at each."
+            for name, own in several(at, shown).items()
+        ),
+        *_beyond(known, values),
+    )
+    return ReferenceGrid(frame, tuple(shown), labels, counts, notes)
 
 
 def label_of(name: str) -> Hashable:
@@ -231,13 +239,10 @@ def names_of(given: str | Sequence[str] | None) -> tuple[str, ...]:
     return names
 
 
-def with_several(by: Sequence[str], variables: Sequence[str], at: At | None) -> tuple[str, ...]:
-    """Return `by` and the predictors that `at` gives several values, which have a mean each.
-
-    An average over the values would not show that there were several.
-    """
-    several = [name for name, wanted in (check_at(at) or {}).items() if len(_listed(wanted)) > 1]
-    return (*by, *(name for name in several if name not in {*by, *variables}))
+def several(at: At | None, shown: Sequence[str] = ()) -> dict[str, list[Any]]:
+    """Return the predictors that are not shown and have several values in `at`, with these."""
+    listed = {name: _listed(wanted) for name, wanted in (check_at(at) or {}).items()}
+    return {name: own for name, own in listed.items() if len(own) > 1 and name not in shown}
 
 
 def require_predictor(name: str, known: Mapping[str, Predictor]) -> Predictor:

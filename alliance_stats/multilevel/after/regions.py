@@ -38,7 +38,7 @@ from alliance_stats.multilevel.after.reference_grid import (
     predictors,
     reference_grid,
     require_predictor,
-    with_several,
+    several,
 )
 from alliance_stats.multilevel.after.region_bounds import region_bounds
 from alliance_stats.multilevel.after.simple_slopes import (
@@ -329,7 +329,7 @@ def johnson_neyman(
         raise FormulaError(
             f"'{moderator}' is the moderator: it cannot be the predictor too, or be in at=."
         )
-    for name in with_several((), (), at):
+    for name in several(at):
         raise DataError(
             f"at= gives '{name}' several values, and there is one effect to follow: ask for each "
             "value by itself, or leave it out."

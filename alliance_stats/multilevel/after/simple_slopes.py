@@ -29,7 +29,6 @@ from alliance_stats.multilevel.after.reference_grid import (
     predictors,
     reference_grid,
     require_predictor,
-    with_several,
 )
 from alliance_stats.multilevel.linear_functions import DfMethod, Inference, LinearEstimates
 
@@ -172,8 +171,8 @@ def simple_slopes(
     by
         Its moderators.
     at
-        Moderator (or any other predictor) -> one or more values; one with several has a slope at
-        each, as if named in `by`. A factor in `by` takes its levels;
+        Moderator (or any other predictor) -> one or more values; over several of one that is not
+        in `by`, slopes are averaged, and a note says so. A factor in `by` takes its levels;
         a numeric moderator without given values takes its two values if it has only two, else its
         mean and one SD to either side (Aiken & West 1991).
     unit
@@ -220,7 +219,7 @@ def simple_slopes(
     require_fitted(model)
     known = predictors(model.design)
     numeric_predictor(known, variable)
-    moderators, values = with_several(names_of(by), (), at), dict(check_at(at) or {})
+    moderators, values = names_of(by), dict(check_at(at) or {})
     for name in moderators:
         moderator = require_predictor(name, known)
         if moderator.numeric and name not in values and moderator.values.nunique() > 2:

@@ -25,8 +25,8 @@ from alliance_stats.multilevel.after.reference_grid import (
     names_of,
     predictors,
     require_predictor,
+    several,
     values_at,
-    with_several,
 )
 from alliance_stats.multilevel.ordinal_mixed_model import OrdinalMixedModel
 from alliance_stats.multilevel.step_probabilities import cumulative_with_slopes, logit_limits
@@ -230,8 +230,8 @@ def step_means(
         Predictors, one or several: every combination of their values is a cell.
     at
         Predictor -> one or more values, such as ``{"session": [1, 5, 10]}``; a predictor in `by`
-        takes by default all its values that occur. One that is not in `by` has cells of its own if
-        it is given several values, and is set to its value in all cells if given one.
+        takes by default all its values that occur. One that is not in `by` is set to its
+        value in all cells.
     level
         ``"population"``: the mean over units. ``"typical"``: a unit whose effects are zero.
 
@@ -267,7 +267,9 @@ def step_means(
         raise DataError(f"step_means takes a model fitted by ordinal; got {type(model).__name__}.")
     check_choice(level, ("population", "typical"), name="level")
     frame, fit = model.design.frame, model.fit
-    shown, given = with_several(names_of(by), (), at), dict(check_at(at) or {})
+    shown, given = names_of(by), dict(check_at(at) or {})
+    for name in several(at, shown):
+        raise DataError(f"at= gives '{name}' several values: name it in by= for a cell at each.")
     taken = [name for name in shown if isinstance(label_of(name), OwnColumn)]
     if taken:
         raise FormulaError(
