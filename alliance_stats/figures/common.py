@@ -136,7 +136,9 @@ def refit(ax: Axes) -> bool:
 
     What :func:`dress` and :func:`head` wrote was for the size that the axes had then.
     """
-    wide, high = width_in_points(ax), height_in_points(ax)
+    # axes that words have all but pressed shut are no measure of these words
+    wide = max(width_in_points(ax), _LEAST_WIDTH)
+    high = max(height_in_points(ax), _LEAST_AXES)
     fitted = [
         (ax.xaxis.label, balanced(str(ax.xaxis.label.get_label()), wide)),
         (ax.yaxis.label, balanced(str(ax.yaxis.label.get_label()), high)),

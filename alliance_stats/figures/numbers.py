@@ -127,8 +127,8 @@ def integer_ticks(low: float, high: float, *, most: int = 8) -> list[int]:
 
 def counted_ticks(low: float, high: float, *, most: int = 8) -> list[int]:
     """Return whole-number ticks for numbers of units under them, evenly from `low` on."""
-    steps = (step * 10**power for power in range(9) for step in (1, 2, 3, 4, 5))
-    step = next(step for step in steps if (high - low) / step <= max(most, 1))
+    step = max(math.ceil((high - low) / max(most, 1)), 1)
+    step = step if step <= 10 else 5 * math.ceil(step / 5)
     return list(range(round(low), math.floor(high) + 1, step))
 
 

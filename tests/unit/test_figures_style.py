@@ -206,7 +206,13 @@ def test_the_style_holds_within_a_function_and_leaves_the_callers_alone() -> Non
 
 @pytest.mark.parametrize(
     ("low", "high", "most", "ticks"),
-    [(1, 8, 3, [1, 4, 7]), (1, 20, 4, [1, 6, 11, 16]), (2, 2, 4, [2]), (1, 40, 4, [1, 11, 21, 31])],
+    [
+        (1, 8, 3, [1, 4, 7]),
+        (1, 20, 3, [1, 8, 15]),
+        (1, 20, 4, [1, 6, 11, 16]),
+        (2, 2, 4, [2]),
+        (1, 40, 4, [1, 11, 21, 31]),
+    ],
 )
 def test_numbers_of_units_stand_evenly_from_the_first_session(
     low: int, high: int, most: int, ticks: list[int]
