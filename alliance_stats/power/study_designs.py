@@ -222,7 +222,7 @@ def _log_odds(share: float) -> float:
 
 def _endings(dropout: float | Sequence[float]) -> EndingTruth:
     """Return endings with this hazard of dropping out, the same or session by session."""
-    hazards = [dropout] if isinstance(dropout, float | int) else list(dropout)
+    hazards = [dropout] if isinstance(dropout, float | int | str) else list(dropout)
     if not hazards:
         raise DataError("dropout= needs a hazard, or one for each session.")
     for place, hazard in enumerate(hazards, start=1):

@@ -287,6 +287,7 @@ def test_correlations_of_barriers_and_of_growth_are_those_that_were_said():
         (lambda: StudyDesign.of_shares(members=5), "members = 5 is more than families have"),
         (lambda: StudyDesign.of_shares(dropout=[0.1, 1.2]), "dropout after session 2 is a share"),
         (lambda: StudyDesign.of_shares(dropout=[]), "dropout= needs a hazard"),
+        (lambda: StudyDesign.of_shares(dropout="high"), "dropout must be a number; got .high"),
         (lambda: StudyDesign.of_shares(success=1.0), "success is a share"),
         (
             lambda: StudyDesign.of_shares(
