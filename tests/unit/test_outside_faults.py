@@ -258,3 +258,26 @@ def test_numbers_beside_a_text_are_no_categories(stray: str) -> None:
             ask(data)
         with pytest.raises(DataError, match="'seen'"):
             ask(written)
+
+
+def test_a_pattern_mixture_counts_all_rows_that_came_in() -> None:
+    data = nested()
+    data["left"] = np.where(data["person"] % 3, "stayed", "left")
+    data.loc[data.index[::24], "alliance"] = np.nan
+    model = als.pattern_mixture(
+        "alliance ~ session + (1 | person)", data, pattern="left", unit="person"
+    )
+    assert "96 rows came in (person: 24). 4 set aside: 'alliance' is missing." in model.summary()
+
+
+def test_a_random_intercept_that_runs_away_names_quadrature() -> None:
+    """As geepack's muscatine: Laplace's SD runs to infinity, 25 nodes give 3.5."""
+    rng = np.random.default_rng(4)
+    u = rng.normal(0.0, 5.0, 200)
+    data = pd.DataFrame({"id": np.repeat(np.arange(200), 3), "t": np.tile([0, 1, 2], 200)})
+    chance = 1.0 / (1.0 + np.exp(3.0 - 0.3 * data["t"] - u[data["id"]]))
+    data["y"] = (rng.random(600) < chance).astype(int)
+    with pytest.raises(NotIdentifiedError, match="nodes="):
+        als.glmm("y ~ t + (1 | id)", data, family="binomial")
+    model = als.glmm("y ~ t + (1 | id)", data, family="binomial", nodes=25)
+    assert 2.0 < model.tidy(effects="ran_pars")["estimate"].iloc[0] < 10.0
