@@ -274,3 +274,12 @@ def test_thresholds_that_cross_are_refused_in_words(data):
     )
     with pytest.raises(NotIdentifiedError, match="Thresholds cross in some rows"):
         ordinal("rating ~ x + (1 | g)", wide, nominal="~ x")
+
+
+def test_shares_of_no_variance_have_no_wald_limits(data):
+    alike = data.assign(rating=1 + np.arange(len(data)) % 4)
+    model = ordinal("rating ~ x + (1 | g)", alike)
+    assert model.fit.singular
+    table = variance_partition(model, ci_method="wald").tidy().set_index(["scale", "group"])
+    assert table.loc[("latent", "g"), "estimate"] == 0.0
+    assert np.isnan(table.loc[("latent", "g"), "conf_high"])

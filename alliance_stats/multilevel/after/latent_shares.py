@@ -126,6 +126,8 @@ class LatentPartition:
             return low, high
         v = self.variances.to_numpy()
         there = v > 0
+        if not there.any():  # no log of a variance to be symmetric on
+            return nothing, nothing
         shares, both = self._shares(v), np.tile(there, 2)
 
         def logits(step: Array) -> Array:
