@@ -145,7 +145,7 @@ def test_steps_that_cannot_be_fitted():
     empty = pd.Categorical(named, categories=list("abcdef"), ordered=True)
     model = ordinal("y ~ x + (1 | unit)", data.assign(y=empty))
     assert any("step f" in note for note in model.notes)
-    assert list(model.predict(data.head(2)).columns) == list("abcde")
+    assert list(model.predict(data.head(2)).columns) == list("abcdef")
     # thresholds that would cross where effects differ between them
     turned = data.assign(x=np.where(data["y"] == 2, 4.0, data["x"]))
     with pytest.raises(NotIdentifiedError, match="without error"):
