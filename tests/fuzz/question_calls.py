@@ -115,7 +115,7 @@ FAMILIES: dict[str, tuple[str, Callable[[Any], object]]] = {
         "sessions", lambda d: als.variance_partition(_steps(d), ci_method="wald"),
     ),
     "step_means at values": (
-        "sessions", lambda d: als.step_means(_steps(d), [], at={"session": [1, 2.5]}),
+        "sessions", lambda d: als.step_means(_steps(d), "session", at={"session": [1, 2.5]}),
     ),
     "estimated_means at values": (
         "sessions", lambda d: als.estimated_means(_rate(d), [], at={"session": [1, 2.5]}),

@@ -35,6 +35,7 @@ def test_two_crossed_variances_have_a_quarter_a_half_and_a_quarter():
     assert found.p_value == pytest.approx(expected)
 
 
+@pytest.mark.slow
 def test_nested_variances_have_the_weights_of_simulated_studies():
     rng = np.random.default_rng(4)
     person = np.repeat(np.arange(120), 4)
@@ -76,6 +77,7 @@ def test_the_cone_of_two_by_two_matrices_is_a_cap_of_45_degrees():
     np.testing.assert_allclose(found, expected, atol=WEIGHT)
 
 
+@pytest.mark.slow
 def test_an_intercept_and_a_slope_at_once_have_the_weights_of_simulated_studies():
     data = grown()
     large = lmm("y ~ x + (1 + x | person)", data)

@@ -232,10 +232,10 @@ def test_the_seed_decides(model, frames) -> None:
     pd.testing.assert_frame_equal(one, two)
 
 
-def test_what_was_missed_before_the_last_outcome_seen_stays_at_random(frames) -> None:
+def test_what_was_missed_before_the_last_outcome_seen_stays_at_random() -> None:
     """Who came back had not left; those who left later are treated as having left then."""
-    seen, unseen = frames
-    came_back = seen["person"].isin([f"P {p}" for p in range(0, 240, 3)]) & (seen["time"] == 1.0)
+    seen, unseen = drawn(60)
+    came_back = seen["person"].isin([f"P {p}" for p in range(0, 60, 3)]) & (seen["time"] == 1.0)
     back = came_back & seen["person"].isin(seen.loc[seen["time"] == 2.0, "person"])
     both = pd.concat([unseen, seen[back].drop(columns="y")]).sample(frac=1.0, random_state=1)
     fit = lmm("y ~ time * arm + (1 | person)", seen[~back])
