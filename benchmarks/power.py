@@ -77,7 +77,12 @@ cat(jsonlite::toJSON(list(seconds = sum(t[1:2]), kr = sum(kr[1:2]), p = found[1,
 def periods_of(sessions: pd.DataFrame) -> pd.DataFrame:
     """Return what the hazard is fitted to: families' intervals, dropout against going on."""
     rows = person_period(
-        sessions, unit="family", session="session", ending="ending", scores=["alliance"]
+        sessions.assign(attended=True),
+        unit="family",
+        session="session",
+        ending="ending",
+        attended="attended",
+        scores=["alliance"],
     )
     rows = running_mean(rows, "alliance", person="family", session="session")
     return rows[rows["event"].notna() & ~(rows["event"].eq(0) & rows["ending_code"].ne(0))]

@@ -257,7 +257,12 @@ def _endings(found: _Found, data: pd.DataFrame, source: str, *, n_sets: int, see
     low = int(staying.min()) if len(staying) else int(courses["last"].max())
     found.add("endings.available_sessions", (max(low, 1), max(int(seen.max()), 1)), source)
     periods = person_period(
-        data, unit="family", session="session", ending="ending", scores=["alliance"]
+        data.assign(attended=True),  # also where every rater skipped the last session
+        unit="family",
+        session="session",
+        ending="ending",
+        attended="attended",
+        scores=["alliance"],
     )
     periods = running_mean(periods, "alliance", person="family", session="session")
     periods["alliance_so_far"] = periods["alliance_running_mean"] - ALLIANCE_CENTRE

@@ -204,11 +204,13 @@ class DropoutEffect:
         sessions = study.sessions
         # every further column would be searched for means that know the future
         terms = dict.fromkeys([self.predictor, *self.covariates])
+        taken = _columns_of(sessions, {*_LEFT_BY, *terms}, ids=set(_IDS) - set(terms))
         periods = person_period(
-            _columns_of(sessions, {*_LEFT_BY, *terms}, ids=set(_IDS) - set(terms)),
+            taken.assign(attended=True),  # also where every rater skipped the last session
             unit="family",
             session="session",
             ending="ending",
+            attended="attended",
             scores=["alliance"],
         )
         periods = running_mean(periods, "alliance", person="family", session="session")

@@ -385,3 +385,12 @@ def test_assumptions_stand_in_a_table_with_their_sources():
 def test_what_cannot_be_is_refused(ask, message):
     with pytest.raises(DataError, match=message):
         ask()
+
+
+def test_a_last_session_that_every_rater_skipped_was_attended():
+    study = StudyDesign(therapists=30, families=240).draw(np.random.default_rng([1, 2]))
+    frame = study.sessions
+    last = frame["session"] == frame.groupby("family")["session"].transform("max")
+    assert frame[last].groupby("family")["alliance"].count().eq(0).sum() == 2
+    found = DropoutEffect()(study)  # warns of nothing
+    assert np.isfinite(found["estimate"]).all()
