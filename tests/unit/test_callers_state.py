@@ -7,6 +7,7 @@ else, and for figures, tables and files.
 
 import io
 import json
+import threading
 import warnings
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
@@ -16,6 +17,7 @@ import pandas as pd
 import pytest
 import statsmodels.formula.api as smf
 from lifelines import CoxPHFitter
+from threadpoolctl import threadpool_info, threadpool_limits
 
 import alliance_stats as als
 from alliance_stats import figures, tables
@@ -105,3 +107,22 @@ def test_the_callers_state_stays(call: str, tmp_path: Path) -> None:
     for name, frame in F.items():
         pd.testing.assert_frame_equal(frame, given[name])
         assert _written(frame) == _written(given[name])
+
+
+def test_fits_at_once_leave_the_libraries_their_threads() -> None:
+    """The first fit to end gave back one thread, while others still held it, for good."""
+    fitted = []
+
+    def fit() -> None:
+        fitted.append(als.lmm("alliance ~ session + (1 | family/person)", SESSIONS).log_lik)
+
+    with threadpool_limits(2):
+        before = [pool["num_threads"] for pool in threadpool_info()]
+        fits = [threading.Thread(target=fit) for _ in range(4)]
+        for each in fits:
+            each.start()
+        for each in fits:
+            each.join()
+        assert [pool["num_threads"] for pool in threadpool_info()] == before
+    assert len(fitted) == 4
+    assert len(set(fitted)) == 1
