@@ -468,7 +468,7 @@ def _up_to_the_last_rating(
             pd.api.types.is_numeric_dtype(column.dtype)
             and column.groupby(sessions).nunique(dropna=False).max() > 1
         ):
-            rated |= column.notna().to_numpy()
+            rated = rated | column.notna().to_numpy()
     last = np.full(units.max(initial=-1) + 1, -np.inf)
     np.maximum.at(last, units[rated], sessions[rated].astype(np.float64))
     went = np.asarray((sessions <= last[units]) | np.isinf(last[units]))
