@@ -43,6 +43,8 @@ FLAT_SLOPE = 1e-8
 # Sizes (relative SD) at which a variance that went to zero is tried again.
 RESTART_SIZES = (0.05, 0.3, 1.0)
 MAX_RESTARTS = 5
+# A term is tried at zero if the deviance there, the others grown for it, is at most so much higher.
+NEARLY_AS_LOW = 0.5
 # What a point costs at which the deviance cannot be computed.
 TOO_FAR = 1e6
 # Gradient in coordinates of unit curvature at which a polished fit has converged: estimates are
@@ -280,7 +282,8 @@ def search(
         best, better = _try_directions_left_out(criterion, best, tried, options=options)
         if not better:
             break
-    return best
+    # the linear deviance, which comes with a scaling, has not been seen to need it
+    return best if scaling is not None else _try_without_each_term(criterion, best, options=options)
 
 
 def run(criterion: Criterion, coordinates: Coordinates, *, options: Options) -> Stop:
@@ -424,6 +427,35 @@ def _try_directions_left_out(
                 return other.after(best, restarts=1), True
             best = best.after(other, restarts=1)
     return best, False
+
+
+def _try_without_each_term(criterion: Criterion, best: Stop, *, options: Options) -> Stop:
+    """Look for a lower deviance on the boundary, where going there hardly costs anything.
+
+    Of two nested factors with little between them, either may take the other's variance.
+    """
+    for f, rows in criterion.template.terms():
+        own = float((best.Lambda[f][rows, rows] ** 2).sum())
+        total = sum(float((factor**2).sum()) for factor in best.Lambda)
+        if not 0.0 < own < total:
+            continue
+        start = [np.sqrt(total / (total - own)) * factor for factor in best.Lambda]
+        start[f][rows, rows] = 0.0
+        memory = best.slopes.memory
+        try:
+            there = criterion.evaluate(start, best.other, memory).deviance
+            if there > best.deviance + NEARLY_AS_LOW:
+                continue
+            smaller, reduced = reduce_rank(best.template, start)
+            begin = criterion.coordinates(smaller, reduced, best.other, memory)
+            without = run(criterion, begin, options=options)
+        except NotIdentifiedError:  # that start leads nowhere
+            continue
+        if without.deviance < best.deviance - SAME_DEVIANCE:
+            best = without.after(best, restarts=1)
+        else:
+            best = best.after(without, restarts=1)
+    return best
 
 
 def _hessian(criterion: Criterion, at: Coordinates, gradient: Array) -> Array:

@@ -320,3 +320,12 @@ def test_a_search_that_ends_at_no_minimum_is_begun_again(family, seed):
     theirs = json.loads(family_designs.REFERENCE.read_text(encoding="utf-8"))[family]
     assert model.convergence.converged
     assert model.log_lik >= theirs["log_lik"][theirs["design"].index(seed)] - 1e-5
+
+
+def test_of_two_maxima_the_one_without_a_term_is_found():
+    """Of two nested factors with little between them, either may take the other's variance."""
+    kind, data = family_designs.drawn("truncated negative binomial", 172)
+    both = glmm(family_designs.FORMULAS[kind], data, family="truncated poisson")
+    without = glmm("y ~ x + (1 | unit)", data, family="truncated poisson")
+    assert both.log_lik == pytest.approx(without.log_lik, abs=1e-6)
+    assert both.fit.singular
