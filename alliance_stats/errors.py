@@ -3,6 +3,9 @@
 Every error says what was found, where (column, rows, unit) and what to do about it.
 """
 
+import sys
+import warnings
+
 __all__ = [
     "AllianceStatsError",
     "AllianceStatsWarning",
@@ -11,6 +14,7 @@ __all__ = [
     "FormulaError",
     "NotIdentifiedError",
     "WrongObjectError",
+    "warn",
 ]
 
 
@@ -40,3 +44,11 @@ class AllianceStatsWarning(UserWarning):
 
 class ConvergenceWarning(AllianceStatsWarning):
     """An iterative fit stopped before its criterion was flat."""
+
+
+def warn(told: str, kind: type[AllianceStatsWarning]) -> None:
+    """Give a warning at the line outside this package from which it was called."""
+    frame, level = sys._getframe(1), 2
+    while frame.f_globals.get("__name__", "").split(".")[0] == __package__ and frame.f_back:
+        frame, level = frame.f_back, level + 1
+    warnings.warn(told, kind, stacklevel=level)

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import platform
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -18,7 +17,7 @@ from alliance_stats.archive.codec import Reader, Writer
 from alliance_stats.checks import check_choice
 from alliance_stats.design.design import Design
 from alliance_stats.design.formula import OwnColumn
-from alliance_stats.errors import AllianceStatsWarning, DataError, WrongObjectError
+from alliance_stats.errors import AllianceStatsWarning, DataError, WrongObjectError, warn
 from alliance_stats.output import write_whole
 
 __all__ = ["FORMAT", "from_dict", "load_result", "opened", "save_result", "to_dict"]
@@ -135,7 +134,7 @@ def from_dict(document: Mapping[str, Any]) -> Any:
     if not isinstance(found, Accountable):
         raise DataError("The document holds no result of alliance_stats.")
     for doubt in _doubts(document, found, reader.defaults):
-        warnings.warn(doubt, AllianceStatsWarning, stacklevel=2)
+        warn(doubt, AllianceStatsWarning)
     return found
 
 

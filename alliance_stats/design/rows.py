@@ -1,7 +1,6 @@
 """Checks of a model's rows and columns: which rows are complete, what a column may contain."""
 
 import re
-import warnings
 from collections.abc import Hashable, Mapping, Sequence
 from numbers import Number
 from typing import Any
@@ -11,7 +10,7 @@ import pandas as pd
 
 from alliance_stats.checks import check_spelling, describe_rows, only_used
 from alliance_stats.door import replaced
-from alliance_stats.errors import AllianceStatsWarning, DataError
+from alliance_stats.errors import AllianceStatsWarning, DataError, warn
 from alliance_stats.ledger import RowLedger
 
 __all__ = [
@@ -183,13 +182,12 @@ def _check_not_numbers_as_text(column: pd.Series) -> None:
     if not decimal:
         words = [text for text in others if not any(sign.isdigit() for sign in text)]
         if words and len(numbers) > _CODES:  # "3+" beside 0, 1, 2 is a category as they are
-            warnings.warn(
+            warn(
                 f"Column '{column.name}' holds whole numbers written as text ('{numbers[0]}')"
                 f"{stray}: each is a category of its own. If numbers are meant, convert it first "
                 "(pandas.to_numeric) and set what is none to missing; if categories, say so with "
                 f"data['{column.name}'].astype('category').",
                 AllianceStatsWarning,
-                stacklevel=2,
             )
         return
     raise DataError(

@@ -4,7 +4,6 @@ import base64
 import io
 import os
 import re
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from alliance_stats.checks import check_choice
-from alliance_stats.errors import AllianceStatsWarning, WrongObjectError
+from alliance_stats.errors import AllianceStatsWarning, WrongObjectError, warn
 from alliance_stats.figures.fonts import FAMILY, glyphless, missing_glyphs
 from alliance_stats.figures.style import house_style
 from alliance_stats.formatting import is_blank, printable, to_html, to_markdown
@@ -203,7 +202,7 @@ class ReportFigure:
         missing = glyphless(self.figure)
         if missing:
             told = missing_glyphs(missing, label=self.label)
-            warnings.warn(told, AllianceStatsWarning, stacklevel=3)
+            warn(told, AllianceStatsWarning)
 
     def html(self) -> str:
         """Return an HTML ``<figure>`` that holds the SVG, the caption and the note."""

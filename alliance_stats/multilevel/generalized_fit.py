@@ -33,7 +33,7 @@ from alliance_stats.engine.quadrature import criterion_of
 from alliance_stats.engine.search import Convergence, Minimum
 from alliance_stats.engine.template import Template
 from alliance_stats.engine.threads import one_blas_thread
-from alliance_stats.errors import ConvergenceWarning, NotIdentifiedError
+from alliance_stats.errors import ConvergenceWarning, NotIdentifiedError, warn
 from alliance_stats.estimates import Array
 from alliance_stats.multilevel.generalized_data import DispersionPart, make_generalized_problem
 from alliance_stats.multilevel.outcome_checks import (
@@ -293,7 +293,7 @@ def fit_generalized(
         raise NotIdentifiedError(BEYOND) from broken
     check_not_runaway(design, minimum, nodes)
     if not minimum.convergence.converged:
-        warn_not_converged(design, minimum, stacklevel=3)
+        warn_not_converged(design, minimum)
     return GeneralizedFit(design, problem, minimum, nodes, weights, offset, family, dispersion)
 
 
@@ -411,7 +411,7 @@ def with_enough_nodes(fitted: Callable[[int], Fitted]) -> Fitted:
             moved = abs(now.deviance - before.deviance) / 2.0
         if moved < STANDS:
             if not now.convergence.converged:
-                warn_not_converged(now.design, now.minimum, stacklevel=4)
+                warn_not_converged(now.design, now.minimum)
             return now
         before = now
     raise NotIdentifiedError(
@@ -420,11 +420,10 @@ def with_enough_nodes(fitted: Callable[[int], Fitted]) -> Fitted:
     )
 
 
-def warn_not_converged(design: Design, minimum: Minimum, *, stacklevel: int) -> None:
+def warn_not_converged(design: Design, minimum: Minimum) -> None:
     """Warn that a fit's results are unusable."""
-    warnings.warn(
+    warn(
         f"The fit of {design.formula.text!r} has not converged "
         f"({minimum.convergence.message}); do not use its numbers.",
         ConvergenceWarning,
-        stacklevel=stacklevel + 1,
     )

@@ -281,7 +281,7 @@ def fit_steps(
         check_steps_not_separated(design, located[1:], J)
     check_not_runaway(design, minimum, nodes)
     if not minimum.convergence.converged:
-        warn_not_converged(design, minimum, stacklevel=4)
+        warn_not_converged(design, minimum)
     return fit
 
 

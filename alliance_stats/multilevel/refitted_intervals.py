@@ -21,6 +21,7 @@ from alliance_stats.errors import (
     ConvergenceWarning,
     DataError,
     NotIdentifiedError,
+    warn,
 )
 from alliance_stats.estimates import one_line
 from alliance_stats.formatting import format_count, format_percent
@@ -362,9 +363,9 @@ def with_intervals(
 def _warn(draws: Bootstrap, notes: pd.Series) -> None:
     """Warn about what a frame of estimates has no column for."""
     if draws.n_unconverged:
-        warnings.warn(draws.notes[0], ConvergenceWarning, stacklevel=5)
+        warn(draws.notes[0], ConvergenceWarning)
     for term, note in notes[notes != ""].items():
-        warnings.warn(f"Bootstrap: {term} is {note}.", AllianceStatsWarning, stacklevel=5)
+        warn(f"Bootstrap: {term} is {note}.", AllianceStatsWarning)
 
 
 def _name(row: object) -> str:

@@ -1,7 +1,6 @@
 """A scale as its key defines it, and the resulting scores."""
 
 import tomllib
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -22,7 +21,7 @@ from alliance_stats.checks import (
     require_columns,
 )
 from alliance_stats.door import with_columns
-from alliance_stats.errors import AllianceStatsWarning, DataError
+from alliance_stats.errors import AllianceStatsWarning, DataError, warn
 from alliance_stats.estimates import Array
 from alliance_stats.study import Study
 
@@ -278,11 +277,10 @@ def _warn_of_another_range(answers: Array, scale: Scale) -> None:
     low, high = scale.limits
     given = answers[~np.isnan(answers)]
     if len(given) >= _ANSWERS_FOR_A_RANGE and given.max() <= low + 0.75 * (high - low):
-        warnings.warn(
+        warn(
             f"No answer to the scale '{scale.name}' is above {given.max():g}, though it is said to "
             f"run from {low:g} to {high:g}. Was another response format used?",
             AllianceStatsWarning,
-            stacklevel=3,
         )
 
 
@@ -296,13 +294,12 @@ def _warn_of_turned_items(keyed: Array, scale: Scale) -> None:
         f"'{item}'" for item, r in zip(scale.items, (x * y).sum(axis=0), strict=True) if r < 0
     ]
     if against:
-        warnings.warn(
+        warn(
             f"Of the scale '{scale.name}', {', '.join(against)} "
             f"correlate{'s' * (len(against) == 1)} negatively with "
             "the other items as keyed. Was it reversed before, or is the key "
             "another edition's?",
             AllianceStatsWarning,
-            stacklevel=3,
         )
 
 

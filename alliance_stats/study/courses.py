@@ -1,7 +1,6 @@
 """The checks of a study, in their order: ids, ratings, dates, and how treatment ended for whom."""
 
 import re
-import warnings
 from collections.abc import Hashable, Mapping, Sequence
 
 import numpy as np
@@ -19,7 +18,7 @@ from alliance_stats.checks import (
     units_with_several,
 )
 from alliance_stats.door import replaced, require_new
-from alliance_stats.errors import AllianceStatsWarning, DataError
+from alliance_stats.errors import AllianceStatsWarning, DataError, warn
 from alliance_stats.formatting import plural
 from alliance_stats.study.ratings import (
     check_one_rating_each,
@@ -283,13 +282,12 @@ def warn_of_padded_rows(
     n_later = frame[later].groupby(unit_column, observed=True)[session].nunique()
     padded = n_later[n_later >= _PADDED]
     if len(padded):
-        warnings.warn(
+        warn(
             f"In {len(padded)} unit(s) that ended treatment ('{padded.index[0]}'...), the last "
             f"{_PADDED} or more sessions hold no score at all. A row counts as an attended "
             "session: if those rows were filled in after the ending, leave them out; if they were "
             "attended, name the last one with ending_session= to say so.",
             AllianceStatsWarning,
-            stacklevel=5,
         )
 
 

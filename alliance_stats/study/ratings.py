@@ -21,12 +21,16 @@ __all__ = [
     "limits",
     "named_ranges",
     "scores",
+    "truth",
+    "up_to_the_last_rating",
     "whole_sessions",
     "without_codes",
 ]
 
 _VALUES_SHOWN = 3
 _COLUMNS_SHOWN = 6
+_BY_LUCK = 5  # cells so alike by chance once in 2^5: in fewer, nothing is seen of how they came
+_SAME = 1e-12  # of the largest mean: below it, means of the same numbers differ by rounding
 _NO_SESSION = 1e15  # beyond it whole numbers are no longer told apart as floats
 
 
@@ -56,6 +60,90 @@ def whole_sessions(frame: pd.DataFrame, column: str) -> pd.Series:
         advice="Correct it, or leave out those rows.",
     )
     return pd.Series(numbers.astype(np.int64), index=frame.index)
+
+
+def truth(data: pd.DataFrame, column: str) -> npt.NDArray[np.bool_]:
+    """Return a column of true and false, or of 1 and 0; refuse any other value."""
+    values = finite_or_missing(data, column)
+    odd = ~np.isin(values, (0.0, 1.0))
+    if odd.any():
+        raise DataError(
+            f"Column '{column}' must say true or false (or 1 or 0) in every row; see "
+            f"{describe_rows(odd, data.index)}."
+        )
+    return np.asarray(values == 1.0)
+
+
+def up_to_the_last_rating(
+    varying: pd.DataFrame,
+    unit: pd.Series,
+    sessions: npt.NDArray[np.int64],
+    units: npt.NDArray[np.int64],
+    scores: Sequence[str],
+) -> tuple[npt.NDArray[np.bool_], list[str]]:
+    """Tell which rows are not later than their unit's last rating, and what to warn of.
+
+    Any other number that tells who came is a rating too. A unit without ratings keeps its rows.
+    """
+    scored = varying[list(scores)].notna().any(axis=1).to_numpy()
+    if scored.all():
+        return np.ones(len(scored), dtype=bool), []
+    rated = scored.copy()
+    for name in varying.columns.difference(list(scores), sort=False):
+        column = varying[name]
+        if _tells_who_came(column, sessions, units, scored):
+            rated |= column.notna().to_numpy()
+    last = np.full(units.max(initial=-1) + 1, -np.inf)
+    np.maximum.at(last, units[rated], sessions[rated].astype(np.float64))
+    never = np.isinf(last[units])
+    went = np.asarray((sessions <= last[units]) | never)
+    said = "say so by attended= (a column of true/false) or ending_session=."
+    told = []
+    if not went.all():
+        told.append(
+            f"The last sessions of {_units_shown(unit[~went])} hold no rating, and are not taken "
+            "for attended: their course ends with their last rated session. If they were "
+            f"attended, {said}"
+        )
+    several = pd.Series(sessions).groupby(units).nunique().to_numpy()[units] > 1
+    if (never & several).any():
+        told.append(
+            f"{_units_shown(unit[never & several])} hold no rating at all, and all their rows are "
+            f"taken for attended sessions. Whether they were or not, {said}"
+        )
+    return went, told
+
+
+def _units_shown(unit: pd.Series) -> str:
+    labels = unit.unique()
+    others_too = " and others" if len(labels) > 1 else ""
+    return f"{plural(len(labels), 'unit')} of '{unit.name}' ('{labels[0]}'{others_too})"
+
+
+def _tells_who_came(
+    column: pd.Series,
+    sessions: npt.NDArray[np.int64],
+    units: npt.NDArray[np.int64],
+    scored: npt.NDArray[np.bool_],
+) -> bool:
+    """Tell whether a column holds ratings, not what rows have that were only filled in.
+
+    Those are truth values, what is the same for all at a session, what is one number in all rows
+    without a score, numbers of members, and clocks: they go one way in every unit.
+    """
+    kind = column.dtype
+    if not pd.api.types.is_numeric_dtype(kind) or pd.api.types.is_bool_dtype(kind):
+        return False
+    unscored = column[~scored].dropna()
+    if len(unscored) >= _BY_LUCK and unscored.min() == unscored.max():
+        return False
+    if column.groupby(sessions).nunique().max() <= 1:
+        return False
+    means = column.astype(np.float64).groupby([units, sessions]).mean().dropna()
+    step = means.groupby(level=0).diff().dropna()
+    least = _SAME * float(means.abs().max())
+    rises, falls = int((step > least).sum()), int((step < -least).sum())
+    return min(rises, falls) > 0 or (rises + falls > 0 and len(step) < _BY_LUCK)
 
 
 def check_time(frame: pd.DataFrame, column: str) -> None:

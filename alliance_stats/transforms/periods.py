@@ -6,10 +6,10 @@ Intervals are counted from the study's first session number, 0 where any session
 else 1: whoever left after it has its event in interval 1.
 """
 
-import warnings
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -26,11 +26,10 @@ from alliance_stats.checks import (
     require_present,
 )
 from alliance_stats.door import replaced, require_new
-from alliance_stats.errors import AllianceStatsWarning, DataError
-from alliance_stats.formatting import plural
+from alliance_stats.errors import AllianceStatsWarning, DataError, warn
 from alliance_stats.renaming import renamed
 from alliance_stats.study.courses import ENDINGS, check_endings, check_rows_after
-from alliance_stats.study.ratings import whole_sessions
+from alliance_stats.study.ratings import truth, up_to_the_last_rating, whole_sessions
 from alliance_stats.study.units import each_label_once
 from alliance_stats.transforms.future import refuse_the_future
 
@@ -113,18 +112,21 @@ def last_session(
     2   F003             19  planned      0
     """
     data = check_frame(data)
-    require_columns(data, [unit, session, ending, ending_session, attended])
-    courses = _read_courses(
-        data,
-        unit=unit,
-        session=session,
-        ending=ending,
-        cause=cause,
-        ending_session=ending_session,
-        attended=attended,
-    )
+    columns = _Columns(unit, session, ending, ending_session, attended)
+    require_columns(data, [*columns])
+    courses = _read_courses(data, columns, cause)
     units = data[courses.kept].take(courses.first_row).reset_index(drop=True)
     return replaced(units, courses.found)
+
+
+class _Columns(NamedTuple):
+    """The columns that say who was where when; see :func:`last_session`."""
+
+    unit: str
+    session: str
+    ending: str | None
+    ending_session: str | None
+    attended: str | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -145,6 +147,8 @@ class _Courses:
         Columns that are constant within every unit.
     found
         What is new about each unit, (u,) arrays by name; see :func:`last_session`.
+    told
+        What to warn of.
     """
 
     coded: pd.DataFrame
@@ -153,30 +157,16 @@ class _Courses:
     first_row: npt.NDArray[np.int64]
     kept: list[Hashable]
     found: dict[Hashable, npt.NDArray[np.int64]]
+    told: list[str]
 
 
 def _read_courses(
-    data: pd.DataFrame,
-    *,
-    unit: str,
-    session: str,
-    ending: str | None,
-    cause: str,
-    ending_session: str | None,
-    attended: str | None,
-    scores: Sequence[str] = (),
+    data: pd.DataFrame, columns: _Columns, cause: str, scores: Sequence[str] = ()
 ) -> _Courses:
     """Check the rows of a checked frame, and find each unit's first and last session."""
     coded = each_label_once(data, list(data.columns))
-    sessions, went = _attendance(
-        data,
-        coded,
-        unit=unit,
-        session=session,
-        ending=ending,
-        ending_session=ending_session,
-        attended=attended,
-    )
+    unit, session, ending, ending_session, attended = columns
+    sessions, went = _attendance(data, coded, columns)
     check_choice(cause, ENDINGS[1:], name="cause")
     units, labels = pd.factorize(coded[unit])
     first_row = np.full(len(labels), -1)
@@ -187,9 +177,10 @@ def _read_courses(
         if name not in (session, attended)
         and (name == unit or _constant(coded[name], units, first_row))
     ]
+    told: list[str] = []
     if scores and attended is None and ending_session is None:
         varying = data.drop(columns=[name for name in (*kept, session) if name not in scores])
-        went = _up_to_the_last_rating(varying, data[unit], sessions, units, scores)
+        went, told = up_to_the_last_rating(varying, data[unit], sessions, units, scores)
     first, last, n_sessions = _first_and_last(units[went], sessions[went])
     if ending_session is not None:
         stated = data[ending_session].groupby(units).first()
@@ -206,7 +197,7 @@ def _read_courses(
         event = (code == ENDING_CODES[cause]).astype(np.int64)
         found |= {"event": event, "ending_code": code, "last_interval": interval}
     require_new(kept, [str(name) for name in found])
-    return _Courses(coded, units, sessions, first_row, kept, found)
+    return _Courses(coded, units, sessions, first_row, kept, found, told)
 
 
 def _constant(
@@ -286,8 +277,11 @@ def person_period(
     ----------
     data, unit, session, ending, cause, ending_session, attended
         As in :func:`last_session`; but with `scores` a unit's course ends with the last session
-        that holds any rating (any number that differs within units), with a warning, unless
-        `attended` or `ending_session` says which sessions were attended.
+        that holds any rating, with a warning, unless `attended` or `ending_session` says which
+        sessions were attended. Any other number that differs within units is a rating too, but for
+        what rows have that were only filled in: clocks (ages, days, running numbers), numbers of
+        members, what is the same for all at a session, and what is one number in all rows without
+        a score. A unit without any rating keeps its rows, with a warning.
     scores
         Time-varying numeric columns to be carried forward; each is the mean of the unit's ratings
         at the session (over members, if the unit is a family; select raters beforehand).
@@ -335,17 +329,9 @@ def person_period(
     2   F001        3    0.0      4.74
     """
     data = check_frame(data)
-    require_columns(data, [unit, session, ending, *scores, ending_session, attended])
-    courses = _read_courses(
-        data,
-        unit=unit,
-        session=session,
-        ending=ending,
-        cause=cause,
-        ending_session=ending_session,
-        attended=attended,
-        scores=scores,
-    )
+    roles = _Columns(unit, session, ending, ending_session, attended)
+    require_columns(data, [*roles, *scores])
+    courses = _read_courses(data, roles, cause, scores)
     found, first_row = courses.found, courses.first_row
     first, last = found["first_session"], found["last_session"]
     n_rows = last - first + 1
@@ -361,6 +347,8 @@ def person_period(
     }
     constant = [name for name in courses.kept if name not in (ending, ending_session, *scores)]
     refuse_the_future(courses.coded, [*map(str, constant), *scores], unit=unit, session=session)
+    for words in courses.told:
+        warn(words, AllianceStatsWarning)
     counts = [f"{score}_n" for score in scores]
     require_new([*constant, session, *scores], [*counts, "observed", "event", "ending_code"])
     units = courses.units
@@ -411,22 +399,16 @@ def _ratings(
 
 
 def _attendance(
-    data: pd.DataFrame,
-    coded: pd.DataFrame,
-    *,
-    unit: str,
-    session: str,
-    ending: str | None,
-    ending_session: str | None,
-    attended: str | None,
+    data: pd.DataFrame, coded: pd.DataFrame, columns: _Columns
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
     """Check the rows, and return their whole sessions and whether each was attended."""
+    unit, session, ending, ending_session, attended = columns
     require_present(coded, unit, why="to know which unit a row belongs to")
     check_spelling(coded[unit], kind="unit")
     sessions = whole_sessions(data, session)
     went = np.ones(len(data), dtype=bool)
     if attended is not None:
-        went = _truth(data, attended)
+        went = truth(data, attended)
         never = ~pd.Series(went).groupby(data[unit].to_numpy(dtype=object)).any()
         if never.any():
             raise DataError(
@@ -447,45 +429,6 @@ def _attendance(
     return sessions.to_numpy(), went
 
 
-def _up_to_the_last_rating(
-    varying: pd.DataFrame,
-    unit: pd.Series,
-    sessions: npt.NDArray[np.int64],
-    units: npt.NDArray[np.int64],
-    scores: Sequence[str],
-) -> npt.NDArray[np.bool_]:
-    """Tell which rows are not later than their unit's last rating, and warn of those that are.
-
-    Any other number that differs within units (and not with the session alone) is a rating too. A
-    unit without ratings keeps its rows.
-    """
-    rated = varying[list(scores)].notna().any(axis=1).to_numpy()
-    if rated.all():
-        return np.ones(len(rated), dtype=bool)
-    for name in varying.columns.difference(list(scores), sort=False):
-        column = varying[name]
-        if (
-            pd.api.types.is_numeric_dtype(column.dtype)
-            and column.groupby(sessions).nunique(dropna=False).max() > 1
-        ):
-            rated = rated | column.notna().to_numpy()
-    last = np.full(units.max(initial=-1) + 1, -np.inf)
-    np.maximum.at(last, units[rated], sessions[rated].astype(np.float64))
-    went = np.asarray((sessions <= last[units]) | np.isinf(last[units]))
-    later = unit[~went].unique()
-    if len(later):
-        others_too = " and others" if len(later) > 1 else ""
-        warnings.warn(
-            f"The last sessions of {plural(len(later), 'unit')} of '{unit.name}' ('{later[0]}'"
-            f"{others_too}) hold no rating, and are not taken for attended: their course ends with "
-            "their last rated session. If they were attended, say so by attended= (a column of "
-            "true/false) or ending_session=.",
-            AllianceStatsWarning,
-            stacklevel=4,
-        )
-    return went
-
-
 def _check_endings_known(data: pd.DataFrame, ending: str) -> None:
     missing = data[ending].isna().to_numpy()
     if missing.any():
@@ -494,14 +437,3 @@ def _check_endings_known(data: pd.DataFrame, ending: str) -> None:
             "is still in treatment is 'ongoing'; leave out units whose ending is not known, and "
             "say how many."
         )
-
-
-def _truth(data: pd.DataFrame, column: str) -> npt.NDArray[np.bool_]:
-    values = finite_or_missing(data, column)
-    odd = ~np.isin(values, (0.0, 1.0))
-    if odd.any():
-        raise DataError(
-            f"Column '{column}' must say true or false (or 1 or 0) in every row; see "
-            f"{describe_rows(odd, data.index)}."
-        )
-    return np.asarray(values == 1.0)

@@ -89,7 +89,12 @@ def competing_endings(study: Study) -> CompetingHazards:
     Effects on different endings are independent: with few transfers a correlation is not known.
     """
     table = person_period(
-        study.sessions, unit="family", session="session", ending="ending", scores=("alliance",)
+        study.sessions,
+        unit="family",
+        session="session",
+        ending="ending",
+        scores=("alliance",),
+        ending_session=study.roles.get("ending_session"),
     )
     table = running_mean(table, "alliance", person="family", session="session")
     return competing_hazards(

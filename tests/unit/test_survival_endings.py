@@ -311,3 +311,21 @@ def test_nullable_columns_give_what_plain_ones_give(backend: str) -> None:
     expected = endings(one).periods(("alliance",))[columns]
     found = endings(other).periods(("alliance",))[columns]
     pd.testing.assert_frame_equal(found, expected, check_dtype=False)
+
+
+def test_scores_without_a_role_cut_no_course_and_lose_no_event() -> None:
+    """Which sessions were attended is settled by `endings`, for `periods` too."""
+    courses = {"a": (3, "dropout"), "b": (4, "dropout"), "c": (5, "planned")}
+    rows = pd.DataFrame(
+        [
+            (person, session, session % 3 if session < last else np.nan, ending)
+            for person, (last, ending) in courses.items()
+            for session in range(1, last + 1)
+        ],
+        columns=["person", "session", "mood", "ending"],
+    )
+    own = Study.from_frame(rows, person="person", session="session", ending="ending")
+    found = endings(own)
+    table = found.periods(scores=("mood",))
+    assert table["event"].sum() == found.units["event"].sum() == 2
+    assert table.groupby("person")["session"].max().to_dict() == {"a": 3, "b": 4, "c": 5}

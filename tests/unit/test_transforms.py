@@ -1,5 +1,7 @@
 """Transforms on a few rows, worked out by hand."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -569,3 +571,57 @@ def test_the_guard_looks_past_what_it_cannot_reckon_with(courses: pd.DataFrame):
     )
     found = whole_course_means(odd, unit="fam", session="s")
     assert found == whole_course_means(courses, unit="fam", session="s")
+
+
+def filled_in(**columns: object) -> pd.DataFrame:
+    """Three families of two, of whom everyone has a row for every wave; rated to 3, 5 and 2."""
+    rows = [
+        (family, 10 * family + member, wave, float((7 * wave * family + member) % 5), ending)
+        for family, ending in ((1, "dropout"), (2, "planned"), (3, "dropout"))
+        for member in (1, 2)
+        for wave in range(1, 7)
+    ]
+    data = pd.DataFrame(rows, columns=["fam", "who", "s", "wai", "end"], index=range(5, 77, 2))
+    data["wai"] = data["wai"].where(data["s"] <= data["fam"].map({1: 3, 2: 5, 3: 2}))
+    return data.assign(**columns)
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        lambda d: 20.0 * (d["who"] % 10) + d["fam"] + d["s"] / 52,  # exact ages
+        lambda d: np.floor(20.0 * (d["who"] % 10) + d["fam"] / 3 + d["s"] / 4),  # whole years
+        lambda d: np.arange(len(d)),  # a running number
+        lambda d: 1e5 + 7 * d["s"] + d["fam"],  # days
+        lambda d: 100 - d["s"] * 1e-4 - d["fam"],  # what is left
+        lambda d: d["wai"] > 2,  # made from the score
+        lambda d: (d["wai"] > 2).astype(int),
+        lambda d: np.where(d["wai"].notna(), d["s"] % 2 + d["fam"] / 7, 0.0),  # weights
+        lambda d: d["s"].map({1: 2, 2: 1, 3: 4, 4: 4, 5: 0, 6: 3}).where(d["who"] != 11),
+        lambda d: (d["wai"] * 2).astype(str),
+    ],
+)
+def test_what_filled_in_rows_have_too_is_no_rating(column: Callable[[pd.DataFrame], object]):
+    """Numbers of persons, ages, running numbers and flags stand also where nobody came."""
+    data = filled_in()
+    with pytest.warns(AllianceStatsWarning, match="3 units of 'fam' .'1' and others. hold no rat"):
+        periods = person_period(data.assign(x=column(data)), **ROLES, scores=["wai"])
+    assert periods.groupby("fam")["s"].max().to_dict() == {1: 3, 2: 5, 3: 2}
+    assert periods.loc[periods["event"] == 1.0, ["fam", "s"]].to_numpy().tolist() == [
+        [1, 3],
+        [3, 2],
+    ]
+
+
+def test_units_without_any_rating_keep_their_rows_and_are_named():
+    data = filled_in(wai=lambda d: d["wai"].where(d["fam"] != 2))
+    with pytest.warns(AllianceStatsWarning) as told:
+        periods = person_period(data, **ROLES, scores=["wai"])
+    assert periods.groupby("fam")["s"].max().to_dict() == {1: 3, 2: 6, 3: 2}
+    assert "1 unit of 'fam' ('2') hold no rating at all" in str(told[1].message)
+
+
+def test_warnings_stand_at_the_line_of_the_caller():
+    with pytest.warns(AllianceStatsWarning) as told:
+        person_period(filled_in(), **ROLES, scores=["wai"])
+    assert [one.filename for one in told] == [__file__]

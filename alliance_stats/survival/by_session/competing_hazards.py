@@ -1,6 +1,5 @@
 """Competing endings in discrete time: dropout, planned ending, ... in one likelihood."""
 
-import warnings
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 
@@ -18,7 +17,13 @@ from alliance_stats.design.design import build_design
 from alliance_stats.design.formula import formula_of, intercepts, parse_formula
 from alliance_stats.engine.quadrature import MOST_NODES
 from alliance_stats.engine.threads import one_blas_thread
-from alliance_stats.errors import ConvergenceWarning, DataError, FormulaError, NotIdentifiedError
+from alliance_stats.errors import (
+    ConvergenceWarning,
+    DataError,
+    FormulaError,
+    NotIdentifiedError,
+    warn,
+)
 from alliance_stats.estimates import Array
 from alliance_stats.formatting import plural
 from alliance_stats.renaming import renamed
@@ -355,10 +360,9 @@ def _effects(
     with one_blas_thread():
         fit = minimise_effects(rows, codes, plain, nodes=nodes, correlated=correlated)
     if not fit.convergence.converged:
-        warnings.warn(
+        warn(
             f"The fit of effects of '{':'.join(group)}' on competing endings has not converged "
             f"({fit.convergence.message}); do not use its numbers.",
             ConvergenceWarning,
-            stacklevel=3,
         )
     return EndingEffects(fit, states, ":".join(group), labels, n_units, unit)

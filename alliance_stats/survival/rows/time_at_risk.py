@@ -4,7 +4,6 @@ A row says that someone was under observation on the half-open interval ``(entry
 whether it ended with an event. A row that enters at t is not at risk at t; one that leaves at t is.
 """
 
-import warnings
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -22,7 +21,7 @@ from alliance_stats.checks import (
     require_columns,
 )
 from alliance_stats.design.rows import complete_rows
-from alliance_stats.errors import AllianceStatsWarning, DataError
+from alliance_stats.errors import AllianceStatsWarning, DataError, warn
 from alliance_stats.estimates import Array
 from alliance_stats.formatting import format_number, plural
 from alliance_stats.ledger import RowLedger
@@ -405,12 +404,11 @@ def _warn_of_late_entry(data: pd.DataFrame, time: Hashable) -> None:
         return
     late = int((finite_or_missing(data, "entry") > 0.0).sum())
     if late:
-        warnings.warn(
+        warn(
             f"Column 'entry' is above 0 in {plural(late, 'row')}, which count as at risk from the "
             "start although they could not have been seen to leave before: give entry='entry' "
             "(Cox: start='entry', stop='time').",
             AllianceStatsWarning,
-            stacklevel=4,
         )
 
 

@@ -1,6 +1,5 @@
 """Who ended, when, and what counts as dropout: one row per unit, under a stated definition."""
 
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -11,7 +10,7 @@ from alliance_stats.account import Account, Phrase, html_of, summary_of
 from alliance_stats.checks import check_choice, finite_or_missing, require_columns
 from alliance_stats.design.formula import OwnColumn
 from alliance_stats.door import replaced, with_columns
-from alliance_stats.errors import AllianceStatsWarning, DataError
+from alliance_stats.errors import AllianceStatsWarning, DataError, warn
 from alliance_stats.estimates import one_line
 from alliance_stats.formatting import format_count, plural
 from alliance_stats.ledger import RowLedger
@@ -134,14 +133,18 @@ class Endings:
                 "clock of sessions. Make them from endings(study), or give the days between "
                 "sessions to discrete_hazard as offset(np.log(days))."
             )
+        sessions, attended = self._sessions, self._attended
+        if attended is None:  # which sessions were attended is what `endings` has settled
+            attended = _ATTENDED  # type: ignore[assignment]
+            sessions = replaced(sessions, {attended: np.ones(len(sessions), dtype=bool)})
         table = person_period(
-            self._sessions,
+            sessions,
             unit=column,
             session=roles["session"],
             ending=roles["ending"],
             scores=scores,
             ending_session=roles.get("ending_session"),
-            attended=self._attended,
+            attended=attended,
         )
         facts = self.units.set_index(column)
         stray = ~table[column].isin(facts.index) & table["event"].notna()
@@ -280,7 +283,7 @@ def endings(
             f"any left is not known yet. {rows}"
         )
     if late := _late_entry(units, unit, clock):
-        warnings.warn(late, AllianceStatsWarning, stacklevel=2)
+        warn(late, AllianceStatsWarning)
     units = units.reset_index(drop=True)
     return Endings(units, unit, definition.words, rows, clock, study, sessions, went)
 
@@ -330,13 +333,12 @@ def _attendance(
         return data, None
     later = data.loc[~went, roles[unit]]
     shown = plural(len(later.unique()), *_NOUNS[unit])
-    warnings.warn(
+    warn(
         f"The last sessions of {shown} ('{later.iloc[0]}'"
         f"{' and others' if len(later.unique()) > 1 else ''}) hold no score, and are not taken for "
         "attended: their course ends with their last scored session. If they were attended, say "
         "so by attended= (a column of true/false), or by ending_session= when the study is made.",
         AllianceStatsWarning,
-        stacklevel=3,
     )
     # a column of our own, whose label no caller's column can have
     label: str = _ATTENDED  # type: ignore[assignment]
