@@ -124,7 +124,7 @@ OPEN = {
     "i_squared", "t_r_df", "r_t", "d_average_sd", "d_change", "d_sd1", "d_sd2", "p_wald_z",
     "p_pooled_t", "conf_low_pooled_t", "conf_high_pooled_t", "d_t_df", "conf_low_z_exp",
     "conf_high_z_exp", "r_d", "t_r", "df1_k", "sd_total", "r_squared_f",
-    "odds_ratio_conditional", "p_counts_fisher", "t_welch", "f_r_squared_df",
+    "odds_ratio_conditional", "p_counts_fisher",
 }  # fmt: skip
 
 

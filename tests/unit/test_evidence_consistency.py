@@ -341,3 +341,67 @@ def test_what_is_supposed_goes_by_the_name_of_the_quantity_too() -> None:
     printed = pd.DataFrame({"B": ["0.42"], "SE": ["0.15"], "p": [".005"]})
     found = consistency_check(printed, assumed=["estimate", "SE"]).tidy()
     assert found["quantity"].tolist() == ["p_value"]
+
+
+def _verdict_on(name: str, row: dict[str, str]) -> str:
+    found = consistency_check(pd.DataFrame([row])).tidy()
+    return str(found.set_index("quantity").loc[name, "verdict"])
+
+
+_WELCH = {"mean1": "54.7", "sd1": "9.78", "n1": "82", "mean2": "44.5", "sd2": "13.2", "n2": "32",
+          "t": "4.0", "df": "44.9", "p_value": "<0.001"}  # fmt: skip
+_GROUPS = {"mean1": "33.9", "sd1": "6.04", "n1": "100", "mean2": "29.4", "sd2": "8.031",
+           "n2": "84", "t": "4.3", "df": "182", "p_value": "<0.01"}  # fmt: skip
+
+
+@pytest.mark.parametrize("t", ["3.7", "4.3", "4.5"])
+@pytest.mark.parametrize("df", ["44.9", "45"])
+def test_t_beside_the_df_of_welch_is_welchs(t: str, df: str) -> None:
+    # neither adjusted, nor pooled (4.5), nor by a standard error over clusters
+    assert _verdict_on("t", {**_WELCH, "df": df}) == "reproduced"
+    assert _verdict_on("t", {**_WELCH, "df": df, "t": t}) == "not reproduced"
+
+
+def test_df_of_covariates_near_those_of_the_groups_leave_t_open() -> None:
+    # n1 + n2 - 3 are those of one covariate, and Welch's as well, rounded
+    alike = {**_GROUPS, "sd2": "6.50", "df": "181"}
+    assert _verdict_on("t", {**alike, "t": "5.6", "p_value": "<.001"}) == "not checkable"
+
+
+def test_t_of_groups_is_accused_where_its_p_is_that_of_the_means() -> None:
+    row = {"mean1": "3.626", "sd1": "11.70", "n1": "11", "mean2": "2.642", "sd2": "9.31",
+           "n2": "82", "df": "91", "p_value": ".7504"}  # fmt: skip
+    assert _verdict_on("t", {**row, "t": "0.32"}) == "reproduced"
+    assert _verdict_on("t", {**row, "t": "0.38"}) == "not reproduced"
+    # a p that is its own, as by a standard error over clusters, or that fits both
+    assert _verdict_on("t", {**row, "t": "0.38", "p_value": ".7048"}) == "holds only if"
+    assert _verdict_on("t", {**row, "t": "0.38", "p_value": "ns"}) == "holds only if"
+    adjusted = {**row, "t": "0.38", "p_value": "1.00", "tests": "3"}
+    assert _verdict_on("t", adjusted) == "holds only if"
+
+
+def test_z_is_accused_where_its_p_is_that_of_estimate_and_standard_error() -> None:
+    row = {"estimate": "0.654", "std_error": "0.290", "p_value": ".024"}
+    assert _verdict_on("z", {**row, "z": "2.26"}) == "reproduced"
+    assert _verdict_on("z", {**row, "z": "2.56"}) == "not reproduced"
+    # as SPSS prints kappa: its standard error, and a z with its p by the one under the null
+    kappa = {"estimate": "0.20", "std_error": "0.09", "z": "2.5", "p_value": ".012"}
+    assert _verdict_on("z", kappa) == "holds only if"
+    assert _verdict_on("p_value", kappa) == "reproduced"
+
+
+@pytest.mark.parametrize(("f", "verdict"), [
+    ("10.4", "reproduced"), ("10.1", "not reproduced"), ("13.0", "not checkable"),
+])  # fmt: skip
+def test_a_share_of_repeated_measures_is_at_most_the_partial_one(f: str, verdict: str) -> None:
+    # 40 persons, 4 times: F on 3 and 117; eta squared of all the variance may be less, not more
+    row = {"df1": "3", "df2": "117", "n": "40", "r_squared": "0.2105", "p_value": "<0.001"}
+    assert _verdict_on("f", {**row, "f": f}) == verdict
+    # of 140 persons it may be the test of a step
+    assert _verdict_on("f", {**row, "f": "10.1", "n": "140"}) == "not checkable"
+
+
+def test_the_p_of_repeated_measures_may_be_on_corrected_df() -> None:
+    row = {"f": "3.406", "df1": "2", "df2": "10", "n": "6", "r_squared": "0.4052",
+           "p_value": "0.078"}  # fmt: skip
+    assert not (consistency_check(pd.DataFrame([row])).tidy()["verdict"] == "not reproduced").any()

@@ -350,6 +350,7 @@ def _of_the_interval(box: Box, setting: Setting) -> Interval:
 
 
 def _fourfold() -> tuple[Relation, ...]:
+    """Return the odds ratio, chi-squared and p of two groups' counts, and what they may be else."""
     tables = (
         ("", _pearson(yates=False), "Pearson's chi-squared",
          "Pearson 1900, doi:10.1080/14786440009463897"),
@@ -371,34 +372,34 @@ def _fourfold() -> tuple[Relation, ...]:
         Relation("p_counts_fisher", "p_value", _TABLE, _fisher_exact, "Fisher's exact p",
                  "Fisher 1922, doi:10.2307/2340521", path="p counts"),
     )  # fmt: skip
-    crude = Relation(
-        "odds_ratio_counts",
-        "odds_ratio",
-        _TABLE,
-        _odds_ratio,
-        "OR = a d / (b c)",
-        _DEFINITION,
-        path="counts",
-    )
+    crude = Relation("odds_ratio_counts", "odds_ratio", _TABLE, _odds_ratio, "OR = a d / (b c)",
+                     _DEFINITION, path="counts")  # fmt: skip
     return (
         crude,
-        Relation(
-            "odds_ratio_conditional", "odds_ratio", _TABLE, _conditional_odds_ratio,
-            "the conditional odds ratio", "Fisher 1935, doi:10.2307/2342435", path="counts",
-        ),
+        Relation("odds_ratio_conditional", "odds_ratio", _TABLE, _conditional_odds_ratio,
+                 "the conditional odds ratio", "Fisher 1935, doi:10.2307/2342435", path="counts"),
+        *chi2,
+        *p_value,
+        *(stars_twin(r) for r in p_value),
+        *_otherwise_fourfold(crude, chi2, p_value),
+    )  # fmt: skip
+
+
+def _otherwise_fourfold(
+    crude: Relation, chi2: tuple[Relation, ...], p_value: tuple[Relation, ...]
+) -> tuple[Relation, ...]:
+    """Return what the odds ratio, chi-squared and p may be where they do not follow from counts."""
+    return (
         loosened(
             crude, _if_adjusted(Interval(0.0, np.inf)), _ADJUSTED, name="odds_ratio_adjusted",
             also=("conf_low", "conf_high"),
         ),
-        *chi2,
-        *p_value,
         *(
             loosened(r, _if_fewer_answered(r.image), "it is of those who answered, fewer than n",
                      name=f"{r.name}_answered", also=("proportion1", "proportion2"),
                      is_exception=True)
             for r in (crude, *chi2, *p_value)
         ),
-        *(stars_twin(r) for r in p_value),
         loosened(p_value[-1], _mid_p, "it is Fisher's mid-p", name="p_counts_mid",
                  is_exception=True),
         *(

@@ -22,6 +22,7 @@ from alliance_stats.evidence.printed.relation import (
 from alliance_stats.evidence.printed.wald_relations import (
     OTHER_INTERVAL,
     ROBUST,
+    beside_own_p,
     critical_value,
     robust,
     widened,
@@ -107,6 +108,41 @@ def _welch_df(box: Box) -> Interval:
     )
 
 
+# Covariates that a test was adjusted for are taken to be at most this many.
+_MOST_COVARIATES = 12
+
+
+def _only_welch(box: Box) -> bool:
+    """Say whether the printed df are Welch's and can hardly be others.
+
+    Whole ones near n1 + n2 - 2 may be those of a test with covariates, n - 1 those of pairs.
+    """
+    if not {"df", *GROUPS} <= set(box) or min(box["sd1"].high, box["sd2"].high) <= 0.0:
+        return False
+    df, plain = box["df"], pooled_df(box)
+    width = df.high - df.low
+    if width > 1.0:
+        return False  # "< 30"
+    whole = width in (0.0, 1.0)
+    # whichever way they were rounded
+    room = 1.0 if whole else width
+    found = Interval(df.low - room, df.high + room)
+    pairs = box["n1"].meets(box["n2"]) and df.meets(point(size(box, "n1") - 1.0))
+    other = pairs or df.meets(plain) or (whole and plain.low - df.high <= _MOST_COVARIATES)
+    return not other and found.meets(_welch_df(box))
+
+
+def _unless_welch(image: Image) -> Image:
+    """Return what `image` allows of a test whose printed df are not Welch's."""
+
+    def otherwise(box: Box, setting: Setting) -> Interval:
+        if _only_welch(box):
+            raise NotIdentifiedError("the df are those of Welch's test")
+        return image(box, setting)
+
+    return otherwise
+
+
 def change_sd(box: Box) -> Interval:
     """Return the feasible SD of change, sqrt(s1^2 + s2^2 - 2 r s1 s2).
 
@@ -158,7 +194,7 @@ def _if_adjusted(allowed: Interval) -> Image:
             raise NotIdentifiedError("the df are those of two groups compared as they are")
         return allowed
 
-    return image
+    return _unless_welch(image)
 
 
 def _adjusted_df(box: Box, setting: Setting) -> Interval:
@@ -251,8 +287,8 @@ def _total_sd(box: Box, _: Setting) -> Interval:
 
 
 _POOLED = Relation(
-    "t_pooled", "t", GROUPS, over(_pooled_se), "pooled t = (M1 - M2) / (sp sqrt(1/n1 + 1/n2))",
-    _STUDENT, path="two means",
+    "t_pooled", "t", GROUPS, _unless_welch(over(_pooled_se)),
+    "pooled t = (M1 - M2) / (sp sqrt(1/n1 + 1/n2))", _STUDENT, path="two means",
 )  # fmt: skip
 _WELCH_T = Relation(
     "t_welch", "t", GROUPS, over(_welch_se), "Welch t = (M1 - M2) / sqrt(s1^2/n1 + s2^2/n2)",
@@ -302,7 +338,8 @@ RELATIONS: tuple[Relation, ...] = (
         )
     ),
     *(
-        loosened(r, robust(r.image), ROBUST, name=f"{r.name}_robust", is_exception=True)
+        loosened(r, _unless_welch(beside_own_p(robust(r.image), (_POOLED, _WELCH_T))), ROBUST,
+                 name=f"{r.name}_robust", is_exception=True)
         for r in (_POOLED, _WELCH_T)
     ),
     *(

@@ -11,7 +11,8 @@ greatest possible. Counts (n, k, events) are exact.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from types import MappingProxyType
@@ -27,9 +28,12 @@ __all__ = [
     "DECIMALS",
     "LEGENDS",
     "NO_STARS",
+    "SHARES",
     "STAR_LEVELS",
     "Printed",
     "admissible_legends",
+    "limits_in_percent",
+    "maybe_percent",
     "read_cell",
     "read_printed",
     "read_stars",
@@ -37,6 +41,8 @@ __all__ = [
 
 CONVENTIONS = ("nearest", "truncated")
 DECIMALS = (".", ",")
+# Quantities that may be printed in per cent.
+SHARES = ("i_squared", "r_squared", "proportion", "proportion1", "proportion2")
 
 # What symbols mean where a table does not say otherwise (each is the highest level reached).
 STAR_LEVELS: Mapping[str, float] = MappingProxyType(
@@ -136,6 +142,30 @@ class Printed:
             )
         )
         return Interval(float(self.first - down), float(self.last + up))
+
+
+def maybe_percent(name: str, text: str, *, decimal: str) -> bool:
+    """Say whether a share without a percent sign could be meant as one (.8 for 0.8%)."""
+    if name not in SHARES or "%" in text:
+        return False
+    with suppress(DataError):
+        return 0 < read_printed(text, decimal=decimal).last <= 1
+    return False
+
+
+def limits_in_percent(numbers: Mapping[str, Printed], owners: Sequence[str]) -> dict[str, Printed]:
+    """Return limits in per cent as shares, where they can only be those of a proportion.
+
+    They are in per cent where one is above 1, or where the proportion is, without a sign.
+    """
+    limits = {name: numbers[name] for name in ("conf_low", "conf_high") if name in numbers}
+    if [name for name in owners if name in numbers] != ["proportion"]:
+        return {}
+    share = numbers["proportion"]
+    unsigned = share.percent and "%" not in share.text
+    if not unsigned and not any(limit.last > 1 for limit in limits.values()):
+        return {}
+    return {n: limit if limit.percent else limit.as_percent() for n, limit in limits.items()}
 
 
 def read_printed(text: str, *, decimal: str = ".") -> Printed:

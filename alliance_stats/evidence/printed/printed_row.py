@@ -6,7 +6,7 @@ gives a reading of the row; :func:`readings` yields them, the usual one first.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import product
 
@@ -18,8 +18,11 @@ from alliance_stats.evidence.printed.catalogue import CATALOGUE, QUANTITIES
 from alliance_stats.evidence.printed.numerals import (
     CONVENTIONS,
     LEGENDS,
+    SHARES,
     STAR_LEVELS,
     Printed,
+    limits_in_percent,
+    maybe_percent,
     read_cell,
     read_printed,
     read_stars,
@@ -36,7 +39,6 @@ TAILS = ("two", "one", "either")
 _SWAPPED = (("mean1", "mean2"), ("sd1", "sd2"), ("n1", "n2"), ("events1", "events2"),
             ("r1", "r2"), ("proportion1", "proportion2"))  # fmt: skip
 _PAIRS = (("mean1", "mean2"), ("events1", "events2"), ("r1", "r2"))
-_SHARES = ("i_squared", "r_squared", "proportion", "proportion1", "proportion2")
 _STATISTICS = ("t", "z", "statistic", "r", "estimate")
 _ON_DF = ("t", "estimate", "d", "g")
 
@@ -256,7 +258,7 @@ def _switches(
         (legend, f"stars as {said}" if place else "")
         for place, (legend, said) in enumerate(zip(legends, listed, strict=True))
     ]
-    if any(_maybe_percent(name, text, rules) for name, (_, text) in printed.items()):
+    if any(maybe_percent(name, text, decimal=rules.decimal) for name, (_, text) in printed.items()):
         switches["in_percent"] = [(False, ""), (True, "shares in per cent")]
     if printed.get("statistic") and not {"df1", "df2"} <= set(printed) and "df" not in printed:
         switches["statistic_is_t"] = [(False, ""), (True, "the statistic as a t")]
@@ -272,15 +274,6 @@ def _switches(
             ("z", "the number in parentheses as a z"),
         ]
     return switches
-
-
-def _maybe_percent(name: str, text: str, rules: Rules) -> bool:
-    """Say whether a share without a percent sign could be meant as one (.8 for 0.8%)."""
-    if name not in _SHARES or "%" in text:
-        return False
-    with suppress(DataError):
-        return 0 < read_printed(text, decimal=rules.decimal).last <= 1
-    return False
 
 
 def _may_be_rounded(printed: Mapping[str, tuple[str, str]]) -> bool:
@@ -309,7 +302,7 @@ def _row(
         for name, text in texts.items()
         if name != "stars"
     }
-    numbers |= _limits_in_percent(numbers)
+    numbers |= limits_in_percent(numbers, OWNERS)
     impossible = {
         name: _why_impossible(name, texts[name])
         for name, number in numbers.items()
@@ -367,26 +360,10 @@ def _number(name: str, text: str, column: str, how: tuple[str, Rules, Reading]) 
             f"{where}, field '{column}': {text!r} is not a whole number, but '{name}' is a count "
             f"({QUANTITIES[name].about})."
         )
-    percent = name in _SHARES and not number.percent
+    percent = name in SHARES and not number.percent
     if percent and (number.first > 1 or (reading.in_percent and number.last > 0)):
         return number.as_percent()
     return number
-
-
-def _limits_in_percent(numbers: Mapping[str, Printed]) -> dict[str, Printed]:
-    """Return limits in per cent as shares, where they can only be those of a proportion.
-
-    They are in per cent where one is above 1, or where the proportion is, without a sign.
-    """
-    limits = {name: numbers[name] for name in ("conf_low", "conf_high") if name in numbers}
-    owners = [name for name in OWNERS if name in numbers]
-    if owners != ["proportion"]:
-        return {}
-    share = numbers["proportion"]
-    unsigned = share.percent and "%" not in share.text
-    if not unsigned and not any(limit.last > 1 for limit in limits.values()):
-        return {}
-    return {n: limit if limit.percent else limit.as_percent() for n, limit in limits.items()}
 
 
 def _possible(name: str, number: Printed, rounding: str, reading: Reading) -> Interval | None:

@@ -98,15 +98,66 @@ def _p_on_df(box: Box, setting: Setting) -> Interval:
     return f_tail(_f_on_df(box, setting), box["df1"], box["df2"])
 
 
-def _of_a_step(allowed: Interval) -> Image:
+# groups that repeated measures are taken to be compared between, at most
+_MOST_GROUPS = 12
+
+
+def _of_repeated_measures(box: Box) -> bool:
+    """Say whether df can only be those of w = levels - 1 contrasts within n people in g groups.
+
+    They are ``df2 = w (n - g)``, more than n people leave any model between them, and ``df1 = w``,
+    or ``w (g - 1)`` for the interaction with the groups.
+    """
+    sizes = [box[name] for name in ("n", "df1", "df2") if name in box]
+    if len(sizes) < 3 or any(size.high - size.low > 1.0 for size in sizes):
+        return False
+    n, df1, least = (float(np.ceil(size.low)) for size in sizes)
+    if df1 + least < n:
+        return False
+    groups = [g for g in range(1, _MOST_GROUPS + 1) if n > g]
+    # whole df that were perhaps rounded are one whole number, or two where digits were cut off
+    possible = (least, float(np.floor(sizes[2].high)))
+    found = ((df2 / (n - g), g) for df2 in possible for g in groups)
+    return any(w.is_integer() and df1 in (w, w * (g - 1)) for w, g in found)
+
+
+# A share of all the variance, or a generalised one, is taken to be at least this part of the
+# partial one: so small where persons differ 50 times as much as the sessions of one.
+_LEAST_OF_PARTIAL = 1.0 / 50.0
+
+
+def _f_of_all_variance(box: Box, setting: Setting) -> Interval:
+    """Return F for a share of all the variance, or a generalised one: at most the partial one."""
+    _demand_repeated_measures(box)
+    most = box["r_squared"].high / _LEAST_OF_PARTIAL
+    if most >= 1.0:
+        return Interval(_f_on_df(box, setting).low, np.inf)
+    return _f_on_df({**box, "r_squared": Interval(box["r_squared"].low, most)}, setting)
+
+
+def _share_of_all_variance(box: Box, setting: Setting) -> Interval:
+    _demand_repeated_measures(box)
+    partial = _r_squared_of_f(box, setting)
+    return Interval(partial.low * _LEAST_OF_PARTIAL, partial.high)
+
+
+def _demand_repeated_measures(box: Box) -> None:
+    if not _of_repeated_measures(box):
+        raise NotIdentifiedError("the df are not those of repeated measures")
+
+
+def _of_a_step(allowed: Interval, target: str) -> Image:
     """Return what a test of the last step, not of the whole model, allows.
 
-    df1 = k says that it is the whole model's.
+    df1 = k says that it is the whole model's; F of repeated measures is not one of a step, but its
+    p may be on corrected df.
     """
 
     def image(box: Box, _: Setting) -> Interval:
         if "k" in box and "df1" in box and box["df1"].meets(box["k"]):
             raise NotIdentifiedError("df1 = k are those of the whole model")
+        if target in ("f", "r_squared") and _of_repeated_measures(box):
+            raise NotIdentifiedError("the df are those of repeated measures")
         return allowed
 
     return image
@@ -115,6 +166,7 @@ def _of_a_step(allowed: Interval) -> Image:
 def _whole_model() -> tuple[Relation, ...]:
     """Return F and p of R squared: of the whole model, unless a step was tested."""
     step = "the test is that of a step, and R2 that of the whole model"
+    of_all = "R2 is eta squared of all the variance, or generalised, not the partial one"
     said = "F = (R2 / k) / ((1 - R2) / (n - k - 1))"
     on_df = "F = (R2 / df1) / ((1 - R2) / df2)"
     f = Relation("f_r_squared", "f", ("r_squared", "k", "n"), _f_of_r_squared, said, _COHEN, "R2")
@@ -149,7 +201,11 @@ def _whole_model() -> tuple[Relation, ...]:
     return (
         *firm,
         *(
-            loosened(r, _of_a_step(ends.get(r.target, Interval(0.0, 1.0))), step,
+            loosened(r, image, of_all, name=f"{r.name}_of_all", also=("n",))
+            for r, image in ((f_df, _f_of_all_variance), (back, _share_of_all_variance))
+        ),
+        *(
+            loosened(r, _of_a_step(ends.get(r.target, Interval(0.0, 1.0)), r.target), step,
                      name=f"{r.name}_step")
             for r in firm
         ),

@@ -1,6 +1,6 @@
 """An estimate, its standard error, its interval and its p."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -21,6 +21,7 @@ from alliance_stats.evidence.printed.relation import (
     point,
     quotient,
     row_df,
+    tail_probability,
 )
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "WALD",
     "WIDER",
     "any_critical_value",
+    "beside_own_p",
     "critical_value",
     "exponentiated",
     "midpoint_relations",
@@ -87,11 +89,45 @@ def robust(image: Image) -> Image:
     return lambda box, setting: corners(lambda t, by: t * by, image(box, setting), _ROBUST_TIMES)
 
 
+def beside_own_p(image: Image, usual: Sequence[Relation]) -> Image:
+    """Return what `image` allows of a t or z, unless the printed p contradicts it.
+
+    It does where it is the p that one of the `usual` relations yields on the printed df, and not
+    that of the printed statistic: then the statistic is the number that does not fit.
+    """
+    target = usual[0].target
+
+    def beside(box: Box, setting: Setting) -> Interval:
+        df = None if target == "z" else box.get("df", any_df(box))
+        own, *others = (
+            tail_probability(statistic, df, setting.tails)
+            for statistic in (box[target], *(r.image(box, setting) for r in usual))
+        )
+        for p in (box[name] for name in ("p_value", "stars") if name in box):
+            if not p.meets(own) and any(p.meets(other) for other in others):
+                raise NotIdentifiedError(f"the p is not that of the printed {target}")
+        return image(box, setting)
+
+    return beside
+
+
 def _by_another_error(box: Box, setting: Setting) -> Interval:
     """Return the statistic of an agreement or association by its error under the null."""
     if box["estimate"].within(-1.0, 1.0) is None:
         raise NotIdentifiedError("the estimate is no coefficient of agreement or association")
     return widened(_ratio()(box, setting))
+
+
+def _p_by_another_error(statistic: str) -> Image:
+    """Return the p of a printed z, or t without df, that may be by an error under the null."""
+
+    def image(box: Box, setting: Setting) -> Interval:
+        if not box[statistic].meets(_by_another_error(box, setting)):
+            raise NotIdentifiedError(f"the {statistic} is of another size than estimate / SE")
+        df = any_df(box) if statistic == "t" else None
+        return tail_probability(box[statistic], df, setting.tails)
+
+    return image
 
 
 def _ratio(owner: str = "estimate") -> Image:
@@ -305,7 +341,13 @@ def _p_of_wald() -> tuple[Relation, ...]:
             for r in some
             for another in ("f", "chi2")
         ),
-    )
+        *(
+            loosened(r, _p_by_another_error(statistic), _NULL_SE, name=f"{r.name}_null_{statistic}",
+                     also=(statistic,), unless=("df",), is_exception=True)
+            for statistic in ("z", "t")
+            for r in p_relations(_WALD_Z, name="p_wald", df=no_df)
+        ),
+    )  # fmt: skip
 
 
 def _standardised(owner: str) -> tuple[Relation, ...]:
@@ -374,8 +416,8 @@ RELATIONS: tuple[Relation, ...] = (
     _WALD_T,
     _WALD_Z,
     *(
-        loosened(r, _by_another_error, _NULL_SE, name=f"{r.name}_null", is_exception=True,
-                 unless=("df",))
+        loosened(r, beside_own_p(_by_another_error, (r,)), _NULL_SE, name=f"{r.name}_null",
+                 is_exception=True, unless=("df",))
         for r in (_WALD_T, _WALD_Z)
     ),
     Relation(
