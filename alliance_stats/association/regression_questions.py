@@ -172,8 +172,10 @@ def _robust_test(fit: Fit, clusters: Clusters, within: Array) -> dict[str, float
     With X A = `within`, it does if C b = 0, the rows of C spanning what is orthogonal to A. NaN
     where nothing is added, or the clusters are too few for so many coefficients.
     """
-    A = np.linalg.lstsq(fit.design.X, within, rcond=None)[0]
-    C = linalg.null_space(A.T).T if A.shape[1] else np.eye(len(A))
+    lengths = np.linalg.norm(fit.design.X, axis=0)  # units of columns must not matter
+    unit = within / np.linalg.norm(within, axis=0)
+    A = np.linalg.lstsq(fit.design.X / lengths, unit, rcond=None)[0]
+    C = (linalg.null_space(A.T).T if A.shape[1] else np.eye(len(A))) * lengths
     none = dict.fromkeys(("statistic", "df1", "df2", "p_value"), np.nan)
     if not len(C):
         return none

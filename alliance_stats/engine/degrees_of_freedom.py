@@ -17,6 +17,7 @@ __all__ = [
     "FTest",
     "KenwardRoger",
     "Satterthwaite",
+    "independent_rows",
     "kenward_roger",
     "satterthwaite",
     "variance_of_variances",
@@ -89,6 +90,10 @@ class Satterthwaite:
         """
         values, vectors = linalg.eigh(C @ self.Phi @ C.T)
         kept = values > values.max() * 1e-10
+        rows = independent_rows(C, self.Phi)
+        if kept.sum() < len(rows):  # functions in units too unlike for one matrix
+            C, kept = rows, np.ones(len(rows), dtype=bool)
+            values, vectors = linalg.eigh(C @ self.Phi @ C.T)
         rotated = vectors[:, kept].T @ C
         t_squared = (rotated @ beta) ** 2 / values[kept]
         return FTest(float(t_squared.mean()), float(kept.sum()), _pooled_df(self.df(rotated)))
@@ -121,7 +126,7 @@ class KenwardRoger:
 
     def f_test(self, C: Array, beta: Array) -> FTest:
         """Test ``C beta = 0`` jointly; the statistic is scaled (Kenward & Roger 1997)."""
-        C = _row_basis(C, self.adjusted)
+        C = independent_rows(C, self.adjusted)
         scale, df = self._scale_and_df(C)
         estimate = C @ beta
         wald = float(estimate @ linalg.solve(C @ self.adjusted @ C.T, estimate)) / len(C)
@@ -225,10 +230,16 @@ def _finite_df(numerator: Array, spread: Array) -> Array:
     return np.where(known, np.inf, numerator / np.where(known, 1.0, spread))
 
 
-def _row_basis(C: Array, covariance: Array) -> Array:
-    """Independent combinations of the rows of `C`, so that their covariance can be inverted."""
-    values, vectors = linalg.eigh(C @ covariance @ C.T)
-    return np.asarray(vectors[:, values > values.max() * 1e-10].T @ C)
+def independent_rows(C: Array, covariance: Array) -> Array:
+    """Return independent combinations of the rows of `C`, whose covariance can be inverted.
+
+    Rows are taken in units of their own standard errors: which depend on others does not change
+    with the units of columns.
+    """
+    errors = np.sqrt(np.maximum(np.einsum("ij,jk,ik->i", C, covariance, C), 0.0))
+    rows = C / np.where(errors > 0.0, errors, 1.0)[:, None]
+    values, vectors = linalg.eigh(rows @ covariance @ rows.T)
+    return np.asarray(vectors[:, values > values.max() * 1e-10].T @ rows)
 
 
 def _pooled_df(dfs: Array) -> float:

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import linalg, special
 
-from alliance_stats.engine.degrees_of_freedom import FTest
+from alliance_stats.engine.degrees_of_freedom import FTest, independent_rows
 from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.estimates import Array
 
@@ -153,12 +153,6 @@ def turned(robust: ClusterRobust, T: Array) -> ClusterRobust:
         halves=tuple(half @ T.T for half in robust.halves),
         weighted=tuple(half @ T.T for half in robust.weighted),
     )
-
-
-def independent_rows(C: Array, covariance: Array) -> Array:
-    """Return independent combinations of the rows of `C`, whose covariance can be inverted."""
-    values, vectors = linalg.eigh(C @ covariance @ C.T)
-    return np.asarray(vectors[:, values > values.max() * _RANK].T @ C)
 
 
 def cr2(

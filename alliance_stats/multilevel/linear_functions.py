@@ -33,6 +33,7 @@ from alliance_stats.engine.degrees_of_freedom import (
     FTest,
     KenwardRoger,
     Satterthwaite,
+    independent_rows,
     kenward_roger,
     satterthwaite,
 )
@@ -61,8 +62,6 @@ DF_METHODS = ("satterthwaite", "kenward-roger", "normal")
 
 # Of a function that the data determine, rounding leaves a part of about 1e-12 in the null space.
 ESTIMABLE = 1e-8
-# Directions of a covariance relatively smaller than this are combinations of the others.
-DEPENDENT = 1e-10
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -176,11 +175,11 @@ class Inference:
             return self.method.f_test(self._working(C), scaled)
         if isinstance(self.method, ClusterRobust):
             return self.method.f_test(C, self.beta)
-        values, vectors = linalg.eigh(C @ self.covariance @ C.T)
-        kept = values > values.max() * DEPENDENT
-        rotated = vectors[:, kept].T @ (C @ self.beta)
+        rows = independent_rows(C, self.covariance)
+        values, vectors = linalg.eigh(rows @ self.covariance @ rows.T)
+        rotated = vectors.T @ (rows @ self.beta)
         df2 = self.method.value if self.method is not None else np.inf
-        return FTest(float((rotated**2 / values[kept]).mean()), float(kept.sum()), df2)
+        return FTest(float((rotated**2 / values).mean()), float(len(rows)), df2)
 
     def _working(self, C: Array) -> Array:
         """Turn functions of the given coefficients into functions of the working ones."""

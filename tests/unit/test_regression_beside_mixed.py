@@ -55,3 +55,34 @@ def test_regressions_are_tested_against_one_another_by_maximum_likelihood(data):
 def test_models_of_other_kinds_are_not_compared(data):
     with pytest.raises(DataError, match="different kinds"):
         likelihood_ratio_test(regression("b ~ x", data), glmm("b ~ x + (1 | g)", data))
+
+
+# Tests of the same columns in other units: least squares on them keep this many digits.
+OTHER_UNITS = 1e-6
+
+
+@pytest.mark.parametrize(
+    ("family", "clustered"),
+    [("linear", True), ("linear", False), ("logistic", True), ("poisson", True)],
+)
+def test_joint_tests_do_not_depend_on_units(family: str, clustered: bool) -> None:
+    """A column of 1e5 beside one of 1e-4 once lost a coefficient from the test, and its df."""
+    rng = np.random.default_rng(8)
+    group = np.repeat(np.arange(14), [1, 1, 2, 2, 3, 4, 5, 7, 9, 12, 20, 3, 6, 8])
+    rows = pd.DataFrame(rng.normal(size=(len(group), 3)), columns=["x", "z", "v"]).assign(g=group)
+    latent = 0.5 * rows["x"] + rng.normal(size=len(rows))
+    made = {"linear": latent, "logistic": (latent > 0).astype(int), "poisson": rng.poisson(2, 83)}
+    rows["y"] = made[family]
+    other = rows.assign(x=rows["x"] * 1e5, z=rows["z"] * 1e-4)
+
+    def tested(frame: pd.DataFrame) -> list[np.ndarray]:
+        cluster = "g" if clustered else None
+        model = regression(
+            "y ~ z + x + v", frame, family=family, cluster=cluster, steps=["z + x", "v"]
+        )
+        joint = model.joint_test("z", "x", "v")
+        numbers = ["statistic", "df1", "df2", "p_value"]
+        return [t[numbers].to_numpy() for t in (model.glance(), model.step_table(), joint)]
+
+    for own, others in zip(tested(rows), tested(other), strict=True):
+        np.testing.assert_allclose(own, others, rtol=OTHER_UNITS)
