@@ -37,7 +37,12 @@ from alliance_stats.figures.report_figure import DRAWN_BY, ReportFigure, listed
 from alliance_stats.figures.style import COLUMN_AND_HALF, looks, naming, sheet
 from alliance_stats.figures.text import text_width, widest
 from alliance_stats.multilevel.after.asked_model import link_of
-from alliance_stats.multilevel.after.estimated_means import EstimatedMeans, Scale, cell
+from alliance_stats.multilevel.after.estimated_means import (
+    EstimatedMeans,
+    Scale,
+    cell,
+    outcome_on,
+)
 
 __all__ = ["draw_means_along", "draw_means_in_rows", "estimated_means_figure"]
 
@@ -129,7 +134,7 @@ def draw_means_along(
 def estimated_means_figure(
     result: EstimatedMeans,
     *,
-    outcome_label: str = "the outcome",
+    outcome_label: str = "",
     scale: Scale = "response",
     conf_level: float = 0.95,
     **common: Unpack[Common],
@@ -146,7 +151,8 @@ def estimated_means_figure(
     result
         From :func:`~alliance_stats.estimated_means`.
     outcome_label
-        The outcome with its unit and range: ``"Alliance (WAI, 1-7)"``.
+        The outcome with its unit and range: ``"Alliance (WAI, 1-7)"``; by default its name in the
+        model.
     scale
         As in :meth:`EstimatedMeans.tidy`: ``"response"`` (expected responses, probabilities or
         counts, at random effects of zero), ``"link"``, ``"median"`` or ``"mean"``.
@@ -155,7 +161,7 @@ def estimated_means_figure(
     limits
         Limits of the axis of the means.
     words
-        Level or predictor -> label to print.
+        Level, predictor or outcome -> label to print.
 
     Returns
     -------
@@ -184,12 +190,13 @@ def estimated_means_figure(
     data = result.tidy(scale=scale, conf_level=conf_level)
     shown, kind = [*result.labels.columns], _kind(result, scale)
     levels = [value for name in shown for value in result.labels[name].unique()]
-    said = naming(common["words"], [*shown, *levels])
+    outcome = outcome_on(result, scale)
+    said = naming(common["words"], [*shown, *levels, outcome])
     along = _numeric(result.labels)
     drawn = _named(data[data["estimate"].notna()], shown, along, said)
     drawn = drawn.assign(told=intervals_of(drawn, kind=kind))
     kind_of_mean = _MEASURES.get(scale) or link_of(result.model).mean_of_scale
-    what = f"{outcome_label}, {kind_of_mean}"
+    what = f"{outcome_label or said(outcome)}, {kind_of_mean}"
     axis = f"{what} ({format_level(conf_level)} CI)"
     if along is None:
         figure = _in_rows(drawn, axis, common["limits"])
@@ -205,7 +212,7 @@ def estimated_means_figure(
         label=common["label"] or "fig-estimated-means",
         caption=f"{what[:1].upper()}{what[1:]} {over}, as the model expects it, with "
         f"{format_level(conf_level)} CI; {n}.",
-        alt=f"{form} with intervals, on the scale of {outcome_label}. {told}.",
+        alt=f"{form} with intervals: {what}. {told}.",
         note=f"{_how(result, scale)} Intervals of each alone: contrasts tell whether means differ.",
         data=data,
     )

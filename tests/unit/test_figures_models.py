@@ -199,6 +199,19 @@ def test_means_of_a_chance_are_drawn_on_the_scale_asked_for() -> None:
     assert "mean log odds" in link.caption
 
 
+def test_means_name_their_outcome() -> None:
+    data = ratings(sessions=6)
+    found = estimated_means(lmm("log(alliance) ~ role + (1 | person)", data), "role")
+    report, median = (estimated_means_figure(found, scale=s) for s in ("response", "median"))
+    assert report.caption.startswith("Log(alliance), mean by role")
+    assert median.caption.startswith("Alliance, median by role")
+    assert "alliance, median" in median.alt
+    assert "alliance, median" in median.figure.axes[0].get_xlabel()
+    worded = estimated_means_figure(found, scale="median", words={"alliance": "bond (1-7)"})
+    assert worded.caption.startswith("Bond (1-7), median by role")
+    assert estimated_means_figure(found, outcome_label="ln WAI").caption.startswith("Ln WAI, mean")
+
+
 def test_lines_that_cannot_be_told_apart_are_refused() -> None:
     data = ratings(tuple("abcdefgh"), sessions=6)
     fit = lmm("alliance ~ session * role + (1 | person)", data)

@@ -33,7 +33,7 @@ from alliance_stats.multilevel.after.reference_grid import (
 from alliance_stats.multilevel.linear_functions import DfMethod, Inference, LinearEstimates
 from alliance_stats.multilevel.linear_mixed_model import LinearMixedModel
 
-__all__ = ["EstimatedMeans", "estimated_means"]
+__all__ = ["EstimatedMeans", "estimated_means", "outcome_on"]
 
 Scale = Literal["link", "response", "median", "mean"]
 
@@ -280,6 +280,14 @@ def _variances(model: FittedModel, frame: pd.DataFrame, n: int) -> Array:
             Z = np.ones((n, 1))
         total = total + np.einsum("ni,ij,nj->n", Z, covariance, Z)
     return np.asarray(total)
+
+
+def outcome_on(result: EstimatedMeans, scale: Scale) -> str:
+    """Return the outcome as the formula has it; of medians and means, without its transform."""
+    tree = result.model.design.formula.outcome
+    undone = scale in ("median", "mean") and isinstance(tree, Call) and len(tree.arguments) == 1
+    inner = tree.arguments[0] if undone and isinstance(tree, Call) else None
+    return str(inner.name) if isinstance(inner, Column) else result.model.design.formula.response
 
 
 def _back_transformed(
