@@ -32,6 +32,7 @@ from alliance_stats.figures.report_figure import DRAWN_BY, ReportFigure, listed
 from alliance_stats.figures.style import COLUMN_AND_HALF, INK, RULE, looks, naming, sheet
 from alliance_stats.figures.text import text_width, widest
 from alliance_stats.multilevel import SimpleSlopes, VariancePartition, WithinBetween
+from alliance_stats.multilevel.after.asked_model import link_of
 from alliance_stats.renaming import known
 
 __all__ = [
@@ -201,8 +202,8 @@ def draw_slopes(
 def slopes_figure(
     result: WithinBetween | SimpleSlopes,
     *,
-    predictor_label: str = "the predictor",
-    outcome_label: str = "the outcome",
+    predictor_label: str = "",
+    outcome_label: str = "",
     reach: Literal["unit", "sd"] = "unit",
     conf_level: float = 0.95,
     **common: Unpack[Common],
@@ -216,7 +217,8 @@ def slopes_figure(
         contextual effects are differences of these), or from
         :func:`~alliance_stats.multilevel.simple_slopes`.
     predictor_label, outcome_label
-        Quantities with their units: ``"alliance (WAI points)"``.
+        Quantities with their units: ``"alliance (WAI points)"``; by default as the model has them.
+        With a link, slopes are in units of the linear predictor: log odds, log counts.
     reach
         How far each line goes to either side: one ``"unit"`` of the predictor, or one ``"sd"`` of
         it (of its part at that level) in the rows used, which shows how much it varies.
@@ -260,6 +262,10 @@ def slopes_figure(
     said = naming(common["words"], [*slopes["term"]])
     slopes = slopes.assign(term=[said(name) for name in slopes["term"]])
     labels = _labels(slopes)
+    predictor_label = predictor_label or (
+        result.variable if isinstance(result, SimpleSlopes) else "the predictor"
+    )
+    outcome_label = outcome_label or _modelled(result)
     x_label, y_label = f"Difference in {predictor_label}", f"Difference in {outcome_label}"
     height = max(_HEIGHT, labels.height)
     left = room_beside(y_label, height)
@@ -281,6 +287,14 @@ def slopes_figure(
         note=f"{found.method[:1].upper()}{found.method[1:].rstrip('.')}. {_REACH[reach]}",
         data=slopes,
     )
+
+
+def _modelled(result: WithinBetween | SimpleSlopes) -> str:
+    """Return the outcome of a model on the scale of its slopes: the log odds of ``low``."""
+    model, scale = result.model, ""
+    if isinstance(result, SimpleSlopes) and link_of(result.model).name != "identity":
+        scale = link_of(result.model).mean_of_scale.removeprefix("mean ") + " of "
+    return f"{scale}{model.design.formula.response}"
 
 
 def _reaches(result: WithinBetween | SimpleSlopes, slopes: int) -> list[float]:

@@ -218,3 +218,13 @@ def test_lines_that_cannot_be_told_apart_are_refused() -> None:
     found = estimated_means(fit, "role", by="session", at={"session": [1, 3, 5]})
     with pytest.raises(DataError, match="8 lines cannot be told apart; at most 7"):
         estimated_means_figure(found)
+
+
+def test_slopes_of_a_chance_are_said_to_be_log_odds() -> None:
+    data = ratings(sessions=6).dropna()
+    fit = glmm("low ~ session + (1 | person)", data.assign(low=1 * (data["alliance"] < 4)))
+    report = slopes_figure(simple_slopes(fit, "session"))
+    assert report.caption.startswith("Log odds of low per unit of session: 1 slope")
+    assert report.figure.axes[0].get_ylabel() == "Difference in log odds of low"
+    plain = slopes_figure(simple_slopes(lmm("alliance ~ session + (1 | person)", data), "session"))
+    assert plain.caption.startswith("Alliance per unit of session: 1 slope")
