@@ -199,7 +199,7 @@ def build_design(
     Raises
     ------
     FormulaError, DataError, NotIdentifiedError
-        See :func:`alliance_stats.multilevel.mixed_models`.
+        See :func:`~alliance_stats.multilevel.lmm`.
     """
     data = check_frame(data)
     parsed = bound_formula(parse_formula(formula), list(data.columns))

@@ -173,7 +173,7 @@ def glmm(
     Parameters
     ----------
     formula
-        lme4's syntax, as in :func:`~alliance_stats.multilevel.mixed_models`:
+        lme4's syntax, as in :func:`lmm`:
         ``"event ~ session + alliance + (1 | therapist/family)"``. Successes and failures are
         a pair on the left: ``"cbind(kept, missed) ~ ..."``.
     data

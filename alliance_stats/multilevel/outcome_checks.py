@@ -252,7 +252,6 @@ SUSPICIOUS = 3.0
 # What counts as moved, for coefficients of a direction scaled to at most 1.
 MOVED = 1e-6
 CELLS_SHOWN = 4
-# A column that the formula codes as categorical, ``C(session)``.
 
 
 def check_not_separated(design: Design, problem: GeneralizedProblem, eta: Array) -> None:
