@@ -361,6 +361,9 @@ UNSTATED = [
     ({"f": "4.90", "df1": "3", "df2": "65", "p_value": ".005"}, "p_value", "whole ones"),
     ({"t": "2.60", "df": "80", "p_value": ".03"}, "p_value", "adjusted for 3 tests"),
     ({"estimate": ".71", "std_error": ".08", "z": "6.41"}, "z", "null hypothesis"),
+    # kappa of 45, 1, 2, 52 agreements and not: the error at kappa .94 is a third of the other
+    ({"estimate": ".94", "std_error": ".034", "z": "9.40", "p_value": "<.001"}, "z",
+     "null hypothesis"),
 ]  # fmt: skip
 
 

@@ -55,6 +55,10 @@ OTHER_INTERVAL = "the interval was bootstrapped, profiled or made from another s
 _ROBUST_TIMES = Interval(1.0 / 3.0, 1.5)
 ROBUST = "its standard error, which is not said, allows for clusters or unequal variances"
 _NULL_SE = "it is by another standard error than the printed one, as that under the null hypothesis"
+# By the error under the null hypothesis z is at most so many times estimate / SE: in simulated
+# tables of two to four categories and 15 to 150 cases all of tau-b and gamma and .97 of kappas.
+# It may be far smaller where the coefficient is large, as the error at the estimate goes to 0.
+_MOST_UNDER_NULL = 1.6
 _FEW = "it is one of t on few df, which are not printed"
 _SOME_DF = "the test was a t test on few df, which are not printed"
 _OF_ANOTHER = "the p is that of another test in the row"
@@ -113,9 +117,11 @@ def beside_own_p(image: Image, usual: Sequence[Relation]) -> Image:
 
 def _by_another_error(box: Box, setting: Setting) -> Interval:
     """Return the statistic of an agreement or association by its error under the null."""
-    if box["estimate"].within(-1.0, 1.0) is None:
+    estimate = box["estimate"].within(-1.0, 1.0)
+    if estimate is None:
         raise NotIdentifiedError("the estimate is no coefficient of agreement or association")
-    return widened(_ratio()(box, setting))
+    least = min(1.0 / WIDER, 1.0 - max(abs(estimate.low), abs(estimate.high)))
+    return corners(lambda z, by: z * by, _ratio()(box, setting), Interval(least, _MOST_UNDER_NULL))
 
 
 def _p_by_another_error(statistic: str) -> Image:
