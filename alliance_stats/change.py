@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from alliance_stats.checks import check_choice
 from alliance_stats.errors import DataError, NotIdentifiedError
-from alliance_stats.estimates import Array, snapped
+from alliance_stats.estimates import Array, Booleans, snapped
 
 __all__ = [
     "CRITICAL_VALUES",
@@ -284,13 +284,13 @@ def _crossed(
     better: str,
     reference: ChangeReference | None,
     method: str,
-) -> npt.NDArray[np.bool_]:
+) -> Booleans:
     """Return which cases crossed `cut` from the clinical side, as the method defines it."""
     sign = _sign(better)
     if not math.isfinite(cut):
         raise DataError(f"The cut-off must be a finite number; got cut={cut}.")
     x, y = snapped(_scores(before, "before"), cut), snapped(_scores(after, "after"), cut)
-    clinical: npt.NDArray[np.bool_] = sign * x < sign * cut
+    clinical: Booleans = sign * x < sign * cut
     if method != "hageman-arrindell":
         return clinical & (sign * y > sign * cut)
     moments = reference or ChangeReference.from_sample(x, y)

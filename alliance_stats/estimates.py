@@ -24,7 +24,9 @@ __all__ = [
     "LINK_WORDS",
     "LOG_MEDIAN_RATIO",
     "Array",
+    "Booleans",
     "Coefficients",
+    "Integers",
     "LinkWords",
     "estimate_columns",
     "exponentiated",
@@ -37,6 +39,8 @@ __all__ = [
 ]
 
 Array = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+Booleans = npt.NDArray[np.bool_]
 
 DUST = 16.0 * float(np.finfo(np.float64).eps)
 """What arithmetic leaves of a difference that is none, relative to the values: a few digits."""

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from alliance_stats.association.analysis_of_variance import AnalysisOfVariance
@@ -27,7 +26,7 @@ from alliance_stats.checks import (
 )
 from alliance_stats.door import replaced
 from alliance_stats.errors import DataError, NotIdentifiedError
-from alliance_stats.estimates import Array
+from alliance_stats.estimates import Array, Integers
 from alliance_stats.formatting import plural
 from alliance_stats.ledger import RowLedger
 
@@ -241,7 +240,7 @@ def _wide(  # noqa: PLR0917
     return used.iloc[order[:: len(cells)]], Y, cells, rows
 
 
-def _codes(values: pd.Series) -> tuple[npt.NDArray[np.int64], int]:
+def _codes(values: pd.Series) -> tuple[Integers, int]:
     codes, labels = group_codes(values)
     return codes, len(labels)
 

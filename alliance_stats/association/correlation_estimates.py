@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from scipy import linalg, stats
 
 from alliance_stats.errors import NotIdentifiedError
-from alliance_stats.estimates import Array
+from alliance_stats.estimates import Array, Integers
 from alliance_stats.panel import SeveralOutcomes
 
 __all__ = [
@@ -91,7 +90,7 @@ def correlation(
     *,
     method: Method = "pearson",
     given: int = 0,
-    clusters: npt.NDArray[np.int64] | None = None,
+    clusters: Integers | None = None,
 ) -> CorrelationEstimate:
     """Correlate two columns without missing values.
 
@@ -143,7 +142,7 @@ def partial_correlation(
     held: Sequence[Array],
     *,
     method: Method,
-    clusters: npt.NDArray[np.int64] | None,
+    clusters: Integers | None,
 ) -> CorrelationEstimate:
     """Correlate what regressions on the columns `held` leave (of the ranks, for Spearman's)."""
     if not held:
@@ -167,7 +166,7 @@ def residuals_given(columns: Array, given: Array) -> Array:
     return np.asarray(columns - Q @ (Q.T @ columns))
 
 
-def clustered_error(x: Array, y: Array, r: float, clusters: npt.NDArray[np.int64]) -> float:
+def clustered_error(x: Array, y: Array, r: float, clusters: Integers) -> float:
     """Return the standard error of r from sums of its influence over clusters."""
     u, v = _standardised(x), _standardised(y)
     influence = u * v - r * (u**2 + v**2) / 2.0
@@ -239,9 +238,7 @@ def _pearson(x: Array, y: Array) -> float:
     return float(np.clip(u @ v / np.sqrt((u @ u) * (v @ v)), -1.0, 1.0))
 
 
-def _clustered(
-    x: Array, y: Array, r: float, clusters: npt.NDArray[np.int64]
-) -> CorrelationEstimate:
+def _clustered(x: Array, y: Array, r: float, clusters: Integers) -> CorrelationEstimate:
     n_clusters = int(clusters.max()) + 1
     if n_clusters < 2:
         raise NotIdentifiedError("An error over clusters needs two clusters or more.")
@@ -257,7 +254,7 @@ Pair = tuple[str, str, str, CorrelationEstimate]
 
 
 def observed_levels(  # noqa: PLR0917
-    x: Array, y: Array, units: npt.NDArray[np.int64], one: str, other: str, within: str
+    x: Array, y: Array, units: Integers, one: str, other: str, within: str
 ) -> list[tuple[str, str, str, CorrelationEstimate]]:
     """Correlate deviations from the units' means, and the means."""
     frame = pd.DataFrame({"unit": units, "x": x, "y": y})

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from alliance_stats.account import Account, Column, Section, html_of, summary_of
@@ -29,7 +28,7 @@ from alliance_stats.checks import (
 )
 from alliance_stats.engine.multiple_tests import holm
 from alliance_stats.errors import DataError
-from alliance_stats.estimates import Array, one_line
+from alliance_stats.estimates import Array, Integers, one_line
 from alliance_stats.ledger import RowLedger
 from alliance_stats.panel import several_outcomes
 
@@ -320,7 +319,7 @@ def _pairs(
     names: list[str],
     asked: Asked,
     method: Method,
-    codes: npt.NDArray[np.int64] | None,
+    codes: Integers | None,
 ) -> tuple[tuple[str, str, str, CorrelationEstimate], ...]:
     """Correlate each pair on the rows that have both, within and between units if requested."""
     pairs: list[tuple[str, str, str, CorrelationEstimate]] = []
@@ -414,7 +413,7 @@ def _how(method: str, given: list[str], within: str | None, cluster: str | None)
 def _notes(
     pairs: Sequence[tuple[str, str, str, CorrelationEstimate]],
     cluster: str | None,
-    codes: npt.NDArray[np.int64] | None,
+    codes: Integers | None,
 ) -> tuple[str, ...]:
     found = []
     if cluster is not None and codes is not None:

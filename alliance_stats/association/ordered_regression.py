@@ -7,7 +7,6 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from scipy import linalg, special
 
@@ -24,17 +23,16 @@ from alliance_stats.design.design import Design, all_fixed_columns, code_new_row
 from alliance_stats.engine.sandwich import ClusterRobust, cr2, turned
 from alliance_stats.engine.search import Convergence
 from alliance_stats.errors import NotIdentifiedError
-from alliance_stats.estimates import Array, Coefficients, named_covariance, one_line
+from alliance_stats.estimates import Array, Coefficients, Integers, named_covariance, one_line
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel import Inference, Link, RSquared
 
 __all__ = ["OrderedRegression", "clustered", "fit_ordered"]
 
-Codes = npt.NDArray[np.int64]
 _MOST_STEPS, _MOST_HALVINGS = 60, 40
 
 
-def _maximum(X: Array, codes: Codes) -> tuple[Array, Array]:
+def _maximum(X: Array, codes: Integers) -> tuple[Array, Array]:
     """Return coefficients and thresholds at the maximum of the likelihood, which is concave.
 
     Newton's steps (Pratt 1981, doi:10.1080/01621459.1981.10477613, shows the concavity), halved
@@ -61,7 +59,7 @@ def _maximum(X: Array, codes: Codes) -> tuple[Array, Array]:
     return b, tau
 
 
-def _log_lik_of(b: Array, tau: Array, X: Array, codes: Codes) -> float:
+def _log_lik_of(b: Array, tau: Array, X: Array, codes: Integers) -> float:
     """Return the log-likelihood; minus infinity where thresholds are out of order."""
     if (np.diff(tau) <= 0).any():
         return -np.inf
@@ -69,13 +67,13 @@ def _log_lik_of(b: Array, tau: Array, X: Array, codes: Codes) -> float:
         return float(np.log(_probabilities(b, tau, X, codes)).sum())
 
 
-def _edges(b: Array, tau: Array, X: Array, codes: Codes) -> tuple[Array, Array]:
+def _edges(b: Array, tau: Array, X: Array, codes: Integers) -> tuple[Array, Array]:
     eta = X @ b
     padded = np.concatenate([[-np.inf], tau, [np.inf]])
     return padded[codes] - eta, padded[codes + 1] - eta
 
 
-def _probabilities(b: Array, tau: Array, X: Array, codes: Codes) -> Array:
+def _probabilities(b: Array, tau: Array, X: Array, codes: Integers) -> Array:
     low, high = _edges(b, tau, X, codes)
     # of two differences the one of small numbers loses no digits
     return np.asarray(
@@ -84,7 +82,7 @@ def _probabilities(b: Array, tau: Array, X: Array, codes: Codes) -> Array:
     )  # fmt: skip
 
 
-def _derivatives(b: Array, tau: Array, X: Array, codes: Codes) -> tuple[Array, Array, Array]:
+def _derivatives(b: Array, tau: Array, X: Array, codes: Integers) -> tuple[Array, Array, Array]:
     """Return gradient, observed information and the rows' scores in (beta, thresholds)."""
     low, high = _edges(b, tau, X, codes)
     P = _probabilities(b, tau, X, codes)
@@ -98,7 +96,7 @@ def _derivatives(b: Array, tau: Array, X: Array, codes: Codes) -> tuple[Array, A
     return slope.sum(axis=0), slope.T @ slope - second, slope
 
 
-def clustered(b: Array, tau: Array, X: Array, codes: Codes, clusters: Codes) -> ClusterRobust:
+def clustered(b: Array, tau: Array, X: Array, codes: Integers, clusters: Integers) -> ClusterRobust:
     """Return CR2 of coefficients and thresholds.
 
     Row and category make a row of the multinomial's working linear model, ``sqrt(P) d log P`` with
@@ -124,7 +122,7 @@ def clustered(b: Array, tau: Array, X: Array, codes: Codes, clusters: Codes) -> 
     return cr2(halves, rests, [np.eye(len(half)) for half in halves])
 
 
-def _edge_slopes(X: Array, codes: Codes, m: int) -> tuple[Array, Array]:
+def _edge_slopes(X: Array, codes: Integers, m: int) -> tuple[Array, Array]:
     """Return the derivatives of each row's two edges in (beta, thresholds)."""
     n = len(X)
     D_low, D_high = np.zeros((n, m + 2)), np.zeros((n, m + 2))

@@ -5,7 +5,6 @@ from dataclasses import replace
 from typing import Literal, overload
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from alliance_stats.association.ordered_regression import OrderedRegression, fit_ordered
@@ -34,6 +33,7 @@ from alliance_stats.design.rows import complete_rows
 from alliance_stats.door import replaced
 from alliance_stats.engine.families import family_of
 from alliance_stats.errors import DataError, FormulaError, NotIdentifiedError
+from alliance_stats.estimates import Integers
 from alliance_stats.multilevel import GeneralizedFit, LinearFit, fit_generalized, fit_linear
 
 __all__ = ["RegressionFamily", "regression"]
@@ -203,7 +203,7 @@ def _ordered(
     return fit_ordered(design, categories, clusters)
 
 
-def _places(values: pd.Series) -> tuple[npt.NDArray[np.int64], tuple[Hashable, ...]]:
+def _places(values: pd.Series) -> tuple[Integers, tuple[Hashable, ...]]:
     """Return each value's position among the categories used, and these in order."""
     if isinstance(values.dtype, pd.CategoricalDtype) and values.cat.ordered:
         used = values.cat.remove_unused_categories()

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from scipy import linalg, stats
 
@@ -15,7 +14,7 @@ from alliance_stats.design.design import Design, code_new_rows
 from alliance_stats.engine.degrees_of_freedom import ConstantDf
 from alliance_stats.engine.sandwich import ClusterRobust, RowVariances, cr2, turned
 from alliance_stats.errors import DataError, NotIdentifiedError
-from alliance_stats.estimates import Array, wald_interval
+from alliance_stats.estimates import Array, Integers, wald_interval
 from alliance_stats.multilevel import GeneralizedFit, Inference, LinearFit, inference_on
 
 __all__ = [
@@ -51,7 +50,7 @@ class Clusters:
     """Which rows are not independent: the column and each row's cluster."""
 
     column: str
-    codes: npt.NDArray[np.int64]
+    codes: Integers
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -411,7 +410,7 @@ def _hc3(fit: Fit) -> Array:
     return np.asarray(turn @ (scores.T @ scores) @ turn.T)
 
 
-def _cluster_robust(fit: Fit, clusters: npt.NDArray[np.int64]) -> ClusterRobust:
+def _cluster_robust(fit: Fit, clusters: Integers) -> ClusterRobust:
     """Return CR2; for non-linear models on the scale of the outcome, as in clubSandwich."""
     B, working = _basis(fit), _working(fit)
     slope = np.ones(len(B))

@@ -12,12 +12,11 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from scipy import linalg, optimize, stats
 
 from alliance_stats.errors import DataError, NotIdentifiedError
-from alliance_stats.estimates import Array, estimate_columns
+from alliance_stats.estimates import Array, Integers, estimate_columns
 
 __all__ = [
     "Cells",
@@ -70,7 +69,7 @@ class Effect:
 
 
 def between_columns(
-    factors: Sequence[tuple[str, npt.NDArray[np.int64], int]],
+    factors: Sequence[tuple[str, Integers, int]],
     covariates: Sequence[tuple[str, Array]],
 ) -> dict[Term, Array]:
     """Return the columns of each term between persons: factors crossed, covariates added.
@@ -324,7 +323,7 @@ def _check(name: str, factor: str, given: Weights, levels: Sequence[object]) -> 
 
 
 def _within(
-    cells: Cells, factor: str, given: Weights, codes: npt.NDArray[np.int64], n_levels: int
+    cells: Cells, factor: str, given: Weights, codes: Integers, n_levels: int
 ) -> tuple[Array, Array]:
     """Return each person's score of the contrast, and the weight of each group's mean."""
     share = len(cells.within) / n_levels
@@ -334,7 +333,7 @@ def _within(
 
 
 def _between(
-    cells: Cells, factor: str, given: Weights, codes: npt.NDArray[np.int64], n_levels: int
+    cells: Cells, factor: str, given: Weights, codes: Integers, n_levels: int
 ) -> tuple[Array, Array]:
     """Return each person's mean, and the weight of each group's."""
     del n_levels
@@ -344,9 +343,7 @@ def _between(
     return np.asarray(cells.scores.mean(axis=1)), weight
 
 
-def _tested(
-    scores: Array, weight: Array, codes: npt.NDArray[np.int64]
-) -> tuple[float, float, float]:
+def _tested(scores: Array, weight: Array, codes: Integers) -> tuple[float, float, float]:
     """Return estimate, standard error and df of a weighted sum of groups' mean scores."""
     sizes = np.bincount(codes)
     means = np.bincount(codes, weights=scores) / sizes

@@ -10,7 +10,6 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from scipy import linalg
 
@@ -20,7 +19,7 @@ from alliance_stats.design.factors import Factor, block_of, field_names, read_fa
 from alliance_stats.design.formula import INTERCEPT, OwnColumn, Terms, printed, variables_of
 from alliance_stats.design.grammar import Column, Expression, quoted
 from alliance_stats.errors import DataError, FormulaError
-from alliance_stats.estimates import Array
+from alliance_stats.estimates import Array, Integers
 
 __all__ = ["CodedTerm", "Coding", "Factor", "code_terms", "independent_columns", "numeric_values"]
 
@@ -366,7 +365,7 @@ def _joined(pieces: Sequence[_Own]) -> list[_Own]:
     return kept
 
 
-def independent_columns(X: Array) -> npt.NDArray[np.int64]:
+def independent_columns(X: Array) -> Integers:
     """Positions of the columns that are not combinations of the columns before them.
 
     As in R, the first of a dependent set is kept. The triangle of a QR decomposition has the same

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from scipy import linalg
 
@@ -50,7 +49,7 @@ from alliance_stats.design.rows import (
     text_again,
 )
 from alliance_stats.errors import DataError, FormulaError, NotIdentifiedError
-from alliance_stats.estimates import Array
+from alliance_stats.estimates import Array, Integers
 from alliance_stats.formatting import plural
 from alliance_stats.ledger import RowLedger
 
@@ -88,7 +87,7 @@ class FixedBasis:
     """
 
     names: tuple[str, ...]
-    kept: npt.NDArray[np.int64]
+    kept: Integers
     R: Array
     offset: Array
     coding: Coding
@@ -324,9 +323,7 @@ def _check_not_explained(residual: Array, y: Array, formula: MixedFormula) -> No
         )
 
 
-def _orthonormal(
-    X_all: Array, root_weights: Array
-) -> tuple[npt.NDArray[np.int64], Array, Array, Array]:
+def _orthonormal(X_all: Array, root_weights: Array) -> tuple[Integers, Array, Array, Array]:
     """Find the estimable columns and a basis ``Q`` with ``Q'Q = n I`` of the weighted ones."""
     n = len(X_all)
     weighted = X_all * root_weights[:, None]
@@ -373,7 +370,7 @@ class NewRows(NamedTuple):
 
     X: Array
     Z: list[Array]
-    units: list[npt.NDArray[np.int64]]
+    units: list[Integers]
     offset: Array
 
 
@@ -438,9 +435,7 @@ def _check_values(seen: pd.Series, new: pd.Series) -> None:
             )
 
 
-def _known_units(
-    grouping: Grouping, newdata: pd.DataFrame, *, new_units: bool
-) -> npt.NDArray[np.int64]:
+def _known_units(grouping: Grouping, newdata: pd.DataFrame, *, new_units: bool) -> Integers:
     require_columns(newdata, grouping.columns, what="newdata")
     units = units_of(grouping, newdata)
     unknown = units < 0

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from formulaic.transforms.contrasts import Contrasts, CustomContrasts, TreatmentContrasts
 
@@ -20,7 +19,7 @@ from alliance_stats.design.formula import printed, variables_of
 from alliance_stats.design.grammar import Call, Expression, Listed
 from alliance_stats.design.named_functions import CONTRASTS
 from alliance_stats.errors import DataError, FormulaError, NotIdentifiedError
-from alliance_stats.estimates import Array
+from alliance_stats.estimates import Array, Integers
 
 __all__ = ["Factor", "block_of", "field_names", "read_factor", "values_of"]
 
@@ -175,7 +174,7 @@ def _as_series(value: Any, used: pd.DataFrame) -> pd.Series:
     return pd.Series(numbers.astype(np.int64) if whole else numbers, index=used.index)
 
 
-def _codes(factor: Factor, value: Any, frame: pd.DataFrame) -> npt.NDArray[np.int64]:
+def _codes(factor: Factor, value: Any, frame: pd.DataFrame) -> Integers:
     """Return each row's level by number, -1 where it has none."""
     series = _as_series(value, frame)
     if isinstance(series.dtype, pd.CategoricalDtype):
@@ -186,13 +185,11 @@ def _codes(factor: Factor, value: Any, frame: pd.DataFrame) -> npt.NDArray[np.in
     levels = pd.Index(list(factor.levels or ()))
     if levels.dtype != series.dtype:
         levels, series = levels.astype(object), series.astype(object)
-    found: npt.NDArray[np.int64] = levels.get_indexer(pd.Index(series)).astype(np.int64)
+    found: Integers = levels.get_indexer(pd.Index(series)).astype(np.int64)
     return found
 
 
-def _check_known(
-    factor: Factor, codes: npt.NDArray[np.int64], frame: pd.DataFrame, value: Any
-) -> None:
+def _check_known(factor: Factor, codes: Integers, frame: pd.DataFrame, value: Any) -> None:
     strange = codes < 0
     if strange.any():
         first = _as_series(value, frame)[strange].iloc[0]

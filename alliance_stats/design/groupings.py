@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from scipy import linalg
 
@@ -13,7 +12,7 @@ from alliance_stats.checks import check_spelling, group_codes, only_used
 from alliance_stats.design.coding import Coding, code_terms, independent_columns
 from alliance_stats.design.formula import INTERCEPT, RandomTerm, Terms
 from alliance_stats.errors import FormulaError, NotIdentifiedError
-from alliance_stats.estimates import Array
+from alliance_stats.estimates import Array, Integers
 
 __all__ = [
     "CodedTerms",
@@ -90,7 +89,7 @@ class Grouping:
     columns: tuple[str, ...]
     labels: pd.Index
     keys: pd.Index
-    codes: npt.NDArray[np.int64]
+    codes: Integers
     Z: Array
     terms: tuple[TermBasis, ...]
 
@@ -110,13 +109,13 @@ def random_columns(basis: TermBasis, newdata: pd.DataFrame) -> Array:
     return basis.coding.columns(newdata)
 
 
-Numbered = dict[str | tuple[str, ...], tuple[npt.NDArray[np.int64], pd.Index]]
+Numbered = dict[str | tuple[str, ...], tuple[Integers, pd.Index]]
 """Numbers of a column's values, by its name, and of units, by the columns that name them."""
 
 
 def unit_labels(
     columns: tuple[str, ...], data: pd.DataFrame, numbered: Numbered | None = None
-) -> tuple[npt.NDArray[np.int64], pd.Index, pd.Index]:
+) -> tuple[Integers, pd.Index, pd.Index]:
     """Give each row's unit a number and each unit a label and a key.
 
     Parameters
@@ -162,9 +161,7 @@ def unit_labels(
     return codes, pd.Index([*map(":".join, zip(*told, strict=True))]), keys
 
 
-def _own_numbers(
-    column: str, data: pd.DataFrame, known: Numbered
-) -> tuple[npt.NDArray[np.int64], pd.Index]:
+def _own_numbers(column: str, data: pd.DataFrame, known: Numbered) -> tuple[Integers, pd.Index]:
     """Return the number of each value of a column, in sorted order, and the values."""
     if column not in known:
         values = data[column]
@@ -176,19 +173,19 @@ def _own_numbers(
     return known[column]
 
 
-def units_of(grouping: Grouping, data: pd.DataFrame) -> npt.NDArray[np.int64]:
+def units_of(grouping: Grouping, data: pd.DataFrame) -> Integers:
     """Return the fitted unit of each row of new data; -1 for a unit that was not in the fit."""
     return places_of(grouping.keys, grouping.columns, data)
 
 
-def places_of(keys: pd.Index, columns: Sequence[str], data: pd.DataFrame) -> npt.NDArray[np.int64]:
+def places_of(keys: pd.Index, columns: Sequence[str], data: pd.DataFrame) -> Integers:
     """Return the position among `keys` of each row's values in some columns; -1 if absent."""
     wanted = (
         pd.Index(data[columns[0]].astype(object))
         if len(columns) == 1
         else pd.MultiIndex.from_frame(data[list(columns)].astype(object))
     )
-    found: npt.NDArray[np.int64] = keys.get_indexer(wanted).astype(np.int64)
+    found: Integers = keys.get_indexer(wanted).astype(np.int64)
     return found
 
 
@@ -285,7 +282,7 @@ def check_not_fixed(groupings: Sequence[Grouping], Q: Array, root_weights: Array
                 )
 
 
-def _check_told_apart(basis: TermBasis, Z: Array, codes: npt.NDArray[np.int64]) -> None:
+def _check_told_apart(basis: TermBasis, Z: Array, codes: Integers) -> None:
     """Refuse a term whose variances and covariances are not all identified by the rows.
 
     The rows of unit u have covariance ``Z_u T Z_u'``; a change D of T shows in it by

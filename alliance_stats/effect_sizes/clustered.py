@@ -10,7 +10,7 @@ from scipy import stats
 from alliance_stats.checks import check_conf_level
 from alliance_stats.effect_sizes.standardised import EffectSize, finite_sample, hedges_correction
 from alliance_stats.errors import DataError, NotIdentifiedError
-from alliance_stats.estimates import Array
+from alliance_stats.estimates import Array, Integers
 
 __all__ = [
     "ClusteredEffect",
@@ -151,9 +151,7 @@ def cluster_corrected_g(
     )
 
 
-def _total_variance_df(
-    sizes: Array, cluster_group: npt.NDArray[np.int64], rho: float
-) -> tuple[float, float]:
+def _total_variance_df(sizes: Array, cluster_group: Integers, rho: float) -> tuple[float, float]:
     """Return ``tr(MV)`` and ``tr(MV)^2 / tr(MVMV)``, closed form over clusters."""
     row_sum = 1.0 - rho + rho * sizes
     trace = square = 0.0
@@ -173,7 +171,7 @@ def _total_variance_df(
 
 def _nesting(
     clusters: npt.NDArray[np.generic], groups: npt.NDArray[np.generic]
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+) -> tuple[Integers, Integers, Integers]:
     """Return each member's cluster code, each cluster's size and each cluster's group code."""
     labels, first, codes = np.unique(clusters, return_index=True, return_inverse=True)
     group_codes = np.unique(groups, return_inverse=True)[1]
@@ -238,9 +236,7 @@ def model_based_g(
     return ClusteredEffect(g, g - half, g + half, conf_level, error, between / total, df)
 
 
-def total_variance_df(
-    X: Array, clusters: npt.NDArray[np.int64], *, between: float, within: float
-) -> float:
+def total_variance_df(X: Array, clusters: Integers, *, between: float, within: float) -> float:
     """Return ``2 S^4 / Var(S^2)`` of the total variance ``S^2`` of a random-intercept REML fit.
 
     ``Var(S^2)`` is the sum of all entries of the inverse of the expected information on the two

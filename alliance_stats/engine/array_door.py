@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 from scipy import linalg
 
 from alliance_stats.engine.blocks import Layout, RowArrays, cross_products, lay_out
@@ -17,11 +16,11 @@ from alliance_stats.engine.residual_shape import ResidualShape
 from alliance_stats.engine.search import Minimum
 from alliance_stats.engine.template import Template
 from alliance_stats.errors import DataError, NotIdentifiedError
-from alliance_stats.estimates import Array
+from alliance_stats.estimates import Array, Integers
 
 __all__ = ["ArrayFit", "Columns", "Grouped", "arranged", "fit_arrays", "sorted_rows"]
 
-Columns = tuple[npt.NDArray[np.int64], Array, Sequence[int]]
+Columns = tuple[Integers, Array, Sequence[int]]
 """A grouping in the engine's terms: unit of each row, columns (q, n), sizes of its terms."""
 
 
@@ -40,7 +39,7 @@ class Grouped:
         intercept and slope, ``(1, 1)`` for uncorrelated ones; by default one block.
     """
 
-    codes: npt.NDArray[np.int64]
+    codes: Integers
     Z: Array
     sizes: tuple[int, ...] = ()
 

@@ -22,10 +22,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy import sparse
 
-from alliance_stats.estimates import Array
+from alliance_stats.estimates import Array, Integers
 
 __all__ = [
     "CrossProducts",
@@ -39,7 +38,6 @@ __all__ = [
     "with_outcome",
 ]
 
-Index = npt.NDArray[np.int64]
 
 # Pairs of crossed columns within units that are written out; beyond it they are multiplied anew.
 MAX_PAIRS = 30_000_000
@@ -61,13 +59,13 @@ class Crossing:
     """
 
     C: tuple[sparse.csr_array, ...]
-    rows: Index
-    columns: Index
+    rows: Integers
+    columns: Integers
     pairs: tuple[tuple[sparse.csr_array, ...], ...]
 
     @classmethod
     def build(
-        cls, unit: Index, columns: list[tuple[Index, Array]], Z: Array, n_columns: int
+        cls, unit: Integers, columns: list[tuple[Integers, Array]], Z: Array, n_columns: int
     ) -> "Crossing":
         """Sum the products over rows.
 
@@ -133,7 +131,7 @@ class Crossing:
         """``sum_u C[u]' Y[u]`` for Y of (q, r, units): (columns, r)."""
         return np.asarray(sum(C.T @ y.T for C, y in zip(self.C, Y, strict=True)))
 
-    def gathered(self, y: Array, home: Index, n_homes: int) -> Array:
+    def gathered(self, y: Array, home: Integers, n_homes: int) -> Array:
         """``sum over units of C[u]' y[u]`` by the ancestor each unit lies in: (columns, homes)."""
         n_columns = self.C[0].shape[1]
         weights = sum(C.data * own[self.rows] for C, own in zip(self.C, y, strict=True))
@@ -144,7 +142,7 @@ class Crossing:
         )
         return np.asarray(flat, dtype=np.float64).reshape(n_columns, n_homes)
 
-    def against(self, K_cross: Array, home: Index) -> Array:
+    def against(self, K_cross: Array, home: Integers) -> Array:
         """``K_cross[home of u] C[u]'`` for K_cross of (a, columns, homes): (a, q, units)."""
         picked = K_cross[:, self.columns, home[self.rows]]
         n_units = self.C[0].shape[0]
@@ -162,7 +160,7 @@ class Crossing:
 
 
 def _pairs(
-    C: list[sparse.csr_array], rows: Index, cols: Index, indptr: Index, n_columns: int
+    C: list[sparse.csr_array], rows: Integers, cols: Integers, indptr: Integers, n_columns: int
 ) -> tuple[tuple[sparse.csr_array, ...], ...]:
     """Write out the products of every two entries of a unit, if they are not too many."""
     counts = np.diff(indptr)
@@ -207,10 +205,10 @@ class Level:
 
     factor: int
     q: int
-    units: Index
-    row_starts: Index
-    parent: Index
-    starts_above: tuple[Index, ...]
+    units: Integers
+    row_starts: Integers
+    parent: Integers
+    starts_above: tuple[Integers, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -229,7 +227,7 @@ class Layout:
         Their random effects per unit, and their numbers of units.
     """
 
-    order: Index
+    order: Integers
     levels: tuple[Level, ...]
     crossed: tuple[int, ...]
     crossed_q: tuple[int, ...]
@@ -261,7 +259,7 @@ class RowArrays:
 
     Z: tuple[Array, ...]
     crossed_Z: tuple[Array, ...]
-    crossed_codes: tuple[Index, ...]
+    crossed_codes: tuple[Integers, ...]
     Xy: Array
 
 
@@ -280,7 +278,7 @@ class CrossProducts:
     crossing: Crossing | None = None
 
 
-def lay_out(codes: Sequence[Index], q: Sequence[int], n_rows: int) -> Layout:
+def lay_out(codes: Sequence[Integers], q: Sequence[int], n_rows: int) -> Layout:
     """Find the chain of nested factors and the order of rows that keeps its units together.
 
     The factor with the most units is the leaf; the chain is then the longest run of factors that
@@ -384,7 +382,7 @@ def with_outcome(layout: Layout, products: CrossProducts, rows: RowArrays) -> Cr
     return CrossProducts(products.A, tuple(C), R, products.crossing)
 
 
-def _is_nested(inner: Index, outer: Index, n_inner: int) -> bool:
+def _is_nested(inner: Integers, outer: Integers, n_inner: int) -> bool:
     """Whether every unit of `inner` lies in one unit of `outer`."""
     home = np.empty(n_inner, dtype=np.int64)
     home[inner] = outer
@@ -399,7 +397,7 @@ def _crossing(layout: Layout, rows: RowArrays) -> Crossing | None:
     return Crossing.build(unit, _crossed_columns(layout, rows), rows.Z[0], layout.n_crossed)
 
 
-def _unit_of_row(layout: Layout, k: int, n_rows: int) -> Index:
+def _unit_of_row(layout: Layout, k: int, n_rows: int) -> Integers:
     starts = layout.levels[k].row_starts
     return np.repeat(np.arange(len(starts)), np.diff(np.r_[starts, n_rows]))
 
@@ -423,7 +421,7 @@ def _times_crossed(layout: Layout, rows: RowArrays, k: int) -> Array:
     return out
 
 
-def _crossed_columns(layout: Layout, rows: RowArrays) -> list[tuple[Index, Array]]:
+def _crossed_columns(layout: Layout, rows: RowArrays) -> list[tuple[Integers, Array]]:
     """For each crossed random effect of a row: its column in the dense block, and its value."""
     found, offset = [], 0
     for f, (q, n) in enumerate(zip(layout.crossed_q, layout.crossed_n, strict=True)):

@@ -24,7 +24,6 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from scipy import linalg
 
 from alliance_stats.engine.blocks import CrossProducts
@@ -42,7 +41,7 @@ from alliance_stats.engine.criterion import (
 from alliance_stats.engine.descent import LevelPosterior, descend
 from alliance_stats.engine.elimination import eliminate, multiply
 from alliance_stats.engine.template import trapezoid
-from alliance_stats.estimates import Array
+from alliance_stats.estimates import Array, Booleans
 
 __all__ = ["Curvature", "covariance_curvature", "curvature", "entries_of_terms"]
 
@@ -148,7 +147,7 @@ def curvature(
 
 
 def _by_differences(
-    problem: Problem, terms: Sequence[_Term], k: int, forward: npt.NDArray[np.bool_]
+    problem: Problem, terms: Sequence[_Term], k: int, forward: Booleans
 ) -> Curvature:
     """Differentiate the first derivatives by differences, forward for covariances at a boundary."""
     n_eta = 0 if problem.eta is None else len(problem.eta)

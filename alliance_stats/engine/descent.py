@@ -16,13 +16,12 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from scipy import linalg
 
 from alliance_stats.engine.blocks import Crossing, Layout
 from alliance_stats.engine.elimination import Elimination, multiply
 from alliance_stats.engine.row_sums import Rows
-from alliance_stats.estimates import Array
+from alliance_stats.estimates import Array, Integers
 
 __all__ = [
     "Descent",
@@ -33,7 +32,6 @@ __all__ = [
     "row_variances",
 ]
 
-Index = npt.NDArray[np.int64]
 
 # Smallest singular value of a relative factor by which one may divide twice: 1e-16 / 1e-6.
 WELL_CONDITIONED = 1e-3
@@ -166,7 +164,7 @@ def _dense_pull(C: Array, above: _Above, dense: _Dense) -> _Pull:
 
 
 def _sparse_pull(
-    C: Array, crossing: Crossing, above: _Above, parent: Index, dense: _Dense
+    C: Array, crossing: Crossing, above: _Above, parent: Integers, dense: _Dense
 ) -> _Pull:
     """Pull on the leaf; it has no children, so products with covariances are not kept."""
     a = len(above.K)
@@ -208,7 +206,7 @@ def _inverse(L: Array) -> Array:
     return np.asarray(lower + np.tril(lower, -1).T)
 
 
-def _crossed_S(up: Elimination, K: Array, own: Index, factor: Array, shrunk: Array) -> Array:
+def _crossed_S(up: Elimination, K: Array, own: Integers, factor: Array, shrunk: Array) -> Array:
     """``Z_u'V^-1 Z_u`` summed over the units of one crossed factor.
 
     As ``Lambda' Z_u'V^-1 Z_u Lambda = I - (Lambda'A Lambda + I)^-1`` unit by unit, nothing of the

@@ -14,13 +14,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from scipy import linalg, sparse
 
 from alliance_stats.engine.blocks import Crossing, CrossProducts, Layout
-from alliance_stats.estimates import Array
-
-Index = npt.NDArray[np.int64]
+from alliance_stats.estimates import Array, Integers
 
 __all__ = ["Elimination", "eliminate", "multiply"]
 
@@ -144,7 +141,7 @@ def _eliminate_chain(layout: Layout, products: CrossProducts, Lambda: Sequence[A
             first = sum(layout.levels[j].q for j in range(d + 1, k))
             starts = layout.levels[d].starts_above[k - d - 1]
             W = done.W[d][:, first:]
-            columns: slice | Index = slice(None)
+            columns: slice | Integers = slice(None)
             if d == 0 and products.crossing is not None:
                 dense = slice(layout.above(k), layout.above(k) + layout.n_crossed)
                 columns = np.delete(np.arange(C.shape[1]), dense)
@@ -179,7 +176,9 @@ def multiply(left: Array, right: Array) -> Array:
     return np.asarray(np.einsum("ijn,jkn->ikn", left, right))
 
 
-def _subtract_schur(A: Array, C: Array, W: Array, starts: Index, columns: slice | Index) -> None:
+def _subtract_schur(
+    A: Array, C: Array, W: Array, starts: Integers, columns: slice | Integers
+) -> None:
     """Subtract a descendant's ``W'W`` from an ancestor's ``A`` and ``C``, in place.
 
     `columns` are the positions in ``C`` of W's columns beyond the ancestor's own.
@@ -192,7 +191,7 @@ def _subtract_schur(A: Array, C: Array, W: Array, starts: Index, columns: slice 
         C[a, columns] -= summed[q:]
 
 
-def _subtract_crossing(C_dense: Array, crossing: Crossing, Y: Array, starts: Index) -> None:
+def _subtract_crossing(C_dense: Array, crossing: Crossing, Y: Array, starts: Integers) -> None:
     """Subtract the leaf's part from an ancestor's products with the crossed columns, in place.
 
     `Y` is ``P C_a`` of the leaf for the ancestor's effects a: (q, ancestor's q, leaf units).
@@ -226,7 +225,7 @@ def _block_diagonal(layout: Layout, crossed_Lambda: Sequence[Array]) -> sparse.c
 
 
 @functools.lru_cache(maxsize=8)
-def _block_pattern(sizes: tuple[int, ...], counts: tuple[int, ...]) -> tuple[Index, Index]:
+def _block_pattern(sizes: tuple[int, ...], counts: tuple[int, ...]) -> tuple[Integers, Integers]:
     """Column of each entry, and where each row begins: the same at every evaluation."""
     indices, widths, offset = [], [], 0
     for q, n in zip(sizes, counts, strict=True):

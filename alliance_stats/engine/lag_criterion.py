@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from alliance_stats.engine.lag_filter import LagPass, Ratings, Residual, backward, forward
 from alliance_stats.engine.lag_parameters import LagParameters, take
@@ -22,7 +21,7 @@ from alliance_stats.engine.stacked_levels import (
     step_down,
     thin_climb,
 )
-from alliance_stats.estimates import Array
+from alliance_stats.estimates import Array, Booleans
 
 __all__ = [
     "Evaluation",
@@ -280,7 +279,7 @@ def _means_of_group(
     return total[np.ix_(back, back)], thin[back]
 
 
-def subset(problem: LagProblem, persons: npt.NDArray[np.bool_]) -> LagProblem:
+def subset(problem: LagProblem, persons: Booleans) -> LagProblem:
     """Return the problem of some persons, who make up complete units of every level above.
 
     Parameters

@@ -9,16 +9,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy import linalg
 
 from alliance_stats.engine.lag_criterion import LagProblem, evaluate, information_on_means, subset
 from alliance_stats.engine.lag_parameters import LagParameters
-from alliance_stats.estimates import Array, one_line
+from alliance_stats.estimates import Array, Booleans, one_line
 
 __all__ = ["LagFit", "fit_lags", "held_rise"]
 
-Bools = npt.NDArray[np.bool_]
 
 # The search stops where it expects to gain no more than this of log-likelihood.
 GAIN = 1e-9
@@ -67,8 +65,8 @@ class LagFit:
     theta: Array
     coefficients: Array
     log_lik: float
-    free: Bools
-    at_zero: Bools
+    free: Booleans
+    at_zero: Booleans
     information: Array
     slope: float
     n_evaluations: int
@@ -130,7 +128,7 @@ def fit_lags(
     *,
     theta: Array,
     coefficients: Array,
-    free: Bools | None = None,
+    free: Booleans | None = None,
 ) -> LagFit:
     """Maximise the likelihood from a start.
 
@@ -191,7 +189,7 @@ def held_rise(
     return rise
 
 
-def _zero_columns(parameters: LagParameters, theta: Array, free: Bools) -> Bools:
+def _zero_columns(parameters: LagParameters, theta: Array, free: Booleans) -> Booleans:
     """Mark parameters in columns of factors that have gone to zero.
 
     The within-person process may lose a dimension only where ratings have measurement errors:
@@ -226,7 +224,7 @@ class _Search:
         problem: LagProblem,
         parameters: LagParameters,
         theta: Array,
-        free: Bools,
+        free: Booleans,
         coefficients: Array,
     ) -> None:
         self.problem, self.parameters = problem, parameters
@@ -335,8 +333,8 @@ def _polished(
     theta: Array,
     coefficients: Array,
     *,
-    free: Bools,
-    at_zero: Bools,
+    free: Booleans,
+    at_zero: Booleans,
     count: int,
 ) -> LagFit:
     """Take Newton steps on the observed information until nothing moves."""
@@ -381,7 +379,11 @@ def _polished(
 
 
 def _observed_information(
-    problem: LagProblem, parameters: LagParameters, theta: Array, coefficients: Array, free: Bools
+    problem: LagProblem,
+    parameters: LagParameters,
+    theta: Array,
+    coefficients: Array,
+    free: Booleans,
 ) -> tuple[Array, Array, float]:
     """Return minus the second derivatives, the first ones, and the log-likelihood at a point.
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 from scipy import linalg
 
 from alliance_stats.engine.lag_criterion import (
@@ -33,11 +32,10 @@ from alliance_stats.engine.lag_table import (
     start_near,
     start_of,
 )
-from alliance_stats.estimates import Array, one_line
+from alliance_stats.estimates import Array, Booleans, Integers, one_line
 
 __all__ = ["FittedLags", "fit_model", "refit"]
 
-Index = npt.NDArray[np.int64]
 
 # Half-width of the differences that carry standard errors to functions of the parameters.
 WIDTH = 1e-5
@@ -139,7 +137,7 @@ class FittedLags(Generic[Table]):
         spread = self.fit.vcov()[np.ix_(free, free)]
         return covariance(0.0 * self.fit.theta), np.array(slopes), spread
 
-    def robust_vcov(self, codes: Index) -> Array:
+    def robust_vcov(self, codes: Integers) -> Array:
         """Return the sandwich covariance of the parameters over independent clusters.
 
         ``A^-1 (sum s s') A^-1 n / (n - 1)`` with A the observed information and s a cluster's
@@ -194,7 +192,7 @@ def fit_model(
     )
 
 
-def _held(parameters: LagParameters, options: LagOptions) -> npt.NDArray[np.bool_]:
+def _held(parameters: LagParameters, options: LagOptions) -> Booleans:
     """Mark parameters that are held at zero."""
     held = np.zeros(parameters.size, bool)
     for k, j in options.zero:
@@ -300,7 +298,7 @@ def _in_units(
     )
 
 
-def _never_rated(problem: LagProblem) -> npt.NDArray[np.bool_]:
+def _never_rated(problem: LagProblem) -> Booleans:
     """Mark coefficients, in the order group, effect, outcome, to which no rating refers."""
     found = []
     for ratings in problem.groups:

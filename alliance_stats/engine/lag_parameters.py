@@ -10,14 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
 from alliance_stats.engine.lag_filter import LagGradient, Residual
-from alliance_stats.estimates import Array
+from alliance_stats.estimates import Array, Booleans, Integers
 
 __all__ = ["LagOptions", "LagParameters", "lag_parameters", "stationary_covariance"]
 
-Index = npt.NDArray[np.int64]
 
 # First deviations that follow the random intercepts may have nothing else to them: a variance that
 # reaches zero. The filter divides by it, so this part of an outcome's variance stays.
@@ -113,13 +111,13 @@ class LagParameters:
         Variances of the first deviations in addition to their factor's: (K,).
     """
 
-    phi: Index
-    innovation: Index
-    first: Index
-    pull: Index
-    error: Index
-    person: Index
-    above: tuple[Index, ...]
+    phi: Integers
+    innovation: Integers
+    first: Integers
+    pull: Integers
+    error: Integers
+    person: Integers
+    above: tuple[Integers, ...]
     stationary: bool
     size: int
     fixed_error: Array
@@ -190,13 +188,13 @@ class LagParameters:
         return np.asarray(out[:-1].T)
 
 
-def take(theta: Array, index: Index) -> Array:
+def take(theta: Array, index: Integers) -> Array:
     """Return (R, ...) elements of theta (R, size) at `index`, 0 where it is -1."""
     padded = np.concatenate([theta, np.zeros((len(theta), 1))], axis=1)
     return np.asarray(padded[:, index])
 
 
-def add(out: Array, index: Index, values: Array) -> None:
+def add(out: Array, index: Integers, values: Array) -> None:
     """Add (R, ...) `values` to the rows of `out` (size + 1, R) at `index`; -1 goes to the last."""
     np.add.at(out, index.ravel(), values.reshape(len(values), -1).T)
 
@@ -229,7 +227,7 @@ class _Counter:
     def __init__(self) -> None:
         self.n = 0
 
-    def __call__(self, shape: tuple[int, ...], where: npt.NDArray[np.bool_]) -> Index:
+    def __call__(self, shape: tuple[int, ...], where: Booleans) -> Integers:
         """Return new positions where `where` is true, -1 elsewhere."""
         index = np.full(shape, -1, dtype=np.int64)
         count = int(where.sum())

@@ -8,13 +8,12 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 from scipy import linalg
 
 from alliance_stats.engine.lag_criterion import LagProblem
 from alliance_stats.engine.lag_parameters import LagOptions, LagParameters, take
 from alliance_stats.engine.stacked_levels import Level
-from alliance_stats.estimates import Array, one_line
+from alliance_stats.estimates import Array, Integers, one_line
 
 __all__ = [
     "LagArrays",
@@ -30,8 +29,6 @@ __all__ = [
     "start_of",
 ]
 
-Index = npt.NDArray[np.int64]
-
 
 class LagTable(Protocol):
     """What is fitted: ratings, covariates, groups, levels, as :class:`LagArrays` has them."""
@@ -45,7 +42,7 @@ class LagTable(Protocol):
         """Covariates: (T, M, N)."""
 
     @property
-    def group_of(self) -> Index:
+    def group_of(self) -> Integers:
         """Each person's group, persons of a group side by side: (N,)."""
 
     @property
@@ -71,7 +68,7 @@ class LagArrays:
 
     y: Array
     covariates: Array
-    group_of: Index
+    group_of: Integers
     levels: tuple[Level, ...] = field(default=())
 
     __repr__ = one_line
@@ -165,7 +162,7 @@ def start_of(parameters: LagParameters, stable: float, carry: float) -> Array:
     return theta
 
 
-def _put(theta: Array, index: Index, value: float | Array) -> None:
+def _put(theta: Array, index: Integers, value: float | Array) -> None:
     """Set parameters; positions of -1 are skipped."""
     index = np.atleast_1d(index)
     values = np.broadcast_to(value, index.shape)

@@ -10,11 +10,10 @@ computed by the trapezoidal rule on the line (Trefethen & Weideman 2014, doi:10.
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy import linalg, optimize
 
 from alliance_stats.errors import NotIdentifiedError
-from alliance_stats.estimates import Array
+from alliance_stats.estimates import Array, Integers
 
 __all__ = ["LocationScaleMinimum", "ScaleProblem", "fit_location_scale"]
 
@@ -48,7 +47,7 @@ class ScaleProblem:
     y: Array
     X: Array
     Z: Array
-    units: npt.NDArray[np.int64]
+    units: Integers
     varying: bool
 
     @property

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import NamedTuple, NoReturn
 
 import numpy as np
-import numpy.typing as npt
 from scipy import special
 
 from alliance_stats.engine.outcomes import Family, Outcome
@@ -29,7 +28,6 @@ __all__ = [
     "threshold_slopes",
 ]
 
-Index = npt.NDArray[np.int64]
 
 ORDERED_LINKS = ("logit", "probit", "cloglog")
 # What stands for the thresholds at infinity: F is 1 and 0 there, and no product is infinite.

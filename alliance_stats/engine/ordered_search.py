@@ -8,14 +8,13 @@ deviance follows the same rule as for every further parameter of a density
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy import linalg
 
 from alliance_stats.engine.laplace import BEYOND, GeneralizedProblem
 from alliance_stats.engine.ordered import Steps, ThresholdSlopes, quantile, threshold_slopes
 from alliance_stats.engine.outcomes import Family, Outcome
 from alliance_stats.errors import NotIdentifiedError
-from alliance_stats.estimates import Array
+from alliance_stats.estimates import Array, Integers
 
 __all__ = ["Thresholds", "ordered_coefficients"]
 
@@ -62,7 +61,7 @@ class Thresholds:
             raise NotIdentifiedError(CROSSING)
         return Steps.of(observed.y, thresholds, moved if len(self.W) else None)
 
-    def of_rows_at(self, places: npt.NDArray[np.int64]) -> "Thresholds":
+    def of_rows_at(self, places: Integers) -> "Thresholds":
         """Return the same of some rows."""
         return Thresholds(self.J, self.W[:, places])
 

@@ -12,9 +12,8 @@ from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
-from alliance_stats.estimates import Array
+from alliance_stats.estimates import Array, Booleans, Integers
 
 __all__ = ["NO_SHAPE", "Dispersion", "DispersionColumns", "Family", "Outcome", "Shape", "Support"]
 
@@ -47,7 +46,7 @@ class Outcome:
 
     y: Array
     trials: Array
-    hit: npt.NDArray[np.int64]
+    hit: Integers
     constant: float
     dispersion: Array
 
@@ -143,7 +142,7 @@ class Family:
             return self.predictor(y)
         return np.log(y) if self.support == "positive" else np.log(y + 0.5)
 
-    def edges(self, y: Array, trials: Array) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    def edges(self, y: Array, trials: Array) -> tuple[Booleans, Booleans]:
         """Return which rows' densities rise without end as the predictor falls, and as it rises."""
         nowhere = np.zeros(len(y), dtype=bool)
         if self.support == "trials":
@@ -181,7 +180,7 @@ class Shape(Protocol):
         """
         ...
 
-    def of_rows_at(self, places: npt.NDArray[np.int64]) -> "Shape":
+    def of_rows_at(self, places: Integers) -> "Shape":
         """Return the same of some rows."""
         ...
 
@@ -207,7 +206,7 @@ class NoShape:
         """Return nothing."""
         return np.empty((0, 0))
 
-    def of_rows_at(self, places: npt.NDArray[np.int64]) -> "NoShape":  # noqa: ARG002
+    def of_rows_at(self, places: Integers) -> "NoShape":  # noqa: ARG002
         """Return it as it is."""
         return self
 
@@ -254,6 +253,6 @@ class DispersionColumns:
         factor = np.linalg.cholesky(2.0 * information)
         return np.asarray(np.linalg.inv(factor).T)
 
-    def of_rows_at(self, places: npt.NDArray[np.int64]) -> "DispersionColumns":
+    def of_rows_at(self, places: Integers) -> "DispersionColumns":
         """Return the same of some rows."""
         return DispersionColumns(self.D[:, places])

@@ -16,11 +16,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy import linalg
 
-from alliance_stats.estimates import Array
+from alliance_stats.estimates import Array, Integers
 
 __all__ = ["Correlation", "Pattern", "Serial", "Visits", "patterns_of"]
 
-Index = npt.NDArray[np.int64]
 Kind = Literal["unstructured", "toeplitz", "common"]
 
 # Correlation at which the search for phi starts.
@@ -52,9 +51,9 @@ class Serial:
 
     name: str
     signed: bool
-    units: Index
+    units: Integers
     times: Array
-    before: Index
+    before: Integers
     step: float = 1.0
 
     @property
@@ -106,7 +105,7 @@ class Serial:
         phi = self.phi(eta)
         return np.where(same, np.sign(phi) ** distance * np.abs(phi) ** distance, 0.0)
 
-    def at(self, rows: Index, position: Index) -> "Serial":
+    def at(self, rows: Integers, position: Integers) -> "Serial":
         """Return the correlation of some rows, by their new places; whole units stay together."""
         before = self.before[rows]
         return replace(
@@ -135,8 +134,8 @@ class Pattern:
         The rows of each unit in that order, (units, t).
     """
 
-    visits: Index
-    rows: Index
+    visits: Integers
+    rows: Integers
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -160,8 +159,8 @@ class Visits:
     name: str
     kind: Kind
     labels: tuple[str, ...]
-    units: Index
-    visits: Index
+    units: Integers
+    visits: Integers
     patterns: tuple[Pattern, ...]
 
     @property
@@ -260,7 +259,7 @@ class Visits:
         same = self.units[own][:, None] == self.units[own][None]
         return np.where(same, self.whole(eta)[np.ix_(self.visits[own], self.visits[own])], 0.0)
 
-    def at(self, rows: Index, position: Index) -> "Visits":  # noqa: ARG002  (as of serial ones)
+    def at(self, rows: Integers, position: Integers) -> "Visits":  # noqa: ARG002  (as of serial ones)
         """Return the correlation of some rows; whole units stay together."""
         units, visits = self.units[rows], self.visits[rows]
         return replace(self, units=units, visits=visits, patterns=patterns_of(units, visits))
@@ -275,11 +274,11 @@ class Visits:
 Correlation = Serial | Visits
 
 
-def patterns_of(units: Index, visits: Index) -> tuple[Pattern, ...]:
+def patterns_of(units: Integers, visits: Integers) -> tuple[Pattern, ...]:
     """Group the units by their visits."""
     order = np.lexsort([visits, units])
     starts = np.flatnonzero(np.r_[True, units[order][1:] != units[order][:-1]])
-    found: dict[bytes, list[Index]] = {}
+    found: dict[bytes, list[Integers]] = {}
     for rows in np.split(order, starts[1:]):
         found.setdefault(visits[rows].tobytes(), []).append(rows)
     return tuple(Pattern(visits[rows[0]], np.array(rows)) for rows in found.values())

@@ -15,11 +15,9 @@ import pandas as pd
 
 from alliance_stats.engine.blocks import RowArrays
 from alliance_stats.engine.residual_correlation import Correlation, Pattern, Visits
-from alliance_stats.estimates import Array
+from alliance_stats.estimates import Array, Booleans, Integers
 
 __all__ = ["Covariate", "ResidualShape", "Strata"]
-
-Index = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,7 +37,7 @@ class Strata:
     columns: tuple[str, ...]
     labels: pd.Index
     keys: pd.Index
-    codes: Index
+    codes: Integers
 
     @property
     def n_eta(self) -> int:
@@ -65,7 +63,7 @@ class Strata:
         for k in range(1, len(self.labels)):
             yield (self.codes == k).astype(np.float64)
 
-    def at(self, rows: Index) -> "Strata":
+    def at(self, rows: Integers) -> "Strata":
         """Return the strata of some rows."""
         return replace(self, codes=self.codes[rows])
 
@@ -121,7 +119,7 @@ class Covariate:
         """Yield the derivative of each row's log SD by the parameter."""
         yield self.z
 
-    def at(self, rows: Index) -> "Covariate":
+    def at(self, rows: Integers) -> "Covariate":
         """Return the covariate of some rows."""
         return replace(self, z=self.z[rows])
 
@@ -238,13 +236,13 @@ class ResidualShape:
             return np.diag(sd**2)
         return np.asarray(sd[:, None] * self.correlation.matrix(own, self.parts(eta)[-1]) * sd)
 
-    def sorted(self, order: Index) -> "ResidualShape":
+    def sorted(self, order: Integers) -> "ResidualShape":
         """Return the shape of the rows in another order."""
         position = np.empty_like(order)
         position[order] = np.arange(len(order))
         return self._at(order, position)
 
-    def keep(self, kept: npt.NDArray[np.bool_]) -> "ResidualShape":
+    def keep(self, kept: Booleans) -> "ResidualShape":
         """Return the shape of some rows, whole units of the correlation kept together."""
         return self._at(np.flatnonzero(kept), np.cumsum(kept) - 1)
 
@@ -294,7 +292,7 @@ class ResidualShape:
         m = len(pulled)
         return np.array(log_det), np.array(R).reshape(-1, m, m)
 
-    def _at(self, rows: Index, position: Index) -> "ResidualShape":
+    def _at(self, rows: Integers, position: Integers) -> "ResidualShape":
         correlation = self.correlation
         return ResidualShape(
             len(rows),

@@ -11,14 +11,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from alliance_stats.engine.blocks import CrossProducts, Layout
-from alliance_stats.estimates import Array
+from alliance_stats.estimates import Array, Integers
 
 __all__ = ["Rows", "arrange_rows", "random_part", "weighted_products"]
 
-Index = npt.NDArray[np.int64]
 
 # Columns whose ratio varies relatively less than this are multiples of one another.
 SAME = 1e-12
@@ -47,11 +45,11 @@ class Rows:
 
     bases: tuple[Array | None, ...]
     factors: tuple[Array, ...]
-    counts: Index
-    starts: Index
-    leaf: Index
-    ancestors: tuple[Index, ...]
-    crossed: tuple[tuple[Index, Array], ...]
+    counts: Integers
+    starts: Integers
+    leaf: Integers
+    ancestors: tuple[Integers, ...]
+    crossed: tuple[tuple[Integers, Array], ...]
 
     def sums(self, values: Array) -> Array:
         """Sum ``base * values`` over the rows of each leaf unit: (bases, leaf units)."""
@@ -77,7 +75,9 @@ class Rows:
         return np.asarray(sum(parts[1:], start=parts[0]) if parts else np.zeros(len(self.leaf)))
 
 
-def arrange_rows(layout: Layout, Z: Sequence[Array], codes: Sequence[Index], n_rows: int) -> Rows:
+def arrange_rows(
+    layout: Layout, Z: Sequence[Array], codes: Sequence[Integers], n_rows: int
+) -> Rows:
     """Bring each grouping factor's columns and units into the layout's order and find the bases.
 
     Parameters

@@ -15,13 +15,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from alliance_stats.estimates import Array
+from alliance_stats.estimates import Array, Integers
 
 __all__ = ["Level", "LevelStep", "climb", "factor_gradient", "step_down", "thin_climb"]
-
-Index = npt.NDArray[np.int64]
 
 
 class LevelStep(NamedTuple):
@@ -51,11 +48,11 @@ class Level:
         Where each parent's units begin in that order: (n,).
     """
 
-    order: Index
-    starts: Index
+    order: Integers
+    starts: Integers
 
     @classmethod
-    def from_codes(cls, codes: Index) -> "Level":
+    def from_codes(cls, codes: Integers) -> "Level":
         """Return the level whose unit ``codes[i]`` (0, 1, ... all taken) holds unit ``i`` below."""
         order = np.argsort(codes, kind="stable")
         return cls(order, np.searchsorted(codes[order], np.arange(int(codes.max()) + 1)))

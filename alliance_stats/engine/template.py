@@ -5,10 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy import linalg
 
-from alliance_stats.estimates import Array
+from alliance_stats.estimates import Array, Integers
 
 __all__ = ["NEARLY_ZERO", "Template", "reduce_rank", "trapezoid"]
 
@@ -33,7 +32,7 @@ class Template:
 
     blocks: tuple[tuple[int, ...], ...]
     ranks: tuple[tuple[int, ...], ...]
-    entries: npt.NDArray[np.int64]
+    entries: Integers
 
     @classmethod
     def full(cls, blocks: Sequence[Sequence[int]]) -> "Template":

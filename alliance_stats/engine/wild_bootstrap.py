@@ -11,10 +11,9 @@ import itertools
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy import optimize
 
-from alliance_stats.estimates import Array
+from alliance_stats.estimates import Array, Integers
 
 __all__ = ["ClusterSums", "cluster_sums", "cluster_weights", "wild_interval", "wild_p_value"]
 
@@ -52,7 +51,7 @@ class ClusterSums:
         return np.asarray(self.M @ self.u.sum(axis=0))
 
 
-def cluster_sums(Xy: Array, pulled: Array, clusters: npt.NDArray[np.int64]) -> ClusterSums:
+def cluster_sums(Xy: Array, pulled: Array, clusters: Integers) -> ClusterSums:
     """Sum ``X'V^-1[X y]`` over the rows of each cluster.
 
     Parameters

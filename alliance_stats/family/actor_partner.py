@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from alliance_stats.account import Account, Phrase, Section, html_of, summary_of
@@ -18,7 +17,7 @@ from alliance_stats.checks import (
 )
 from alliance_stats.design.rows import check_categories, complete_rows
 from alliance_stats.errors import DataError, NotIdentifiedError
-from alliance_stats.estimates import Array, one_line
+from alliance_stats.estimates import Array, Integers, one_line
 from alliance_stats.family.family_members import Dyads, Labels, read_dyads
 from alliance_stats.family.paired_ratings import PairedModel, Pairs, fit_pairs, ratio_test
 from alliance_stats.ledger import RowLedger
@@ -323,7 +322,7 @@ class _Rows(NamedTuple):
 
     y: Array
     therapist: str | None
-    units: npt.NDArray[np.int64]
+    units: Integers
     ledger: RowLedger
 
 

@@ -6,7 +6,6 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
@@ -32,7 +31,7 @@ from alliance_stats.design.formula import (
 )
 from alliance_stats.door import replaced
 from alliance_stats.errors import DataError, NotIdentifiedError
-from alliance_stats.estimates import one_line
+from alliance_stats.estimates import Integers, one_line
 from alliance_stats.formatting import plural
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel import (
@@ -326,7 +325,7 @@ def family_balance(
 
 def _strata(
     data: pd.DataFrame, *, family: str, person: str, spread_by: str, therapist: str | None
-) -> tuple[npt.NDArray[np.int64], tuple[str, ...]]:
+) -> tuple[Integers, tuple[str, ...]]:
     """Return each row's stratum as a number, and the strata's names."""
     require_columns(data, [family, person, spread_by, therapist])
     require_present(data, spread_by, why="to know which spread a row belongs to")

@@ -19,7 +19,7 @@ from alliance_stats.checks import (
     units_with_several,
 )
 from alliance_stats.errors import DataError
-from alliance_stats.estimates import Array
+from alliance_stats.estimates import Array, Integers
 from alliance_stats.ledger import RowLedger
 from alliance_stats.study.ratings import whole_sessions
 
@@ -200,7 +200,7 @@ def _refuse_twice(frame: pd.DataFrame, *, rater: str | None) -> None:
     )
 
 
-def cell_codes(frame: pd.DataFrame) -> tuple[npt.NDArray[np.int64], pd.DataFrame]:
+def cell_codes(frame: pd.DataFrame) -> tuple[Integers, pd.DataFrame]:
     """Return each row's cell of rater x family x session, and one row per cell, in order."""
     keys = ["rater", "family", "session"]
     grouped = frame.groupby(keys, sort=True)
@@ -209,7 +209,7 @@ def cell_codes(frame: pd.DataFrame) -> tuple[npt.NDArray[np.int64], pd.DataFrame
 
 
 def member_matrices(
-    rated: pd.DataFrame, codes: npt.NDArray[np.int64], n_cells: int
+    rated: pd.DataFrame, codes: Integers, n_cells: int
 ) -> tuple[Array, Array, npt.NDArray[np.object_]]:
     """Lay members side by side, lowest first, ties by error and then by id."""
     names = rated["person"].astype(str).to_numpy()
@@ -288,8 +288,8 @@ class Dyads:
         The two values of the member column, in order, where the dyads are distinguishable.
     """
 
-    codes: npt.NDArray[np.int64]
-    position: npt.NDArray[np.int64]
+    codes: Integers
+    position: Integers
     roles: tuple[str, ...]
 
     def side_by_side(self, values: Array) -> Array:

@@ -5,14 +5,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from alliance_stats.account import Account, Column, Section, html_of, summary_of
 from alliance_stats.checks import check_choice, did_you_mean
 from alliance_stats.door import require_new
 from alliance_stats.errors import DataError
-from alliance_stats.estimates import Array, one_line, wald_interval
+from alliance_stats.estimates import Array, Integers, one_line, wald_interval
 from alliance_stats.family.family_members import (
     attendance,
     cell_codes,
@@ -85,7 +84,7 @@ def require_roles(difference: RoleDifference, frame: pd.DataFrame) -> None:
 
 
 def role_difference(
-    difference: RoleDifference, rated: pd.DataFrame, codes: npt.NDArray[np.int64], n_cells: int
+    difference: RoleDifference, rated: pd.DataFrame, codes: Integers, n_cells: int
 ) -> dict[str, Array]:
     """Return signed and absolute difference of two sides, and the signed one's error."""
     means, variances = [], []
@@ -105,9 +104,7 @@ def role_difference(
     return {**found, f"{name}_se": error} if np.isfinite(rated["error"]).all() else found
 
 
-def _refuse_several(
-    difference: RoleDifference, own: pd.DataFrame, codes: npt.NDArray[np.int64]
-) -> None:
+def _refuse_several(difference: RoleDifference, own: pd.DataFrame, codes: Integers) -> None:
     if difference.several == "mean":
         return
     twice = pd.DataFrame({"cell": codes, "role": own["role"].to_numpy()}).duplicated(keep=False)

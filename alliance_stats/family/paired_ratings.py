@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
@@ -20,14 +19,20 @@ from alliance_stats.engine.lag_parameters import LagOptions, squares, take
 from alliance_stats.engine.lag_table import LagArrays
 from alliance_stats.engine.stacked_levels import Level
 from alliance_stats.errors import NotIdentifiedError
-from alliance_stats.estimates import Array, Coefficients, named_covariance, one_line
+from alliance_stats.estimates import (
+    Array,
+    Booleans,
+    Coefficients,
+    Integers,
+    named_covariance,
+    one_line,
+)
 from alliance_stats.formatting import plural
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel import LikelihoodRatioTest, tidy_frame
 
 __all__ = ["PairedModel", "Pairs", "fit_pairs", "ratio_test"]
 
-Index = npt.NDArray[np.int64]
 
 # Of an outcome's spread, what must be left by the predictors for there to be anything to model.
 EXACT = 1e-9
@@ -64,7 +69,7 @@ class Pairs:
     terms: tuple[str, ...]
     sides: tuple[str, ...]
     above: str | None
-    units: Index
+    units: Integers
     effects: tuple[str, ...]
     rows: RowLedger
 
@@ -349,7 +354,7 @@ def _determined(pairs: Pairs) -> NotIdentifiedError:
     )
 
 
-def _units(pairs: Pairs, seen: npt.NDArray[np.bool_]) -> Array:
+def _units(pairs: Pairs, seen: Booleans) -> Array:
     """Return each side's residual SD by least squares: (2,); of both together if they share one."""
     sides = [(0, 1)] if pairs.one_unit else [(0,), (1,)]
     unit = np.ones(2)
@@ -371,7 +376,7 @@ def _units(pairs: Pairs, seen: npt.NDArray[np.bool_]) -> Array:
     return unit
 
 
-def _check_both_rated(pairs: Pairs, seen: npt.NDArray[np.bool_]) -> None:
+def _check_both_rated(pairs: Pairs, seen: Booleans) -> None:
     """Refuse a side without ratings, and sides that are never rated together."""
     for side, n in zip(pairs.sides, seen.sum(axis=1), strict=False):
         if n == 0:
@@ -401,7 +406,7 @@ def _check_units(pairs: Pairs) -> None:
         )
 
 
-def _arrays(pairs: Pairs, seen: npt.NDArray[np.bool_], Q: Array, residual: Array) -> LagArrays:
+def _arrays(pairs: Pairs, seen: Booleans, Q: Array, residual: Array) -> LagArrays:
     """Arrange orthonormal columns and residuals as one session of two outcomes."""
     p, N = Q.shape[1], seen.shape[1]
     y = np.full((2, N), np.nan)

@@ -5,14 +5,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from alliance_stats.account import Account, Section, html_of, summary_of
 from alliance_stats.checks import check_choice, did_you_mean
 from alliance_stats.door import with_columns
 from alliance_stats.errors import DataError, NotIdentifiedError
-from alliance_stats.estimates import Array, one_line
+from alliance_stats.estimates import Array, Integers, one_line
 from alliance_stats.family.flagged_sessions import clustered_share
 from alliance_stats.family.indices import FamilyIndices
 from alliance_stats.family.measurement_error import chance_of_range
@@ -277,9 +276,7 @@ def _scale(indices: FamilyIndices, sd: str, *, so_far: bool) -> Array:
     return np.where(found > 0, found, np.nan)
 
 
-def _sd_by_session(
-    scores: Array, session: npt.NDArray[np.int64], sd: str, *, so_far: bool
-) -> Array:
+def _sd_by_session(scores: Array, session: Integers, sd: str, *, so_far: bool) -> Array:
     m = np.isfinite(scores).sum(axis=1)
     if sd == "within":
         level = np.nansum(scores, axis=1) / np.maximum(m, 1)

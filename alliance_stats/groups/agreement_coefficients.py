@@ -12,7 +12,7 @@ from alliance_stats.checks import check_choice, check_conf_level
 from alliance_stats.design.formula import CONSTANT, MixedFormula, formula_of, intercepts
 from alliance_stats.effect_sizes import EffectSize
 from alliance_stats.errors import DataError, NotIdentifiedError
-from alliance_stats.estimates import DUST, Array
+from alliance_stats.estimates import DUST, Array, Integers
 from alliance_stats.multilevel import LinearMixedModel, lmm, parametric_bootstrap
 from alliance_stats.renaming import renamed
 
@@ -100,7 +100,7 @@ def _weighted_kappa(table: Array, weights: Array) -> tuple[float, float]:
     return kappa, (spread - (kappa - expected * (1.0 - kappa)) ** 2) / (n * (1.0 - expected) ** 2)
 
 
-def fleiss_kappa(codes: npt.NDArray[np.int64]) -> float:
+def fleiss_kappa(codes: Integers) -> float:
     """Return Fleiss' kappa of cases x coders without missing codes (Fleiss 1971).
 
     doi:10.1037/h0031619. NaN where one category is used throughout.

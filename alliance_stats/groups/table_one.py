@@ -27,9 +27,9 @@ from alliance_stats.checks import (
 )
 from alliance_stats.design.rows import check_categories
 from alliance_stats.errors import DataError
-from alliance_stats.estimates import DUST, Array, one_line
+from alliance_stats.estimates import DUST, Array, Integers, one_line
 from alliance_stats.formatting import decimals_needed, decimals_of_spread, plural
-from alliance_stats.groups.comparing.group_samples import Codes, grouped
+from alliance_stats.groups.comparing.group_samples import grouped
 from alliance_stats.ledger import RowLedger
 
 __all__ = ["TableOne", "standardised_difference", "table_one"]
@@ -265,7 +265,7 @@ def _one_row_a_unit(
 
 
 def _describe(
-    data: pd.DataFrame, variable: str, codes: Codes, labels: tuple[str, ...]
+    data: pd.DataFrame, variable: str, codes: Integers, labels: tuple[str, ...]
 ) -> pd.DataFrame:
     column = data[variable]
     if column.isna().all():
@@ -287,7 +287,7 @@ def _describe(
 
 
 def _continuous(
-    values: Array, variable: str, codes: Codes, labels: tuple[str, ...]
+    values: Array, variable: str, codes: Integers, labels: tuple[str, ...]
 ) -> pd.DataFrame:
     rows, moments = [], []
     for g, label in enumerate(labels):
@@ -314,7 +314,7 @@ def _continuous(
     return pd.DataFrame(rows).assign(smd=_largest(moments))
 
 
-def _binary(values: Array, variable: str, codes: Codes, labels: tuple[str, ...]) -> pd.DataFrame:
+def _binary(values: Array, variable: str, codes: Integers, labels: tuple[str, ...]) -> pd.DataFrame:
     """Describe a 0/1 column by its ones."""
     frame = _continuous(values, variable, codes, labels)
     share = frame["mean"].to_numpy()
@@ -326,7 +326,7 @@ def _binary(values: Array, variable: str, codes: Codes, labels: tuple[str, ...])
 
 
 def _categorical(
-    column: pd.Series, variable: str, codes: Codes, labels: tuple[str, ...]
+    column: pd.Series, variable: str, codes: Integers, labels: tuple[str, ...]
 ) -> pd.DataFrame:
     check_categories(column)
     level_codes, levels = group_codes(column)

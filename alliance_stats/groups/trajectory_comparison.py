@@ -32,9 +32,9 @@ from alliance_stats.design.formula import (
 )
 from alliance_stats.engine.multiple_tests import JointT
 from alliance_stats.errors import DataError, NotIdentifiedError
-from alliance_stats.estimates import Array, one_line
+from alliance_stats.estimates import Array, Integers, one_line
 from alliance_stats.formatting import format_level
-from alliance_stats.groups.comparing.group_samples import Codes, grouped
+from alliance_stats.groups.comparing.group_samples import grouped
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel import DfMethod, LinearEstimates, LinearMixedModel, infer, lmm
 
@@ -258,7 +258,7 @@ def compare_trajectories(
 
 
 def _numbered(
-    data: pd.DataFrame, outcome: str, time: str, codes: Codes, levels: list[str]
+    data: pd.DataFrame, outcome: str, time: str, codes: Integers, levels: list[str]
 ) -> pd.DataFrame:
     """Return the columns of the model: outcome, first, time, and the levels as they are called."""
     frame = pd.DataFrame(

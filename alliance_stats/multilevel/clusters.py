@@ -21,7 +21,7 @@ from alliance_stats.engine.sandwich import ClusterRobust, RowVariances, cr2, tur
 from alliance_stats.engine.threads import one_blas_thread
 from alliance_stats.engine.wild_bootstrap import ClusterSums, cluster_sums
 from alliance_stats.errors import DataError, NotIdentifiedError
-from alliance_stats.estimates import Array
+from alliance_stats.estimates import Array, Booleans, Integers
 from alliance_stats.multilevel.generalized_data import make_generalized_problem
 from alliance_stats.multilevel.generalized_fit import GeneralizedFit
 from alliance_stats.multilevel.linear_fit import LinearFit, make_problem, working_columns
@@ -130,7 +130,7 @@ def _observed(fit: GeneralizedFit, own: GeneralizedProblem) -> Array:
 
 def problem_of(
     fit: GeneralizedFit,
-    kept: npt.NDArray[np.bool_],
+    kept: Booleans,
     groupings: Mapping[int, Grouping] | None = None,
 ) -> GeneralizedProblem:
     """Return the problem for the deviance of some rows, in the fit's working basis.
@@ -218,7 +218,7 @@ def sums_by_cluster(fit: LinearFit, cluster: str) -> ClusterSums:
     return cluster_sums(rows.Xy, pulled, clusters[problem.layout.order])
 
 
-def refitted_without(fit: LinearFit, kept: npt.NDArray[np.bool_]) -> LinearFit:
+def refitted_without(fit: LinearFit, kept: Booleans) -> LinearFit:
     """Fit the model to some of the rows, whole clusters left out, from the fitted theta.
 
     Raises
@@ -236,7 +236,7 @@ def refitted_without(fit: LinearFit, kept: npt.NDArray[np.bool_]) -> LinearFit:
     return replace(fit, design=part, problem=at_eta(problem, minimum.other), minimum=minimum)
 
 
-def _shape_of(fit: LinearFit, kept: npt.NDArray[np.bool_]) -> ResidualShape | None:
+def _shape_of(fit: LinearFit, kept: Booleans) -> ResidualShape | None:
     """Return the residual shape of some rows, in the order of the design."""
     shape = fit.problem.shape
     if shape is None:
@@ -244,14 +244,14 @@ def _shape_of(fit: LinearFit, kept: npt.NDArray[np.bool_]) -> ResidualShape | No
     return shape.sorted(np.argsort(fit.problem.layout.order)).keep(kept)
 
 
-def _beta_without(fit: LinearFit, kept: npt.NDArray[np.bool_]) -> Array:
+def _beta_without(fit: LinearFit, kept: Booleans) -> Array:
     """Coefficients in the working basis from some rows, theta held fixed, in the fit's units."""
     part, shape = part_of(fit.design, kept), _shape_of(fit, kept)
     problem = make_problem(part, fit.units, reml=False, known=fit.problem.known, shape=shape)
     return solve(at_eta(problem, fit.eta), fit.minimum.Lambda).beta
 
 
-def part_of(design: Design, kept: npt.NDArray[np.bool_]) -> Design:
+def part_of(design: Design, kept: Booleans) -> Design:
     """Return the design of some of the rows, in the same working basis."""
     groupings = []
     for g in design.groupings:
@@ -282,7 +282,7 @@ def _grouping(fit: LinearFit | GeneralizedFit, name: str) -> Grouping:
     return groupings[name]
 
 
-def cluster_codes(fit: LinearFit | GeneralizedFit, name: str) -> npt.NDArray[np.int64]:
+def cluster_codes(fit: LinearFit | GeneralizedFit, name: str) -> Integers:
     """Return each row's unit of a grouping factor or of the residual correlation."""
     if isinstance(fit, GeneralizedFit):
         return _grouping(fit, name).codes
@@ -299,7 +299,7 @@ def cluster_codes(fit: LinearFit | GeneralizedFit, name: str) -> npt.NDArray[np.
     return _grouping(fit, name).codes
 
 
-def clusters_of(fit: LinearFit | GeneralizedFit, name: str) -> npt.NDArray[np.int64]:
+def clusters_of(fit: LinearFit | GeneralizedFit, name: str) -> Integers:
     """Return the cluster of each row; refuse a cluster that does not contain all random effects."""
     codes = cluster_codes(fit, name)
     for other in fit.design.groupings:

@@ -21,7 +21,6 @@ from functools import cached_property
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from scipy import linalg, stats
 
@@ -39,7 +38,7 @@ from alliance_stats.engine.degrees_of_freedom import (
 )
 from alliance_stats.engine.sandwich import ClusterRobust
 from alliance_stats.errors import NotIdentifiedError
-from alliance_stats.estimates import Array, estimate_columns
+from alliance_stats.estimates import Array, Booleans, estimate_columns
 from alliance_stats.multilevel.clusters import CR2, cluster_robust, generalized_robust
 from alliance_stats.multilevel.generalized_fit import GeneralizedFit
 from alliance_stats.multilevel.linear_fit import LinearFit
@@ -81,7 +80,7 @@ class LinearEstimates:
     """
 
     L: Array
-    estimable: npt.NDArray[np.bool_]
+    estimable: Booleans
     estimate: Array
     covariance: Array
     df: Array
@@ -148,7 +147,7 @@ class Inference:
             return np.full(len(C), np.inf)
         return self.method.df(C if isinstance(self.method, ClusterRobust) else self._working(C))
 
-    def estimable(self, L: Array) -> npt.NDArray[np.bool_]:
+    def estimable(self, L: Array) -> Booleans:
         """Return for each row of `L` whether it is estimable.
 
         They do when it is a combination of rows of the design, that is, when it vanishes on the

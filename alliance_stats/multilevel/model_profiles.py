@@ -9,7 +9,6 @@ from functools import partial
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from scipy import linalg, optimize, stats
 
@@ -19,7 +18,7 @@ from alliance_stats.design.groupings import back_transform
 from alliance_stats.engine.criterion import solve
 from alliance_stats.engine.likelihood_rise import reach
 from alliance_stats.errors import DataError, NotIdentifiedError
-from alliance_stats.estimates import Array, one_line
+from alliance_stats.estimates import Array, Booleans, one_line
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel.linear_fit import LinearFit, in_units, ml_refit
 from alliance_stats.multilevel.parameter_tables import named_parameters
@@ -217,7 +216,7 @@ def _random_curve(fit: LinearFit, index: int) -> Curve:
     return Curve(rise, 0.0, np.inf, scale[index])
 
 
-def _random_values(fit: LinearFit) -> tuple[Array, npt.NDArray[np.bool_], Array]:
+def _random_values(fit: LinearFit) -> tuple[Array, Booleans, Array]:
     """Return SDs and correlations, which of them are correlations, and their own sizes."""
     start = named_parameters(fit)
     is_correlation = np.array(["|cor__" in name for name in start])

@@ -10,7 +10,6 @@ that is hardly identified.
 """
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from scipy import linalg, optimize
 
@@ -23,7 +22,7 @@ from alliance_stats.engine.laplace import GeneralizedProblem
 from alliance_stats.engine.quadrature import MOST_NODES
 from alliance_stats.engine.search import Minimum
 from alliance_stats.errors import DataError, NotIdentifiedError
-from alliance_stats.estimates import Array
+from alliance_stats.estimates import Array, Booleans
 
 __all__ = [
     "SUSPICIOUS",
@@ -146,7 +145,7 @@ def _refuse_beyond(design: Design, counts: Array, name: object) -> None:
     _refuse(design, counts > LARGEST_COUNT, what)
 
 
-def _refuse(design: Design, bad: npt.NDArray[np.bool_], what: str) -> None:
+def _refuse(design: Design, bad: Booleans, what: str) -> None:
     if bad.any():
         raise DataError(f"{what}; it is not in {describe_rows(bad, design.index)}.")
 

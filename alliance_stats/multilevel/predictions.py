@@ -3,7 +3,6 @@
 from collections.abc import Callable
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from scipy import linalg, special, stats
 
@@ -19,7 +18,7 @@ from alliance_stats.design.groupings import back_transform, places_of
 from alliance_stats.engine.families import Family
 from alliance_stats.engine.residual_shape import Covariate
 from alliance_stats.errors import DataError
-from alliance_stats.estimates import Array, wald_interval
+from alliance_stats.estimates import Array, Integers, wald_interval
 from alliance_stats.multilevel.generalized_fit import GeneralizedFit
 from alliance_stats.multilevel.linear_fit import LinearFit
 from alliance_stats.multilevel.linear_functions import inference_on
@@ -238,7 +237,7 @@ def _whitener(fit: LinearFit) -> Callable[[Array], Array]:
     return whiten
 
 
-def spread(Z: Array, units: npt.NDArray[np.int64], n_units: int) -> Array:
+def spread(Z: Array, units: Integers, n_units: int) -> Array:
     """Spherical random-effects columns, one block per unit: (n, q * units)."""
     q, n = Z.shape
     out = np.zeros((n, n_units, q))

@@ -3,11 +3,10 @@
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 
 from alliance_stats.engine.ordered import probability
 from alliance_stats.errors import DataError
-from alliance_stats.estimates import Array
+from alliance_stats.estimates import Array, Booleans
 from alliance_stats.multilevel import linear_fit
 from alliance_stats.multilevel.clusters import part_of, refitted_without
 from alliance_stats.multilevel.generalized_data import DispersionPart
@@ -45,7 +44,7 @@ def refit(fit: Fit, y: Array) -> Fit:
     return _again(fit, np.ones(len(fit.design.y), dtype=bool), y)
 
 
-def refit_without(fit: Fit, kept: npt.NDArray[np.bool_]) -> Fit:
+def refit_without(fit: Fit, kept: Booleans) -> Fit:
     """Fit the model to some of the rows.
 
     Raises
@@ -60,7 +59,7 @@ def refit_without(fit: Fit, kept: npt.NDArray[np.bool_]) -> Fit:
     return _again(fit, kept, fit.design.y)
 
 
-def _again(fit: GeneralizedFit, kept: npt.NDArray[np.bool_], y: Array) -> GeneralizedFit:
+def _again(fit: GeneralizedFit, kept: Booleans, y: Array) -> GeneralizedFit:
     if y.shape != fit.design.y.shape:
         raise DataError(
             f"The new outcome has shape {y.shape}; the model used {len(fit.design.y)} rows."

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from alliance_stats.checks import describe_rows, finite_or_missing
@@ -25,14 +24,12 @@ from alliance_stats.design.residual import (
 from alliance_stats.engine.residual_correlation import Correlation, Serial, Visits, patterns_of
 from alliance_stats.engine.residual_shape import Covariate, ResidualShape, Strata
 from alliance_stats.errors import DataError, NotIdentifiedError
-from alliance_stats.estimates import Array
+from alliance_stats.estimates import Array, Booleans, Integers
 
 __all__ = ["read_structure"]
 
 # Visits beyond which a correlation for each pair, or for each distance, is no model.
 MOST_VISITS = 60
-
-Index = npt.NDArray[np.int64]
 
 
 def read_structure(
@@ -137,7 +134,7 @@ def _correlation(structure: Correlated, design: Design, used: pd.DataFrame) -> C
     return Serial(label, whole, units, times / step, before.astype(np.int64), step)
 
 
-def _units(structure: Correlated, design: Design, used: pd.DataFrame) -> Index:
+def _units(structure: Correlated, design: Design, used: pd.DataFrame) -> Integers:
     """Return the unit of each row; refuse units that lie in several units of a grouping."""
     name = type(structure).__name__
     own = [g for g in design.groupings if g.columns == (structure.within,)]
@@ -171,8 +168,11 @@ def _times(structure: AR1 | CAR1 | Toeplitz, used: pd.DataFrame) -> Array:
 
 
 def _order_of_times(
-    structure: AR1 | CAR1 | Toeplitz | Unstructured, units: Index, times: Array, used: pd.DataFrame
-) -> tuple[Index, npt.NDArray[np.bool_]]:
+    structure: AR1 | CAR1 | Toeplitz | Unstructured,
+    units: Integers,
+    times: Array,
+    used: pd.DataFrame,
+) -> tuple[Integers, Booleans]:
     """Sort the rows by unit and time, and mark those that follow another of the same unit."""
     order = np.lexsort([times, units])
     same = np.r_[False, units[order][1:] == units[order][:-1]]
@@ -188,7 +188,7 @@ def _order_of_times(
 
 
 def _check_visits(
-    structure: Unstructured, units: Index, visits: Index, names: Sequence[str]
+    structure: Unstructured, units: Integers, visits: Integers, names: Sequence[str]
 ) -> None:
     """Refuse pairs of visits that no unit has, or too many visits for a correlation per pair."""
     T = len(names)
@@ -210,7 +210,7 @@ def _check_visits(
         )
 
 
-def _check_distances(structure: Toeplitz, units: Index, places: Index, spread: int) -> None:
+def _check_distances(structure: Toeplitz, units: Integers, places: Integers, spread: int) -> None:
     """Refuse distances that never occur."""
     if spread + 1 > MOST_VISITS:
         raise DataError(

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
@@ -15,7 +14,7 @@ from alliance_stats.engine.lag_model import fit_model, refit
 from alliance_stats.engine.lag_parameters import LagOptions
 from alliance_stats.engine.likelihood_rise import reach
 from alliance_stats.errors import DataError, NotIdentifiedError
-from alliance_stats.estimates import Array, estimate_columns
+from alliance_stats.estimates import Array, Booleans, Integers, estimate_columns
 from alliance_stats.panel.lag_tables import (
     check_grid,
     lag_positions,
@@ -212,9 +211,6 @@ def errors_from(plain: LaggedModel, values: Sequence[float | str]) -> tuple[floa
     )
 
 
-Bools = npt.NDArray[np.bool_]
-
-
 def deviations(model: LaggedModel) -> pd.DataFrame:
     """Return each rating minus what is expected of this person: ``person, session, ...``.
 
@@ -290,9 +286,9 @@ def over_shifts(
     return pd.concat(parts, ignore_index=True)
 
 
-def _after_the_end(y: Array) -> Bools:
+def _after_the_end(y: Array) -> Booleans:
     """Mark sessions after a person's last rating: (T, N)."""
-    seen: Bools = np.asarray(np.isfinite(y).any(axis=1))
+    seen: Booleans = np.asarray(np.isfinite(y).any(axis=1))
     later = np.cumsum(seen[::-1], axis=0)[::-1]
     return np.asarray(later == 0, dtype=np.bool_)
 
@@ -311,7 +307,7 @@ def _pooled(estimates: Array, variances: Array, conf_level: float) -> pd.DataFra
     )
 
 
-def _impute(model: LaggedModel, gone: Bools, rng: np.random.Generator) -> Array:
+def _impute(model: LaggedModel, gone: Booleans, rng: np.random.Generator) -> Array:
     """Draw sessions after the last rating, given a person's ratings; parameters are drawn, too.
 
     Persons are drawn one pattern at a time from their own normal distribution; what families and
@@ -382,7 +378,7 @@ def _person_covariance(model: LaggedModel, g: int, loadings: Array) -> Array:
     return np.asarray(V.reshape(T * K, T * K) + Z @ G @ Z.T + np.diag(errors))
 
 
-def _matrix(model: LaggedModel, index: npt.NDArray[np.int64]) -> Array:
+def _matrix(model: LaggedModel, index: Integers) -> Array:
     padded = np.append(model.theta, 0.0)
     factor = padded[index]
     return np.asarray(factor @ factor.T)

@@ -7,16 +7,13 @@ where a number is a function of them.
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from alliance_stats.checks import check_conf_level, did_you_mean
 from alliance_stats.engine.lag_parameters import squares, take
 from alliance_stats.errors import DataError, NotIdentifiedError
-from alliance_stats.estimates import Array, two_sided_p, wald_interval
+from alliance_stats.estimates import Array, Integers, two_sided_p, wald_interval
 from alliance_stats.panel.session_table import LaggedModel
-
-Index = npt.NDArray[np.int64]
 
 __all__ = [
     "check_grid",
@@ -73,7 +70,7 @@ def _rows_of_lags(model: LaggedModel) -> pd.DataFrame:
     return frame.drop(columns=unused)
 
 
-def lag_positions(model: LaggedModel) -> Index:
+def lag_positions(model: LaggedModel) -> Integers:
     """Return the positions of the lagged effects among the parameters, in table order."""
     phi = model.parameters.phi
     return np.asarray((phi if model.options.lags == "free" else phi[:, :1]).ravel())
@@ -307,7 +304,7 @@ def _covariance_rows(
     )  # fmt: skip
 
 
-def _of_factor(index: Index) -> Callable[[Array], Array]:
+def _of_factor(index: Integers) -> Callable[[Array], Array]:
     """Return what makes covariances of the factor whose elements are at `index`."""
     return lambda theta: squares(take(theta, index))
 

@@ -3,19 +3,17 @@
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from alliance_stats.design.coding import code_terms, independent_columns
 from alliance_stats.design.formula import bound_terms, parse_terms, variables_of
 from alliance_stats.design.rows import columns_as_read, complete_rows
 from alliance_stats.errors import DataError, FormulaError
-from alliance_stats.estimates import Array
+from alliance_stats.estimates import Array, Booleans
 from alliance_stats.ledger import RowLedger
 
 __all__ = ["check_no_rating", "check_told_apart", "coded_covariates"]
 
-Bools = npt.NDArray[np.bool_]
 
 # Ratings from which on a straight line through all of them is no chance.
 ENOUGH = 10
@@ -67,7 +65,7 @@ def check_no_rating(values: Array, names: Sequence[str], y: Array, outcomes: Seq
     values, y
         Covariates (T, M, N) and ratings (T, K, N), NaN where missing.
     """
-    rated: Bools = np.asarray(np.isfinite(y).any(axis=1))
+    rated: Booleans = np.asarray(np.isfinite(y).any(axis=1))
     for m, name in enumerate(names):
         for k, outcome in enumerate(outcomes):
             found = _rating_behind(values[:, m], y[:, k], rated)
@@ -79,7 +77,7 @@ def check_no_rating(values: Array, names: Sequence[str], y: Array, outcomes: Seq
                 )
 
 
-def _rating_behind(x: Array, y: Array, rated: Bools) -> str:
+def _rating_behind(x: Array, y: Array, rated: Booleans) -> str:
     """Say which rating y (T, N) a covariate x (T, N) copies; nothing if none."""
     lowest = np.where(rated, x, np.inf).min(axis=0)
     if not (np.where(rated, x, -np.inf).max(axis=0) > lowest).any():
@@ -102,7 +100,7 @@ def _of_person(x: Array, y: Array) -> str:
         "as the person's mean": np.nansum(y, axis=0) / np.maximum(seen.sum(axis=0), 1),
     }
     ratings |= {f"of session {s + 1} of {T}": y[s] for s in range(T)}
-    some: Bools = np.asarray(seen.any(axis=0))
+    some: Booleans = np.asarray(seen.any(axis=0))
     for words, rating in ratings.items():
         if _copies(x, rating, some, few=False):
             return words
@@ -115,7 +113,7 @@ def _when(shift: int) -> str:
     return near.get(shift, f"of {abs(shift)} sessions {'later' if shift > 0 else 'before'}")
 
 
-def _copies(x: Array, rating: Array, rated: Bools, *, few: bool) -> bool:
+def _copies(x: Array, rating: Array, rated: Booleans, *, few: bool) -> bool:
     """Whether x is a linear function of the rating (or, with few of them, the rating itself)."""
     both = rated & np.isfinite(rating)
     x, rating = x[both], rating[both]
@@ -130,7 +128,7 @@ def _copies(x: Array, rating: Array, rated: Bools, *, few: bool) -> bool:
 
 
 def check_told_apart(
-    covariates: Array, names: Sequence[str], rated: Bools, *, linear: bool, of: str
+    covariates: Array, names: Sequence[str], rated: Booleans, *, linear: bool, of: str
 ) -> None:
     """Refuse a covariate that the sessions' means and the covariates before it determine.
 

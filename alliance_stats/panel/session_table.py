@@ -6,7 +6,6 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from alliance_stats.checks import (
@@ -21,7 +20,7 @@ from alliance_stats.checks import (
 from alliance_stats.engine.lag_model import FittedLags
 from alliance_stats.engine.stacked_levels import Level
 from alliance_stats.errors import DataError, NotIdentifiedError
-from alliance_stats.estimates import Array
+from alliance_stats.estimates import Array, Integers
 from alliance_stats.formatting import plural
 from alliance_stats.ledger import RowLedger
 from alliance_stats.panel.session_covariates import (
@@ -32,7 +31,6 @@ from alliance_stats.panel.session_covariates import (
 
 __all__ = ["LaggedModel", "SessionTable", "check_consecutive", "read_sessions"]
 
-Index = npt.NDArray[np.int64]
 
 # Beyond so many sessions a number is hardly a count of sessions, but of days or a date.
 MOST_SESSIONS = 150
@@ -76,14 +74,14 @@ class SessionTable:
     names: dict[str, str]
     nested_in: tuple[str, ...]
     groups: tuple[object, ...]
-    sessions: Index
+    sessions: Integers
     persons: pd.Index
-    group_of: Index
+    group_of: Integers
     y: Array
     covariates: Array
     covariate_names: tuple[str, ...]
     levels: tuple[Level, ...]
-    units: dict[str, Index]
+    units: dict[str, Integers]
     rows: RowLedger
 
 
@@ -217,7 +215,7 @@ def _laid_out(
     )  # fmt: skip
 
 
-def _levels(units: Sequence[Index]) -> tuple[Level, ...]:
+def _levels(units: Sequence[Integers]) -> tuple[Level, ...]:
     """Return the levels of which `units` has each person's unit, persons themselves first."""
     levels = []
     for below, own in pairwise(units):
@@ -279,7 +277,7 @@ def _check_one_unit(used: pd.DataFrame, person: str, column: str) -> None:
         )
 
 
-def _check_nested(units: dict[str, Index], nested_in: Sequence[str]) -> None:
+def _check_nested(units: dict[str, Integers], nested_in: Sequence[str]) -> None:
     for inner, outer in pairwise(nested_in):
         pairs = np.unique(np.stack([units[inner], units[outer]]), axis=1)
         if pairs.shape[1] > len(np.unique(units[inner])):

@@ -11,7 +11,14 @@ from alliance_stats.checks import check_choice
 from alliance_stats.engine.lag_model import fit_model
 from alliance_stats.engine.lag_parameters import LagOptions, squares, take
 from alliance_stats.errors import NotIdentifiedError
-from alliance_stats.estimates import Array, named_covariance, one_line, two_sided_p, wald_interval
+from alliance_stats.estimates import (
+    Array,
+    Integers,
+    named_covariance,
+    one_line,
+    two_sided_p,
+    wald_interval,
+)
 from alliance_stats.ledger import RowLedger
 from alliance_stats.panel import lag_tables
 from alliance_stats.panel.lag_notes import notes_on
@@ -20,7 +27,7 @@ from alliance_stats.panel.session_table import LaggedModel, read_sessions
 __all__ = ["SeveralOutcomes", "several_outcomes"]
 
 
-_Place = tuple[lag_tables.Index, int, int]  # covariance, and which of its elements
+_Place = tuple[Integers, int, int]  # covariance, and which of its elements
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)

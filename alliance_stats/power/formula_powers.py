@@ -14,14 +14,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from scipy import special, stats
 
 from alliance_stats.design.formula import parse_formula, printed, variables_of
 from alliance_stats.effect_sizes import noncentral_t_cdf
 from alliance_stats.errors import DataError
-from alliance_stats.estimates import Array
+from alliance_stats.estimates import Array, Integers
 from alliance_stats.power.assumptions import (
     assumption_table,
     check_count,
@@ -169,7 +168,7 @@ class ClusterTrial:
         """Return ``assumption, value, source``."""
         return assumption_table(self, self.sources)
 
-    def _sizes(self, rng: np.random.Generator) -> npt.NDArray[np.int64]:
+    def _sizes(self, rng: np.random.Generator) -> Integers:
         """Return how many members each cluster has, shape (2 clusters,)."""
         if self.size_cv == 0.0:
             return np.full(2 * self.clusters, self.members)

@@ -16,7 +16,7 @@ from alliance_stats.checks import (
     require_columns,
 )
 from alliance_stats.errors import DataError, NotIdentifiedError
-from alliance_stats.estimates import Array, estimate_columns, named_covariance, one_line
+from alliance_stats.estimates import Array, Integers, estimate_columns, named_covariance, one_line
 from alliance_stats.formatting import p_phrase
 from alliance_stats.ledger import RowLedger
 from alliance_stats.scales.factor_structure import (
@@ -338,7 +338,7 @@ def observed(
 
 
 def _check_varies(
-    values: Array, codes: npt.NDArray[np.int64], items: Sequence[str], where: Sequence[str]
+    values: Array, codes: Integers, items: Sequence[str], where: Sequence[str]
 ) -> None:
     for code, place in enumerate(where):
         for item, column in zip(items, values[codes == code].T, strict=True):

@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from alliance_stats.checks import check_choice, did_you_mean
 from alliance_stats.errors import DataError, NotIdentifiedError
-from alliance_stats.estimates import Array
+from alliance_stats.estimates import Array, Integers
 from alliance_stats.scales.moment_structure import Block, Component
 
 __all__ = [
@@ -27,7 +26,6 @@ __all__ = [
 EQUAL = ("loadings", "intercepts", "residuals")
 """What can be held equal over groups or times, in the order in which it is asked for."""
 
-_Index = npt.NDArray[np.int64]
 _SHARE = 0.5  # of an item's variance that the start gives to its factor
 
 
@@ -173,7 +171,7 @@ class _Structure:
         self.listed = []
 
     @staticmethod
-    def none(*shape: int) -> _Index:
+    def none(*shape: int) -> Integers:
         return np.full(shape, -1, dtype=np.int64)
 
     def number(self, about: str, term: str, key: tuple[object, ...]) -> int:
@@ -191,7 +189,7 @@ class _Structure:
         first = name == next(iter(self.factors.of)) if self.factors.repeated else self.place == 0
         return kind in self.factors.equal and not first
 
-    def loadings(self, covariance: Array) -> tuple[Array, _Index]:
+    def loadings(self, covariance: Array) -> tuple[Array, Integers]:
         items, of = self.factors.items, self.factors.of
         L, at = np.zeros((len(items), len(of))), self.none(len(items), len(of))
         for f, (name, own) in enumerate(of.items()):
@@ -205,7 +203,7 @@ class _Structure:
                 L[i, f] = sign * np.sqrt(_SHARE * self.variances[i])
         return L, at
 
-    def factor_covariances(self, L: Array, covariance: Array) -> tuple[Array, _Index]:
+    def factor_covariances(self, L: Array, covariance: Array) -> tuple[Array, Integers]:
         names = list(self.factors.of)
         P, at = np.eye(len(names)), self.none(len(names), len(names))
         signs = np.sign(L)
@@ -218,7 +216,7 @@ class _Structure:
                 P[f, h] = P[h, f] = _SHARE * np.sign(signs[:, f] @ covariance @ signs[:, h])
         return P, at
 
-    def residuals(self) -> tuple[Array, _Index]:
+    def residuals(self) -> tuple[Array, Integers]:
         items = self.factors.items
         T, at = np.diag((1.0 - _SHARE) * self.variances), self.none(len(items), len(items))
         for i, item in enumerate(items):
@@ -229,12 +227,12 @@ class _Structure:
             at[i, j] = at[j, i] = self.number("residual covariance", f"{one} ~ {other}", key)
         return T, at
 
-    def intercepts(self, mean: Array) -> tuple[Array, _Index]:
+    def intercepts(self, mean: Array) -> tuple[Array, Integers]:
         items = self.factors.items
         at = [self.number("intercept", item, self.key("intercepts", item)) for item in items]
         return mean, np.array(at, dtype=np.int64)
 
-    def factor_means(self, *, has_mean: bool) -> tuple[Array, _Index]:
+    def factor_means(self, *, has_mean: bool) -> tuple[Array, Integers]:
         names = list(self.factors.of)
         at = self.none(len(names))
         for f, name in enumerate(names):
@@ -314,7 +312,7 @@ class ItemMoments:
 
 
 def grouped_moments(
-    values: Array, groups: _Index, units: _Index, *, clustered: bool
+    values: Array, groups: Integers, units: Integers, *, clustered: bool
 ) -> ItemMoments:
     """Return blocks by group and pattern of missing answers.
 
@@ -349,7 +347,7 @@ def _pairwise(values: Array) -> Array:
     return np.asarray((filled.T @ filled) / np.maximum(seen.T @ seen, 1.0))
 
 
-def _patterns(values: Array, units: _Index, group: int) -> Iterator[Block]:
+def _patterns(values: Array, units: Integers, group: int) -> Iterator[Block]:
     patterns, which = np.unique(~np.isnan(values), axis=0, return_inverse=True)
     for place, pattern in enumerate(patterns):
         rows = values[which.ravel() == place][:, pattern]
@@ -361,7 +359,7 @@ def _patterns(values: Array, units: _Index, group: int) -> Iterator[Block]:
         )  # fmt: skip
 
 
-def levelled_moments(values: Array, units: _Index) -> ItemMoments:
+def levelled_moments(values: Array, units: Integers) -> ItemMoments:
     """Return the blocks of rows in units: deviations within, and means by the units' sizes.
 
     Raises

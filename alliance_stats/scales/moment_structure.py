@@ -13,14 +13,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 
 from alliance_stats.errors import NotIdentifiedError
-from alliance_stats.estimates import Array
+from alliance_stats.estimates import Array, Integers
 
 __all__ = ["Block", "Component", "MomentFit", "fit_moments", "log_density_constant", "saturated"]
 
-_Index = npt.NDArray[np.int64]
 _MOST_STEPS = 500
 _FLAT = 1e-12  # of half the deviance: what a step may still promise where the search ends
 _HALVINGS = 40
@@ -41,7 +39,7 @@ class Component:
     """
 
     values: tuple[Array, Array, Array, Array, Array]
-    numbers: tuple[_Index, _Index, _Index, _Index, _Index]
+    numbers: tuple[Integers, Integers, Integers, Integers, Integers]
 
     def at(self, theta: Array) -> tuple[Array, Array, Array, Array, Array]:
         """Return the five matrices at `theta`."""
@@ -101,11 +99,11 @@ class Block:
     covariance: Array
     mean: Array | None
     weights: dict[int, float]
-    seen: _Index
+    seen: Integers
     centre: int = 0
     scale: float = 1.0
     rows: Array = field(default_factory=lambda: np.empty((0, 0)))
-    units: _Index = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    units: Integers = field(default_factory=lambda: np.empty(0, dtype=np.int64))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

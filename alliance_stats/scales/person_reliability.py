@@ -14,13 +14,12 @@ from scipy import special, stats
 from alliance_stats.checks import check_spelling, group_codes, units_with_several
 from alliance_stats.design.formula import CONSTANT, formula_of, intercepts
 from alliance_stats.errors import DataError, NotIdentifiedError
-from alliance_stats.estimates import Array
+from alliance_stats.estimates import Array, Integers
 from alliance_stats.multilevel import lmm
 from alliance_stats.named import named
 from alliance_stats.scales.factor_model import FactorModel, factor_model
 
 __all__ = [
-    "Codes",
     "Coefficient",
     "Generalizability",
     "RepeatedForms",
@@ -32,8 +31,6 @@ __all__ = [
     "repeated_forms",
     "wald_limits",
 ]
-
-Codes = npt.NDArray[np.int64]
 
 
 class Generalizability(NamedTuple):
@@ -113,7 +110,7 @@ def harmonic(sizes: npt.ArrayLike) -> float:
     return float(len(numbers) / np.sum(1.0 / numbers))
 
 
-def nested(answers: Array, persons: Codes) -> list[Generalizability]:
+def nested(answers: Array, persons: Integers) -> list[Generalizability]:
     """Return RkRn and Rcn: sessions in persons, items in sessions.
 
     The forms' means have the variances P and ``W = T + e/m``, their deviations e.
@@ -131,7 +128,7 @@ def nested(answers: Array, persons: Codes) -> list[Generalizability]:
     ]
 
 
-def crossed(answers: Array, persons: Codes, sessions: Codes) -> list[Generalizability]:
+def crossed(answers: Array, persons: Integers, sessions: Integers) -> list[Generalizability]:
     """Return RkF, R1R, RkR and Rc: sessions that all persons share, items that all forms share.
 
     The mean of a form's items and their deviations from it are independent: the variances of the
@@ -173,7 +170,7 @@ def of_means(frame: pd.DataFrame, means: Array, path: Sequence[str]) -> list[Gen
     return coefficients
 
 
-def _fitted(means: Array, units: Mapping[str, Codes], *, residual: str) -> _Components:
+def _fitted(means: Array, units: Mapping[str, Integers], *, residual: str) -> _Components:
     """Return the variances of ``score ~ 1 + (1 | unit) + ...`` (REML), and their covariance."""
     names = [f"u{place}" for place in range(len(units))]
     table = pd.DataFrame({"score": means} | dict(zip(names, units.values(), strict=True)))
@@ -185,7 +182,7 @@ def _fitted(means: Array, units: Mapping[str, Codes], *, residual: str) -> _Comp
     return _Components(values, _covariance(list(units.values()), variances))
 
 
-def _covariance(codes: Sequence[Codes], variances: Sequence[float]) -> Array:
+def _covariance(codes: Sequence[Integers], variances: Sequence[float]) -> Array:
     """Return the inverse REML information on variance components, ``tr(P K_i P K_j) / 2``.
 
     ``K_i = Z_i Z_i'``, P the projection that takes the mean out (Searle, Casella & McCulloch 1992,
@@ -224,7 +221,7 @@ def _covariance(codes: Sequence[Codes], variances: Sequence[float]) -> Array:
     return np.asarray(2.0 * np.linalg.pinv(information / scale) / scale)
 
 
-def _counts(codes: Sequence[Codes], ends: npt.NDArray[np.int64]) -> Array:
+def _counts(codes: Sequence[Integers], ends: Integers) -> Array:
     """Return ``Z'Z``: how many rows two units share."""
     counts = np.zeros((ends[-1], ends[-1]))
     places = [own + start for own, start in zip(codes, ends, strict=False)]
@@ -244,7 +241,7 @@ def _with(found: _Components, name: str, value: float, df: float) -> _Components
 
 
 def _with_deviations(
-    found: _Components, answers: Array, persons: Codes, sessions: Codes
+    found: _Components, answers: Array, persons: Integers, sessions: Integers
 ) -> _Components:
     """Add the residual variance and that of items by sessions, by analysis of variance."""
     n, m = answers.shape

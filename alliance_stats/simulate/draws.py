@@ -9,7 +9,7 @@ import pandas as pd
 from scipy import stats
 
 from alliance_stats.errors import DataError
-from alliance_stats.estimates import Array
+from alliance_stats.estimates import Array, Booleans, Integers
 from alliance_stats.simulate.naming import plain_terms
 from alliance_stats.simulate.truth import (
     ALLIANCE_CENTRE,
@@ -25,9 +25,7 @@ from alliance_stats.simulate.truth import (
 )
 
 __all__ = [
-    "Bools",
     "Courses",
-    "Ints",
     "Levels",
     "Ratings",
     "Units",
@@ -38,9 +36,6 @@ __all__ = [
 ]
 
 _FEWEST_FAMILIES_EACH = 2  # as far as there are enough
-
-Ints = npt.NDArray[np.int64]
-Bools = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,8 +58,8 @@ class Units:
     therapists: pd.DataFrame
     families: pd.DataFrame
     persons: pd.DataFrame
-    therapist_of: Ints
-    family_of: Ints
+    therapist_of: Integers
+    family_of: Integers
 
 
 def draw_units(
@@ -117,7 +112,7 @@ def _draw_barriers(n_families: int, truth: FamilyTruth, rng: np.random.Generator
 
 def _draw_persons(
     families: list[str], truth: FamilyTruth, rng: np.random.Generator
-) -> tuple[pd.DataFrame, Ints]:
+) -> tuple[pd.DataFrame, Integers]:
     shares = np.array(list(truth.compositions.values()))
     drawn = rng.choice(len(shares), size=len(families), p=shares / shares.sum())
     compositions = list(truth.compositions)
@@ -159,7 +154,7 @@ class Levels:
     """
 
     expected: Array
-    apart: Bools
+    apart: Booleans
     therapist: Array
     family: Array
     person: Array
@@ -206,7 +201,7 @@ def _draw_levels(units: Units, truth: AllianceTruth, rng: np.random.Generator) -
 
 def _draw_splits(
     units: Units, truth: AllianceTruth, rng: np.random.Generator
-) -> tuple[Bools, Array]:
+) -> tuple[Booleans, Array]:
     """Let one member of some families stand apart, up or down."""
     n_families = len(units.families)
     split = rng.random(n_families) < truth.split_probability
@@ -278,7 +273,7 @@ class Ratings:
     """
 
     levels: Levels
-    rupture: Bools
+    rupture: Booleans
     complete: Array
     recorded: Array
     by_therapist: Array
@@ -296,7 +291,7 @@ class Courses:
         dropout, planned, transferred or ongoing, shape (families,).
     """
 
-    n_sessions: Ints
+    n_sessions: Integers
     ending: npt.NDArray[np.str_]
 
 
@@ -400,7 +395,7 @@ def draw_courses(
     return Courses(last.astype(np.int64) + 1, endings[which[np.arange(n_families), last]])
 
 
-def alliance_so_far(recorded: Array, family_of: Ints, n_families: int) -> Array:
+def alliance_so_far(recorded: Array, family_of: Integers, n_families: int) -> Array:
     """Return each family's running mean alliance up to and including every session.
 
     The mean over its rated members at each session, then the mean of these over the sessions so

@@ -8,13 +8,12 @@ import numpy.typing as npt
 import pandas as pd
 
 from alliance_stats.errors import DataError
-from alliance_stats.estimates import Array
+from alliance_stats.estimates import Array, Booleans, Integers
 from alliance_stats.ledger import LedgerStep, RowLedger
 from alliance_stats.renaming import renamed
 from alliance_stats.seeds import Seed
 from alliance_stats.simulate.draws import (
     Courses,
-    Ints,
     Ratings,
     Units,
     draw_courses,
@@ -212,7 +211,7 @@ def _assemble(
     return sessions, latent
 
 
-def _at(units: pd.DataFrame, place: Ints) -> dict[str, npt.NDArray[np.generic]]:
+def _at(units: pd.DataFrame, place: Integers) -> dict[str, npt.NDArray[np.generic]]:
     """Return the columns of units, repeated for the rows of each unit."""
     return {str(name): units[name].to_numpy()[place] for name in units}
 
@@ -269,9 +268,9 @@ def _draw_themes(
 
 def _voice(
     themes: Mapping[str, tuple[float, float]],
-    successful: npt.NDArray[np.bool_],
+    successful: Booleans,
     rng: np.random.Generator,
-) -> dict[str, npt.NDArray[np.bool_]]:
+) -> dict[str, Booleans]:
     """Draw who voices which theme; one uniform number decides what an early problem became."""
     chance = {theme: np.where(successful, *pair) for theme, pair in themes.items()}
     draw = {theme: rng.random(len(successful)) for theme in themes}

@@ -10,6 +10,7 @@ import pandas as pd
 
 from alliance_stats.checks import describe_rows
 from alliance_stats.errors import DataError
+from alliance_stats.estimates import Booleans, Integers
 
 __all__ = ["Cells", "TableFile", "refuse_repeated_names", "settled"]
 
@@ -60,7 +61,7 @@ class Cells:
     """
 
     name: str
-    codes: npt.NDArray[np.int64]
+    codes: Integers
     texts: npt.NDArray[np.object_]
     others: npt.NDArray[np.object_] | None = None
 
@@ -73,7 +74,7 @@ class Cells:
         return cls(name, codes, texts, np.where(is_text, np.nan, values))
 
     @property
-    def filled(self) -> npt.NDArray[np.bool_]:
+    def filled(self) -> Booleans:
         """Which cells are not empty."""
         text = self.codes >= 0
         return text if self.others is None else text | ~pd.isna(self.others)
@@ -83,7 +84,7 @@ class Cells:
         """Whether every non-empty cell holds text."""
         return self.others is None or bool(pd.isna(self.others).all())
 
-    def rows(self, kept: npt.NDArray[np.bool_]) -> "Cells":
+    def rows(self, kept: Booleans) -> "Cells":
         """Return the cells of some rows, with only the texts that occur in them."""
         others = None if self.others is None else self.others[kept]
         codes = self.codes[kept]
@@ -105,7 +106,7 @@ class Cells:
         cells[text] = new.astype(object)[self.codes[text]]
         return cells
 
-    def where(self, chosen: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    def where(self, chosen: Booleans) -> Booleans:
         """Return which cells hold one of the chosen texts; `chosen` is as long as `texts`."""
         return np.append(chosen, False)[self.codes]
 
@@ -260,7 +261,7 @@ def _refuse_errors(cells: Cells, index: pd.Index, file_name: str) -> None:
         )
 
 
-def _fit(pattern: re.Pattern[str], texts: npt.NDArray[np.object_]) -> npt.NDArray[np.bool_]:
+def _fit(pattern: re.Pattern[str], texts: npt.NDArray[np.object_]) -> Booleans:
     match = pattern.fullmatch
     return np.fromiter((match(text) is not None for text in texts), dtype=bool, count=len(texts))
 

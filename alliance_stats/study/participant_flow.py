@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from numbers import Integral
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from alliance_stats.account import Account, Column, Section, html_of, summary_of
@@ -18,7 +17,7 @@ from alliance_stats.checks import (
     require_columns,
 )
 from alliance_stats.errors import DataError
-from alliance_stats.estimates import one_line
+from alliance_stats.estimates import Booleans, Integers, one_line
 from alliance_stats.formatting import plural
 from alliance_stats.ledger import RowLedger
 from alliance_stats.study.courses import ENDINGS
@@ -211,9 +210,7 @@ class _Counting:
     frame: pd.DataFrame
     columns: Mapping[str, str]
 
-    def __call__(
-        self, stage: str, inside: npt.NDArray[np.bool_], *, group: str = "", term: str = ""
-    ) -> Row:
+    def __call__(self, stage: str, inside: Booleans, *, group: str = "", term: str = "") -> Row:
         counts = {
             f"n_{_PLURALS[level]}": self.frame.loc[inside, column].nunique()
             for level, column in self.columns.items()
@@ -222,9 +219,7 @@ class _Counting:
         return {"stage": stage, "group": group, "term": term, **unknown, **counts}
 
 
-def _arms(
-    frame: pd.DataFrame, group: str, unit: str
-) -> tuple[npt.NDArray[np.int64], tuple[str, ...]]:
+def _arms(frame: pd.DataFrame, group: str, unit: str) -> tuple[Integers, tuple[str, ...]]:
     """Return the number of each row's arm, -1 if unknown for its unit, and the arms' names."""
     require_columns(frame, [group])
     check_spelling(frame[group], kind="group")
@@ -246,9 +241,7 @@ def _arms(
     return first.to_numpy(dtype=np.int64), names
 
 
-def _in_several(
-    frame: pd.DataFrame, arm: npt.NDArray[np.int64], columns: Mapping[str, str]
-) -> tuple[str, ...]:
+def _in_several(frame: pd.DataFrame, arm: Integers, columns: Mapping[str, str]) -> tuple[str, ...]:
     """Return the levels of which some units are in more than one arm."""
     known = pd.Series(arm, index=frame.index).where(arm >= 0)
     arms = {level: known.groupby(frame[column]).nunique() for level, column in columns.items()}
@@ -294,9 +287,7 @@ def _whole(number: object, said: str) -> int:
     return int(plain)
 
 
-def _endings(
-    count: _Counting, endings: pd.Series, inside: npt.NDArray[np.bool_], group: str
-) -> Iterator[Row]:
+def _endings(count: _Counting, endings: pd.Series, inside: Booleans, group: str) -> Iterator[Row]:
     said = endings.astype(object).to_numpy()
     for ending in (*_LEFT, *(name for name in ENDINGS if name not in _LEFT)):
         here = inside & (said == ending)
@@ -308,9 +299,7 @@ def _endings(
         yield count("ending not known", unknown, group=group)
 
 
-def _analysed(
-    count: _Counting, known: pd.Series, inside: npt.NDArray[np.bool_], group: str
-) -> Iterator[Row]:
+def _analysed(count: _Counting, known: pd.Series, inside: Booleans, group: str) -> Iterator[Row]:
     """Yield how many were rated at all, and how many of each level were not."""
     rated = count("analysed", inside & known.to_numpy(dtype=bool), group=group)
     yield rated

@@ -11,6 +11,7 @@ import pandas as pd
 from alliance_stats.checks import describe_rows, finite_or_missing, require_present
 from alliance_stats.door import replaced
 from alliance_stats.errors import DataError
+from alliance_stats.estimates import Booleans, Integers
 from alliance_stats.formatting import plural
 
 __all__ = [
@@ -62,7 +63,7 @@ def whole_sessions(frame: pd.DataFrame, column: str) -> pd.Series:
     return pd.Series(numbers.astype(np.int64), index=frame.index)
 
 
-def truth(data: pd.DataFrame, column: str) -> npt.NDArray[np.bool_]:
+def truth(data: pd.DataFrame, column: str) -> Booleans:
     """Return a column of true and false, or of 1 and 0; refuse any other value."""
     values = finite_or_missing(data, column)
     odd = ~np.isin(values, (0.0, 1.0))
@@ -77,10 +78,10 @@ def truth(data: pd.DataFrame, column: str) -> npt.NDArray[np.bool_]:
 def up_to_the_last_rating(
     varying: pd.DataFrame,
     unit: pd.Series,
-    sessions: npt.NDArray[np.int64],
-    units: npt.NDArray[np.int64],
+    sessions: Integers,
+    units: Integers,
     scores: Sequence[str],
-) -> tuple[npt.NDArray[np.bool_], list[str]]:
+) -> tuple[Booleans, list[str]]:
     """Tell which rows are not later than their unit's last rating, and what to warn of.
 
     Any other number that tells who came is a rating too. A unit without ratings keeps its rows.
@@ -122,9 +123,9 @@ def _units_shown(unit: pd.Series) -> str:
 
 def _tells_who_came(
     column: pd.Series,
-    sessions: npt.NDArray[np.int64],
-    units: npt.NDArray[np.int64],
-    scored: npt.NDArray[np.bool_],
+    sessions: Integers,
+    units: Integers,
+    scored: Booleans,
 ) -> bool:
     """Tell whether a column holds ratings, not what rows have that were only filled in.
 
@@ -315,9 +316,7 @@ def check_range(frame: pd.DataFrame, column: str, *, low: float, high: float) ->
     )
 
 
-def _refuse(
-    frame: pd.DataFrame, column: str, bad: npt.NDArray[np.bool_], *, found: str, advice: str
-) -> None:
+def _refuse(frame: pd.DataFrame, column: str, bad: Booleans, *, found: str, advice: str) -> None:
     if bad.any():
         values = frame.loc[bad, column].unique()
         shown = ", ".join(f"{float(value):g}" for value in values[:_VALUES_SHOWN])

@@ -9,11 +9,9 @@ import pandas as pd
 from scipy.optimize import linprog
 
 from alliance_stats.errors import DataError
+from alliance_stats.estimates import Booleans, Integers
 
 __all__ = ["small_cells", "suppressed"]
-
-Counts = npt.NDArray[np.int64]
-Hidden = npt.NDArray[np.bool_]
 
 
 def small_cells(
@@ -99,8 +97,8 @@ def small_cells(
 
 
 def _larger(
-    table: pd.DataFrame, group: pd.DataFrame, counts: Counts, k: int, number: int
-) -> Counts:
+    table: pd.DataFrame, group: pd.DataFrame, counts: Integers, k: int, number: int
+) -> Integers:
     """Return the counts of a larger group, or refuse a table that is not of one."""
     if not (group.index.equals(table.index) and group.columns.equals(table.columns)):
         raise DataError(f"Larger table {number} has other rows or columns than the table.")
@@ -162,7 +160,7 @@ def suppressed(table: pd.DataFrame, *, k: int = 5) -> pd.DataFrame:
 
 
 def _cheapest_rectangle(
-    counts: Counts, hidden: Hidden, i: int, j: int
+    counts: Integers, hidden: Booleans, i: int, j: int
 ) -> tuple[list[int], list[int]] | None:
     """Return the three other corners of a rectangle on a cell that hides the fewest people more."""
     price = np.where(hidden, 0, counts)
@@ -188,11 +186,11 @@ class _Told(NamedTuple):
 
 
 def _told(
-    counts: Counts,
-    hidden: Hidden,
+    counts: Integers,
+    hidden: Booleans,
     k: int,
     most: npt.NDArray[np.float64] | None = None,
-    of: Counts | None = None,
+    of: Integers | None = None,
 ) -> Iterator[_Told]:
     """Yield the small cells that are printed or have fewer than k possible values.
 
@@ -212,7 +210,7 @@ def _told(
 
 
 def _bounds(
-    counts: Counts, hidden: Hidden, cell: tuple[int, int], most: npt.NDArray[np.float64] | None
+    counts: Integers, hidden: Booleans, cell: tuple[int, int], most: npt.NDArray[np.float64] | None
 ) -> tuple[int, int]:
     """Return the least and the largest count of a hidden cell that totals and `most` allow."""
     cells = np.argwhere(hidden)
@@ -231,7 +229,7 @@ def _bounds(
     return round(ends[0]), round(ends[1])
 
 
-def _counts(table: pd.DataFrame, k: int) -> Counts:
+def _counts(table: pd.DataFrame, k: int) -> Integers:
     if k < 2:
         raise DataError(f"k is the smallest count that may be printed, 2 or more; got {k}.")
     if table.empty:
@@ -254,7 +252,7 @@ def _counts(table: pd.DataFrame, k: int) -> Counts:
     return counts
 
 
-def _refuse_totals(counts: Counts, labels: pd.Index, line: str) -> None:
+def _refuse_totals(counts: Integers, labels: pd.Index, line: str) -> None:
     """Refuse a first or last row that is the sum of the others: totals are taken to be printed."""
     if len(labels) < 3 or not counts.any():
         return
@@ -267,7 +265,7 @@ def _refuse_totals(counts: Counts, labels: pd.Index, line: str) -> None:
             )
 
 
-def _left_out(table: pd.DataFrame, counts: Counts, printed: pd.DataFrame | None) -> Hidden:
+def _left_out(table: pd.DataFrame, counts: Integers, printed: pd.DataFrame | None) -> Booleans:
     """Return which cells are suppressed."""
     if printed is None:
         return np.zeros(counts.shape, dtype=bool)

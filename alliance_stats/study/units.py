@@ -5,7 +5,6 @@ from itertools import pairwise
 from numbers import Integral, Real
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from alliance_stats.checks import (
@@ -18,6 +17,7 @@ from alliance_stats.checks import (
 )
 from alliance_stats.door import replaced
 from alliance_stats.errors import DataError
+from alliance_stats.estimates import Booleans
 
 __all__ = [
     "LEVELS",
@@ -222,9 +222,7 @@ def _nesting_message(
     return f"{found}{others}. {numbered}{_what_to_do(frame, roles, mask, outer)}"
 
 
-def _what_to_do(
-    frame: pd.DataFrame, roles: Mapping[str, str], mask: npt.NDArray[np.bool_], outer: str
-) -> str:
+def _what_to_do(frame: pd.DataFrame, roles: Mapping[str, str], mask: Booleans, outer: str) -> str:
     if outer == "family":
         return (
             "If one person is treated in two families, give the person an id of its own in each, "

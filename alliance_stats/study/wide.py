@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from itertools import permutations
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from alliance_stats.checks import check_spelling, require_present
 from alliance_stats.errors import DataError
+from alliance_stats.estimates import Booleans
 from alliance_stats.formatting import plural
 
 __all__ = ["LongTable", "lengthened", "recognised_pattern"]
@@ -149,7 +149,7 @@ def _check_new_names(new: list[str], kept: list[Hashable], pattern: str) -> None
 
 
 def _note_on_unobserved(
-    frame: pd.DataFrame, observed: npt.NDArray[np.bool_], series: list[str]
+    frame: pd.DataFrame, observed: Booleans, series: list[str]
 ) -> tuple[str, ...]:
     """Count the sessions without a value, separately before and after the last one with a value."""
     if observed.all():

@@ -17,11 +17,10 @@ from alliance_stats.checks import (
     require_present,
 )
 from alliance_stats.errors import DataError
-from alliance_stats.estimates import Array
+from alliance_stats.estimates import Array, Booleans, Integers
 
 __all__ = ["refuse_the_future", "whole_course_means"]
 
-Codes = npt.NDArray[np.int64]
 
 _SAME = 1e-6  # a mean that was written to a file and read again is still that mean
 # A rescaled mean is a straight line of the mean, up to its rounding: one decimal of a score whose
@@ -135,10 +134,10 @@ class _Rows:
 
     names: tuple[str, ...]
     values: Array
-    units: Codes
+    units: Integers
     sessions: Array
 
-    def with_columns(self, kept: npt.NDArray[np.bool_]) -> "_Rows":
+    def with_columns(self, kept: Booleans) -> "_Rows":
         """Return the rows with some of their columns, (k,)."""
         names = tuple(name for name, own in zip(self.names, kept, strict=True) if own)
         return replace(self, names=names, values=self.values[kept])
@@ -147,7 +146,7 @@ class _Rows:
 def _found(
     rows: _Rows,
     asked: Collection[str],
-    labels: Mapping[Hashable, Codes],
+    labels: Mapping[Hashable, Integers],
 ) -> set[str]:
     """Return columns constant within units that are the mean of one that changes in two or more."""
     if not len(rows.names) or not (rows.units >= 0).any():
@@ -202,7 +201,7 @@ class _Score:
 
     means: tuple[Array, Array]
     first: Array
-    moves: npt.NDArray[np.bool_]
+    moves: Booleans
 
     def is_behind(self, constant: Array) -> bool:
         """Return whether a constant (u,) is the mean of this score, unchanged or rescaled."""
@@ -223,7 +222,7 @@ def _constants(rows: _Rows) -> dict[str, Array]:
     return dict(zip(names, least[constant], strict=True))
 
 
-def _changing(rows: _Rows, labels: Iterable[Codes]) -> _Rows:
+def _changing(rows: _Rows, labels: Iterable[Integers]) -> _Rows:
     """Return the rows without columns that never change in any member, as some label tells them.
 
     Members bring those along: ages, ids, schooling.
@@ -237,7 +236,7 @@ def _changing(rows: _Rows, labels: Iterable[Codes]) -> _Rows:
     return rows.with_columns(kept)
 
 
-def _scores(rows: _Rows, part: npt.NDArray[np.bool_], n_units: int) -> list[_Score]:
+def _scores(rows: _Rows, part: Booleans, n_units: int) -> list[_Score]:
     """Return the columns that move, in this part of the rows, in two or more units."""
     own = np.flatnonzero(part & (rows.units >= 0))
     if not len(own) or not len(rows.names):
@@ -271,7 +270,7 @@ def _scores(rows: _Rows, part: npt.NDArray[np.bool_], n_units: int) -> list[_Sco
     ]
 
 
-def _starts(*codes: npt.NDArray[np.generic]) -> npt.NDArray[np.int64]:
+def _starts(*codes: npt.NDArray[np.generic]) -> Integers:
     """Return where sorted rows take a new value of any of these."""
     another = np.zeros(len(codes[0]), dtype=bool)
     another[0] = True
@@ -280,14 +279,14 @@ def _starts(*codes: npt.NDArray[np.generic]) -> npt.NDArray[np.int64]:
     return np.flatnonzero(another)
 
 
-def _groups(codes: Codes) -> tuple[Codes, Codes]:
+def _groups(codes: Integers) -> tuple[Integers, Integers]:
     """Return an order of rows by group, without those in none, and where each group starts."""
     order = np.argsort(codes, kind="stable")
     order = order[codes[order] >= 0]
     return order, _starts(codes[order])
 
 
-def _means(values: Array, starts: Codes) -> Array:
+def _means(values: Array, starts: Integers) -> Array:
     """Return the means of groups of columns over known values; missing if there are none."""
     known = ~np.isnan(values)
     count = np.add.reduceat(known, starts, axis=1, dtype=np.float64)
@@ -295,7 +294,7 @@ def _means(values: Array, starts: Codes) -> Array:
     return np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0.0)
 
 
-def _may_be_ids(numbers: pd.Series, first: Codes) -> bool:
+def _may_be_ids(numbers: pd.Series, first: Integers) -> bool:
     """Tell whether numbers are whole, and differ from that in the `first` row of some unit."""
     floats = numbers.to_numpy(dtype=np.float64)
     gap = np.isnan(floats)
@@ -306,8 +305,8 @@ def _may_be_ids(numbers: pd.Series, first: Codes) -> bool:
 
 
 def _labels_of_members(
-    data: pd.DataFrame, names: Sequence[Hashable], units: Codes, cells: Codes
-) -> dict[Hashable, Codes]:
+    data: pd.DataFrame, names: Sequence[Hashable], units: Integers, cells: Integers
+) -> dict[Hashable, Integers]:
     """Return the columns that distinguish a unit's members, coded: roles, ids as text or numbers.
 
     They differ within a session of a unit (`cells`), and come again in its other sessions. Of
@@ -341,7 +340,7 @@ def _labels_of_members(
     return found
 
 
-def _equal(means: Array, constants: Array, moves: npt.NDArray[np.bool_]) -> bool:
+def _equal(means: Array, constants: Array, moves: Booleans) -> bool:
     both = ~np.isnan(means) & ~np.isnan(constants)
     if (both & moves).sum() < 2:
         return False

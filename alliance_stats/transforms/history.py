@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from alliance_stats.checks import (
@@ -21,7 +20,7 @@ from alliance_stats.checks import (
 )
 from alliance_stats.door import with_columns
 from alliance_stats.errors import DataError
-from alliance_stats.estimates import Array
+from alliance_stats.estimates import Array, Integers
 from alliance_stats.study.ratings import whole_sessions
 
 __all__ = ["baseline", "decompose", "lag", "running_mean"]
@@ -335,10 +334,10 @@ class _InOrder:
         (n,).
     """
 
-    order: npt.NDArray[np.int64]
-    series: npt.NDArray[np.int64]
-    first: npt.NDArray[np.int64]
-    sessions: npt.NDArray[np.int64]
+    order: Integers
+    series: Integers
+    first: Integers
+    sessions: Integers
     scores: Array
 
     def unordered(self, values: Array) -> Array:

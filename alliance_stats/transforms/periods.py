@@ -27,6 +27,7 @@ from alliance_stats.checks import (
 )
 from alliance_stats.door import replaced, require_new
 from alliance_stats.errors import AllianceStatsWarning, DataError, warn
+from alliance_stats.estimates import Booleans, Integers
 from alliance_stats.renaming import renamed
 from alliance_stats.study.courses import ENDINGS, check_endings, check_rows_after
 from alliance_stats.study.ratings import truth, up_to_the_last_rating, whole_sessions
@@ -152,11 +153,11 @@ class _Courses:
     """
 
     coded: pd.DataFrame
-    units: npt.NDArray[np.int64]
-    sessions: npt.NDArray[np.int64]
-    first_row: npt.NDArray[np.int64]
+    units: Integers
+    sessions: Integers
+    first_row: Integers
     kept: list[Hashable]
-    found: dict[Hashable, npt.NDArray[np.int64]]
+    found: dict[Hashable, Integers]
     told: list[str]
 
 
@@ -185,7 +186,7 @@ def _read_courses(
     if ending_session is not None:
         stated = data[ending_session].groupby(units).first()
         last = stated.fillna(pd.Series(last)).to_numpy(dtype=np.int64)
-    found: dict[Hashable, npt.NDArray[np.int64]] = {
+    found: dict[Hashable, Integers] = {
         "first_session": first,
         "last_session": last,
         "n_sessions": n_sessions,
@@ -200,9 +201,7 @@ def _read_courses(
     return _Courses(coded, units, sessions, first_row, kept, found, told)
 
 
-def _constant(
-    values: pd.Series, units: npt.NDArray[np.int64], first_row: npt.NDArray[np.int64]
-) -> bool:
+def _constant(values: pd.Series, units: Integers, first_row: Integers) -> bool:
     """Tell whether a column has one value in each unit; lists and dicts have none to compare."""
     if not comparable(values):
         return False
@@ -220,9 +219,7 @@ def _constant(
     return bool((codes == codes[first]).all())
 
 
-def _first_and_last(
-    units: npt.NDArray[np.int64], sessions: npt.NDArray[np.int64]
-) -> list[npt.NDArray[np.int64]]:
+def _first_and_last(units: Integers, sessions: Integers) -> list[Integers]:
     """Return the first and the last session of each unit, and how many different ones it has."""
     order = np.lexsort((sessions, units))
     own, ordered = units[order], sessions[order]
@@ -248,7 +245,7 @@ def session_origin(data: pd.DataFrame, session: str) -> int:
     return _origin(whole_sessions(data, session).to_numpy())
 
 
-def _origin(sessions: npt.NDArray[np.int64]) -> int:
+def _origin(sessions: Integers) -> int:
     return 0 if bool((sessions == 0).any()) else 1
 
 
@@ -365,8 +362,8 @@ def person_period(
 
 def _refuse_endless_courses(
     labels: pd.Series,
-    first: npt.NDArray[np.int64],
-    last: npt.NDArray[np.int64],
+    first: Integers,
+    last: Integers,
     session: str,
 ) -> None:
     longest = int((last - first).argmax())
@@ -381,7 +378,7 @@ def _refuse_endless_courses(
 
 
 def _ratings(
-    data: pd.DataFrame, place: npt.NDArray[np.int64], n_periods: int, scores: Sequence[str]
+    data: pd.DataFrame, place: Integers, n_periods: int, scores: Sequence[str]
 ) -> dict[Hashable, npt.NDArray[np.generic]]:
     """Return mean and number of ratings, and whether there was any row, of each period.
 
@@ -400,7 +397,7 @@ def _ratings(
 
 def _attendance(
     data: pd.DataFrame, coded: pd.DataFrame, columns: _Columns
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+) -> tuple[Integers, Booleans]:
     """Check the rows, and return their whole sessions and whether each was attended."""
     unit, session, ending, ending_session, attended = columns
     require_present(coded, unit, why="to know which unit a row belongs to")

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from scipy import special, stats
 
@@ -21,7 +20,7 @@ from alliance_stats.association.mediation.equations import Equations, Paths
 from alliance_stats.association.regression_model import LinearRegression
 from alliance_stats.design.design import Design, fixed_columns
 from alliance_stats.errors import NotIdentifiedError
-from alliance_stats.estimates import Array
+from alliance_stats.estimates import Array, Integers
 from alliance_stats.formatting import format_number
 
 __all__ = ["NATURAL", "Columns", "Counterfactuals", "Course", "NaturalModel", "counterfactuals"]
@@ -217,7 +216,7 @@ class Course:
     """
 
     session: str
-    sessions: npt.NDArray[np.int64]
+    sessions: Integers
     happens: Array
     kind: str
     link: str

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from scipy import linalg, stats
 
@@ -15,7 +14,7 @@ from alliance_stats.association.regression_model import GeneralizedRegression, L
 from alliance_stats.design.formula import CONSTANT, Terms, column, formula_of
 from alliance_stats.engine.sandwich import ClusterRobust
 from alliance_stats.errors import NotIdentifiedError
-from alliance_stats.estimates import Array
+from alliance_stats.estimates import Array, Integers
 
 __all__ = [
     "Effect",
@@ -376,7 +375,7 @@ def cluster_shares(fit: Fitted) -> Array:
     assert fit.clusters is not None
     assert isinstance(robust, ClusterRobust)
     left = _response_residuals(fit)
-    codes: npt.NDArray[np.int64] = fit.clusters.codes
+    codes: Integers = fit.clusters.codes
     order = np.argsort(codes, kind="stable")
     rows = np.split(order, np.cumsum(np.bincount(codes))[:-1])
     return np.array([half.T @ left[own] for half, own in zip(robust.halves, rows, strict=True)])

@@ -5,7 +5,6 @@ from dataclasses import replace
 from functools import partial
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
@@ -37,7 +36,7 @@ from alliance_stats.association.mediation.random_paths import RandomPaths, fit_r
 from alliance_stats.association.regression_model import LinearRegression
 from alliance_stats.checks import finite_or_missing, group_codes, units_with_several
 from alliance_stats.errors import DataError, NotIdentifiedError
-from alliance_stats.estimates import Array
+from alliance_stats.estimates import Array, Integers
 
 __all__ = ["in_units", "natural_on_one_level", "of_hazard", "on_one_level"]
 
@@ -46,7 +45,6 @@ _FEW_CLUSTERS = 20
 _STILL = 1e-10  # of the sum of squares, within clusters that do not differ inside
 _TOLD = 0.05
 _NOTHING = (np.nan, np.nan)
-Index = npt.NDArray[np.int64]
 Fitted = MediatedLevels | RandomPaths
 
 
@@ -339,7 +337,7 @@ def _mixed(case: Case) -> tuple[str, ...]:
     )
 
 
-def _counted(found: Equations, codes: Index, drawn: Drawn) -> tuple[Array, int]:
+def _counted(found: Equations, codes: Integers, drawn: Drawn) -> tuple[Array, int]:
     """Refit linear equations to units drawn with replacement; count what cannot be fitted."""
     units = int(codes.max()) + 1
     draws = []
@@ -403,9 +401,9 @@ def _fit_units(
     design: str,
     slopes: tuple[str, ...],
     columns: dict[str, Array],
-    codes: Index,
+    codes: Integers,
     *,
-    clusters: Index | None = None,
+    clusters: Integers | None = None,
     errors: bool = True,
 ) -> Fitted:
     """Fit the model of a design: stacked where paths within units are random or moderated."""
@@ -414,7 +412,7 @@ def _fit_units(
     return fit_levels(asked, columns, codes, design, clusters=clusters, errors=errors)
 
 
-def _clusters_of_units(case: Case) -> Index | None:
+def _clusters_of_units(case: Case) -> Integers | None:
     """Return each unit's cluster, units in order of their codes."""
     if case.cluster is None or case.unit is None:
         return None

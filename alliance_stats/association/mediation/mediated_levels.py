@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from scipy import linalg
 
@@ -12,12 +11,11 @@ from alliance_stats.association.mediation.asked import Asked
 from alliance_stats.association.mediation.equations import Effect, Leg, Paths, Way, times
 from alliance_stats.association.mediation.two_levels import TwoLevels, fit_two_levels
 from alliance_stats.errors import DataError, NotIdentifiedError
-from alliance_stats.estimates import Array
+from alliance_stats.estimates import Array, Integers
 
 __all__ = ["MediatedLevels", "fit_levels", "level_design"]
 
 _STILL = 1e-10  # of a column's SD, under which it does not vary within a unit
-Index = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,7 +43,7 @@ class MediatedLevels:
     paths: Paths
     model: TwoLevels
     of: "_LevelPaths"
-    modelled: Index
+    modelled: Integers
 
     def ways(self) -> tuple[Way, ...]:
         """Return indirect, direct and total effect of each level."""
@@ -138,7 +136,7 @@ class _LevelPaths:
         return np.asarray(beta[..., k, t] - (beta[..., k, inside] * slopes).sum(axis=-1))
 
 
-def level_design(asked: Asked, columns: Mapping[str, Array], units: Index, unit: str) -> str:
+def level_design(asked: Asked, columns: Mapping[str, Array], units: Integers, unit: str) -> str:
     """Return ``"1-1-1"``, ``"2-1-1"`` or ``"2-2-1"``, the levels of treatment, mediators, outcome.
 
     Raises
@@ -174,10 +172,10 @@ def level_design(asked: Asked, columns: Mapping[str, Array], units: Index, unit:
 def fit_levels(
     asked: Asked,
     columns: Mapping[str, Array],
-    units: Index,
+    units: Integers,
     design: str,
     *,
-    clusters: Index | None = None,
+    clusters: Integers | None = None,
     errors: bool = True,
 ) -> MediatedLevels:
     """Fit the two-level model and name its paths.
@@ -255,7 +253,7 @@ def _of_the_outcome(asked: Asked, *, above: bool) -> set[str]:
     return names
 
 
-def _still(values: Array, units: Index) -> bool:
+def _still(values: Array, units: Integers) -> bool:
     means = (np.bincount(units, weights=values) / np.bincount(units))[units]
     spread = float(values.std())
     if spread == 0.0:
@@ -285,10 +283,10 @@ def _table(asked: Asked, *, within: bool, both: bool) -> pd.DataFrame:
 def _paths(  # noqa: PLR0917
     of: _LevelPaths,
     model: TwoLevels,
-    modelled: Index,
+    modelled: Integers,
     k: int,
     J: int,
-    clusters: Index | None,
+    clusters: Integers | None,
     *,
     errors: bool,
 ) -> Paths:
@@ -322,10 +320,10 @@ def _with_units(  # noqa: PLR0917
     table: pd.DataFrame,
     columns: Mapping[str, Array],
     covariates: Sequence[str],
-    clusters: Index | None,
+    clusters: Integers | None,
     of: _LevelPaths,
     model: TwoLevels,
-    modelled: Index,
+    modelled: Integers,
 ) -> Paths:
     """Add the paths to unit-level mediators: least squares, one row per unit, the same columns."""
     names = [asked.treatment, *covariates]

@@ -12,14 +12,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from scipy import linalg, optimize, stats
 
 from alliance_stats.association.mediation.two_levels import PathsOf, TwoLevels
 from alliance_stats.checks import group_codes
 from alliance_stats.errors import ConvergenceWarning, NotIdentifiedError
-from alliance_stats.estimates import Array
+from alliance_stats.estimates import Array, Integers
 from alliance_stats.formatting import format_count
 
 __all__ = ["Block", "Levels", "Rise", "limits", "p_value", "resampled", "said_of_lost"]
@@ -65,13 +64,13 @@ class Levels:
 
     model: TwoLevels
     of: PathsOf
-    modelled: npt.NDArray[np.int64]
+    modelled: Integers
     centre: Array
     half: Array
     lowest: float
 
     @classmethod
-    def at(cls, model: TwoLevels, of: PathsOf, modelled: npt.NDArray[np.int64]) -> "Levels":
+    def at(cls, model: TwoLevels, of: PathsOf, modelled: Integers) -> "Levels":
         """Take the estimates as the centre, and the curvature there as the measure."""
         centre, deviance = model.unbounded(), model.deviance.unbounded
         steps = _STEP * np.eye(len(centre))

@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from scipy import linalg
 
@@ -23,13 +22,12 @@ from alliance_stats.association.mediation.stacked_likelihood import (
     stacked_deviance,
 )
 from alliance_stats.errors import NotIdentifiedError
-from alliance_stats.estimates import Array
+from alliance_stats.estimates import Array, Integers
 from alliance_stats.formatting import format_number
 from alliance_stats.multilevel import LinearMixedModel, VarianceBy, lmm
 
 __all__ = ["RandomPaths", "fit_random_paths"]
 
-Index = npt.NDArray[np.int64]
 _SLOPES = {"a": "m:x", "b": "y:m", "c": "y:x"}  # path -> its column
 _RANK = 1e-7  # of an eigenvalue of the (standardised) covariance, under which it is none
 
@@ -132,8 +130,8 @@ class _Stack:
     fixed: dict[str, Array]
     random: dict[str, Array]
     z: Array
-    strata: Index
-    units: Index
+    strata: Integers
+    units: Integers
     scales: dict[str, float]
     shift: tuple[float, float]
 
@@ -141,10 +139,10 @@ class _Stack:
 def fit_random_paths(
     asked: Asked,
     columns: Mapping[str, Array],
-    units: Index,
+    units: Integers,
     slopes: Sequence[str],
     *,
-    clusters: Index | None = None,
+    clusters: Integers | None = None,
     errors: bool = True,
 ) -> RandomPaths:
     """Fit the stacked model.
@@ -193,7 +191,7 @@ def fit_random_paths(
 
 
 def _stacked(
-    asked: Asked, columns: Mapping[str, Array], units: Index, slopes: Sequence[str]
+    asked: Asked, columns: Mapping[str, Array], units: Integers, slopes: Sequence[str]
 ) -> _Stack:
     """Build the columns of both equations, in SDs."""
     x, m, y = asked.treatment, asked.mediators[0], asked.outcome
@@ -232,7 +230,7 @@ def _stacked(
     )  # fmt: skip
 
 
-def _deviation(values: Array, units: Index) -> Array:
+def _deviation(values: Array, units: Integers) -> Array:
     return np.asarray(values - (np.bincount(units, weights=values) / np.bincount(units))[units])
 
 
@@ -241,7 +239,7 @@ def _read(
     stack: _Stack,
     model: LinearMixedModel,
     slopes: tuple[str, ...],
-    clusters: Index | None,
+    clusters: Integers | None,
     *,
     errors: bool,
 ) -> RandomPaths:

@@ -10,11 +10,10 @@ doi:10.1037/1082-989X.11.2.142, take them as independent).
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy import linalg
 
 from alliance_stats.errors import NotIdentifiedError
-from alliance_stats.estimates import Array
+from alliance_stats.estimates import Array, Integers
 
 __all__ = ["StackedDeviance", "stacked_deviance"]
 
@@ -103,7 +102,7 @@ class StackedDeviance:
         return L
 
     @property
-    def _lower(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    def _lower(self) -> tuple[Integers, Integers]:
         rows, columns = np.tril_indices(self.q, 0, self.rank)
         return rows.astype(np.int64), columns.astype(np.int64)
 
@@ -112,8 +111,8 @@ def stacked_deviance(  # noqa: PLR0917
     Z: Array,
     X: Array,
     z: Array,
-    strata: npt.NDArray[np.int64],
-    units: npt.NDArray[np.int64],
+    strata: Integers,
+    units: Integers,
     rank: int,
 ) -> StackedDeviance:
     """Sum each unit's products.

@@ -9,11 +9,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy import linalg, optimize
 
 from alliance_stats.errors import NotIdentifiedError
-from alliance_stats.estimates import Array
+from alliance_stats.estimates import Array, Integers
 
 __all__ = ["PathsOf", "TwoLevelDeviance", "TwoLevels", "fit_two_levels"]
 
@@ -77,7 +76,7 @@ class TwoLevels:
         found = [self.at(theta + h, paths) - self.at(theta - h, paths) for h in steps]
         return np.array(found).T / (2.0 * _STEP)
 
-    def shares(self, paths: PathsOf, clusters: npt.NDArray[np.int64]) -> Array:
+    def shares(self, paths: PathsOf, clusters: Integers) -> Array:
         """Return each cluster's share of such functions, (clusters, functions).
 
         Their squares, times ``G / (G - 1)``, sum to the robust covariance: the inverse information
@@ -110,9 +109,7 @@ class TwoLevels:
         return self.within / np.outer(s, s), self.between / np.outer(s, s), own
 
 
-def fit_two_levels(
-    Z: Array, units: npt.NDArray[np.int64], columns: Array, *, errors: bool = True
-) -> TwoLevels:
+def fit_two_levels(Z: Array, units: Integers, columns: Array, *, errors: bool = True) -> TwoLevels:
     """Fit the model.
 
     Parameters
@@ -203,7 +200,7 @@ class TwoLevelDeviance:
     means: Array
     S: Array
     each: Array
-    sizes: npt.NDArray[np.int64]
+    sizes: Integers
     columns: Array
     n: int
 

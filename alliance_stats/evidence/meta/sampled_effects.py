@@ -11,7 +11,6 @@ from itertools import compress
 from types import MappingProxyType
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from scipy import linalg, optimize, stats
 
@@ -29,7 +28,7 @@ from alliance_stats.design.formula import CONSTANT, Terms, bound_terms, parse_te
 from alliance_stats.design.grammar import Column
 from alliance_stats.design.rows import check_hashable, columns_as_read, complete_rows
 from alliance_stats.errors import DataError, FormulaError, NotIdentifiedError
-from alliance_stats.estimates import Array
+from alliance_stats.estimates import Array, Integers
 from alliance_stats.ledger import RowLedger
 
 __all__ = [
@@ -91,7 +90,7 @@ class Effects:
     terms: tuple[str, ...]
     index: pd.Index
     labels: tuple[str, ...]
-    studies: npt.NDArray[np.int64] | None
+    studies: Integers | None
     study_labels: tuple[object, ...]
     measure: str
     rows: RowLedger

@@ -10,7 +10,7 @@ import pandas as pd
 
 from alliance_stats.account import Account, Column, Section, html_of, summary_of
 from alliance_stats.errors import DataError
-from alliance_stats.estimates import Array, one_line
+from alliance_stats.estimates import Array, Booleans, Integers, one_line
 from alliance_stats.family.flagged_sessions import clustered_share
 from alliance_stats.family.ruptures.rating_history import by_session, read_series, shared_sd_before
 from alliance_stats.family.ruptures.rupture_rule import RuptureRule, Scan
@@ -63,7 +63,7 @@ class Repair:
 
 
 def _find_episodes(
-    scores: Array, scan: Scan, *, sign: int, repair: Repair | None, last: npt.NDArray[np.int64]
+    scores: Array, scan: Scan, *, sign: int, repair: Repair | None, last: Integers
 ) -> pd.DataFrame:
     """Return one row per episode, sessions as columns of `scores`.
 
@@ -124,7 +124,7 @@ def _find_episodes(
     return frame.astype({**dict.fromkeys(whole, "int64"), "repaired": object})
 
 
-def _flagged_run(onset: int, later: Iterable[int], flagged: npt.NDArray[np.bool_]) -> int:
+def _flagged_run(onset: int, later: Iterable[int], flagged: Booleans) -> int:
     """Return the last of the consecutively flagged ratings from the onset."""
     end = onset
     for t in later:
@@ -420,7 +420,7 @@ def _shared(rule: RuptureRule, scores: Array) -> Array:
 def _table(
     frame: pd.DataFrame,
     scan: Scan,
-    at: tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]],
+    at: tuple[Integers, Integers],
     first: int,
 ) -> pd.DataFrame:
     onset = scan.onset[at].astype(np.float64)

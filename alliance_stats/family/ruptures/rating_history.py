@@ -7,7 +7,6 @@ histories, nothing in a column of a result depends on that column or a later one
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from alliance_stats.checks import (
@@ -21,7 +20,7 @@ from alliance_stats.checks import (
 )
 from alliance_stats.door import replaced, require_new
 from alliance_stats.errors import DataError
-from alliance_stats.estimates import Array
+from alliance_stats.estimates import Array, Integers
 from alliance_stats.ledger import RowLedger
 from alliance_stats.study.ratings import whole_sessions
 
@@ -83,8 +82,8 @@ def read_series(
 
 def by_session(
     scores: Array,
-    persons: npt.NDArray[np.int64],
-    sessions: npt.NDArray[np.int64],
+    persons: Integers,
+    sessions: Integers,
     *,
     looks_ahead: int,
 ) -> Array:

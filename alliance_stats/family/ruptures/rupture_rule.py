@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import numpy as np
-import numpy.typing as npt
 from scipy import stats
 
 from alliance_stats.errors import DataError
-from alliance_stats.estimates import Array
+from alliance_stats.estimates import Array, Integers
 from alliance_stats.family.ruptures.rating_history import (
     SDKind,
     check_sd,
@@ -62,7 +61,7 @@ class Scan:
     """
 
     flag: Array
-    onset: npt.NDArray[np.int64]
+    onset: Integers
     level: Array
     limit: Array
     happened: Array
@@ -358,7 +357,7 @@ def _below(scores: Array, level: Array, limit: Array, slack: Array) -> Scan:
     return Scan(flag, np.where(hit, place, -1), level, limit, flag)
 
 
-def _at(values: Array, column: npt.NDArray[np.int64]) -> Array:
+def _at(values: Array, column: Integers) -> Array:
     found = np.take_along_axis(values, np.maximum(column, 0), axis=1)
     return np.asarray(np.where(column >= 0, found, np.nan))
 

@@ -13,10 +13,10 @@ from alliance_stats.design.formula import CONSTANT, column, formula_of, nested_i
 from alliance_stats.effect_sizes import ClusteredEffect, model_based_g, total_variance_df
 from alliance_stats.engine.sandwich import RowVariances, cr2
 from alliance_stats.errors import NotIdentifiedError
-from alliance_stats.estimates import Array, two_sided_p
+from alliance_stats.estimates import Array, Integers, two_sided_p
 from alliance_stats.formatting import format_df, format_number
 from alliance_stats.groups.comparing.finding import Finding, TestOptions, t_interval
-from alliance_stats.groups.comparing.group_samples import Codes, Outcome
+from alliance_stats.groups.comparing.group_samples import Outcome
 from alliance_stats.multilevel import LinearMixedModel, infer, lmm
 from alliance_stats.named import named
 
@@ -168,7 +168,7 @@ def _standardised(
 def _in_total_sds(
     found: tuple[float, float, float],
     X: Array,
-    cluster: Codes,
+    cluster: Integers,
     variances: tuple[float, float],
     conf_level: float,
 ) -> ClusteredEffect:

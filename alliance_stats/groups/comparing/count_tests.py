@@ -11,10 +11,10 @@ from scipy import optimize, special, stats
 
 from alliance_stats.effect_sizes import newcombe_difference, newcombe_paired_difference
 from alliance_stats.errors import NotIdentifiedError
-from alliance_stats.estimates import Array
+from alliance_stats.estimates import Array, Integers
 from alliance_stats.formatting import format_count
 from alliance_stats.groups.comparing.finding import Finding, TestOptions
-from alliance_stats.groups.comparing.group_samples import Codes, Outcome
+from alliance_stats.groups.comparing.group_samples import Outcome
 from alliance_stats.named import named
 
 __all__ = [
@@ -371,14 +371,14 @@ def _drawn_table_p(table: Array, m: int, rng: np.random.Generator) -> float:
     return (count + 1.0) / (m + 1.0)
 
 
-def _drawn_cells(rows: Codes, cols: Codes, m: int, rng: np.random.Generator) -> Array:
+def _drawn_cells(rows: Integers, cols: Integers, m: int, rng: np.random.Generator) -> Array:
     """Return the sums of log factorials of `m` drawn tables of few cells."""
     log_factorial = special.gammaln(np.arange(int(rows.sum()) + 1) + 1.0)
     drawn = stats.random_table(rows, cols).rvs(size=m, random_state=rng)
     return np.asarray(log_factorial[np.asarray(drawn, dtype=np.intp)].sum(axis=(-2, -1)))
 
 
-def _drawn_cases(rows: Codes, cols: Codes, m: int, rng: np.random.Generator) -> Array:
+def _drawn_cases(rows: Integers, cols: Integers, m: int, rng: np.random.Generator) -> Array:
     """Return the sums of log factorials of `m` drawn tables of few cases in many cells."""
     row, col = np.repeat(np.arange(rows.size), rows), np.repeat(np.arange(cols.size), cols)
     cells = np.sort(row * cols.size + rng.permuted(np.tile(col, (m, 1)), axis=1), axis=1)

@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from alliance_stats.checks import (
@@ -18,12 +17,11 @@ from alliance_stats.checks import (
     require_columns,
 )
 from alliance_stats.errors import DataError
-from alliance_stats.estimates import DUST, Array
+from alliance_stats.estimates import DUST, Array, Booleans, Integers
 from alliance_stats.ledger import RowLedger
 
 __all__ = [
     "CLUSTERS",
-    "Codes",
     "Design",
     "Kind",
     "Outcome",
@@ -37,7 +35,6 @@ __all__ = [
 
 CLUSTERS = "cluster"  # the ledger's name of the level that members are nested in
 
-Codes = npt.NDArray[np.int64]
 Kind = Literal["continuous", "ordinal", "binary"]
 Design = Literal["independent", "covariate", "paired", "clustered"]
 
@@ -63,11 +60,11 @@ class Samples:
 
     data: pd.DataFrame
     group_column: str
-    group: Codes
+    group: Integers
     labels: tuple[str, ...]
-    cluster: Codes | None
-    inner: tuple[Codes, ...]
-    pair: Codes | None
+    cluster: Integers | None
+    inner: tuple[Integers, ...]
+    pair: Integers | None
     baseline: str | None
     rows: RowLedger
 
@@ -119,12 +116,12 @@ class Outcome:
     design: Design
     labels: tuple[str, ...]
     values: Array
-    group: Codes
-    places: Codes
+    group: Integers
+    places: Integers
     n_missing: tuple[int, ...]
     baseline: Array | None
-    cluster: Codes | None
-    inner: tuple[Codes, ...]
+    cluster: Integers | None
+    inner: tuple[Integers, ...]
     categories: tuple[str, ...]
     rows: RowLedger
 
@@ -340,7 +337,7 @@ def _check_roles(
         )
 
 
-def grouped(data: pd.DataFrame, group: str) -> tuple[Codes, tuple[str, ...]]:
+def grouped(data: pd.DataFrame, group: str) -> tuple[Integers, tuple[str, ...]]:
     """Return each row's group as a number (-1 where missing), and at least two groups' names."""
     check_spelling(data[group])
     codes, index = group_codes(data[group])
@@ -351,14 +348,14 @@ def grouped(data: pd.DataFrame, group: str) -> tuple[Codes, tuple[str, ...]]:
     return codes, labels
 
 
-def _within(data: pd.DataFrame, columns: list[str]) -> Codes:
+def _within(data: pd.DataFrame, columns: list[str]) -> Integers:
     """Return the number of each row's unit, units being what the columns together identify."""
     return np.asarray(data.groupby(columns, observed=True, sort=True).ngroup(), dtype=np.int64)
 
 
 def _in_whole_pairs(
-    data: pd.DataFrame, paired: str, group: Codes, labels: tuple[str, ...]
-) -> npt.NDArray[np.bool_]:
+    data: pd.DataFrame, paired: str, group: Integers, labels: tuple[str, ...]
+) -> Booleans:
     """Return which rows have their match in the other group; refuse anything that is not a pair."""
     if len(labels) != 2:
         raise DataError(
@@ -374,7 +371,7 @@ def _in_whole_pairs(
             f"A pair of '{paired}' has more than one row in the same group, in "
             f"{describe_rows(twice, data.index)}; a pair is one case of each group."
         )
-    whole: npt.NDArray[np.bool_] = (np.bincount(pairs) == 2)[pairs]
+    whole: Booleans = (np.bincount(pairs) == 2)[pairs]
     if not whole.any():
         raise DataError(
             f"No value of '{paired}' is in both groups, so nothing is matched. Give both cases "

@@ -11,12 +11,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 from scipy import special, stats
 
 from alliance_stats.effect_sizes import cliffs_delta
 from alliance_stats.errors import DataError
-from alliance_stats.estimates import Array
+from alliance_stats.estimates import Array, Booleans
 from alliance_stats.groups.comparing.cluster_tests import cluster_robust_difference
 from alliance_stats.groups.comparing.finding import Finding, TestOptions, no_interval, t_interval
 from alliance_stats.groups.comparing.group_samples import Outcome
@@ -28,7 +27,7 @@ ENUMERATED = 200_000  # arrangements: 10 against 10 is 184,756
 _HELD = 4_000_000  # units of Monte Carlo draws held in memory at a time
 _ROUNDING = 1e-10  # statistics closer than this share of the largest possible one count as tied
 
-Statistics = Callable[[npt.NDArray[np.bool_]], Array]
+Statistics = Callable[[Booleans], Array]
 
 
 def permutation(outcome: Outcome, options: TestOptions) -> Finding:
@@ -52,7 +51,7 @@ def _of_cases(outcome: Outcome, options: TestOptions) -> Finding:
     y, first = outcome.values[order], outcome.group[order] == 0
     centre = first.sum() * y.mean()
 
-    def distances(chosen: npt.NDArray[np.bool_]) -> Array:
+    def distances(chosen: Booleans) -> Array:
         return np.asarray(np.abs(chosen @ y - centre))
 
     p_value, smallest, how = _two_sample_p(distances, first, options)
@@ -81,7 +80,7 @@ def _of_clusters(outcome: Outcome, options: TestOptions) -> Finding:
     sizes, sums, first = sizes[order], sums[order], first[order]
     n, total = sizes.sum(), sums.sum()
 
-    def distances(chosen: npt.NDArray[np.bool_]) -> Array:
+    def distances(chosen: Booleans) -> Array:
         n_1, sum_1 = chosen @ sizes, chosen @ sums
         return np.asarray(np.abs(sum_1 / n_1 - (total - sum_1) / (n - n_1)))
 
@@ -94,7 +93,7 @@ def _of_signs(outcome: Outcome, options: TestOptions) -> Finding:
     differences = outcome.differences
     moved = np.sort(differences[differences != 0])
 
-    def distances(flipped: npt.NDArray[np.bool_]) -> Array:
+    def distances(flipped: Booleans) -> Array:
         return np.asarray(np.abs((1.0 - 2.0 * flipped) @ moved))
 
     n = moved.size
@@ -145,7 +144,7 @@ _PERMUTE: dict[str, Callable[[Outcome, TestOptions], Finding]] = {
 
 
 def _two_sample_p(
-    distances: Statistics, first: npt.NDArray[np.bool_], options: TestOptions
+    distances: Statistics, first: Booleans, options: TestOptions
 ) -> tuple[float, float, str]:
     """Return p, the smallest possible p, and how it was found, for units in two groups."""
     n, n_1 = first.size, int(first.sum())
@@ -159,7 +158,7 @@ def _two_sample_p(
 
 
 def _exact_p(
-    distances: Statistics, observed: npt.NDArray[np.bool_], arrangements: npt.NDArray[np.bool_]
+    distances: Statistics, observed: Booleans, arrangements: Booleans
 ) -> tuple[float, float]:
     values = distances(arrangements)
     slack = _ROUNDING * float(values.max())
@@ -169,8 +168,8 @@ def _exact_p(
 
 def _monte_carlo_p(
     distances: Statistics,
-    observed: npt.NDArray[np.bool_],
-    draws: Iterable[npt.NDArray[np.bool_]],
+    observed: Booleans,
+    draws: Iterable[Booleans],
     options: TestOptions,
 ) -> tuple[float, float]:
     reached = float(distances(observed[None, :])[0]) * (1.0 - _ROUNDING)
@@ -178,7 +177,7 @@ def _monte_carlo_p(
     return (count + 1.0) / (options.n_resamples + 1.0), 1.0 / (options.n_resamples + 1.0)
 
 
-def _all_choices(n: int, n_1: int) -> npt.NDArray[np.bool_]:
+def _all_choices(n: int, n_1: int) -> Booleans:
     """Return every choice of `n_1` out of `n` units as a row of booleans."""
     picks = np.fromiter(
         itertools.chain.from_iterable(itertools.combinations(range(n), n_1)), dtype=np.int64
@@ -188,7 +187,7 @@ def _all_choices(n: int, n_1: int) -> npt.NDArray[np.bool_]:
     return chosen
 
 
-def _all_signs(n: int) -> npt.NDArray[np.bool_]:
+def _all_signs(n: int) -> Booleans:
     """Return every pattern of `n` signs as a row of booleans."""
     return np.asarray((np.arange(2**n)[:, None] >> np.arange(n)) & 1, dtype=bool)
 

@@ -13,7 +13,7 @@ from alliance_stats.account import Account, Column, Section, html_of, summary_of
 from alliance_stats.checks import check_choice, check_conf_level, require_columns
 from alliance_stats.door import replaced
 from alliance_stats.errors import DataError, NotIdentifiedError
-from alliance_stats.estimates import Array, one_line, two_sided_p
+from alliance_stats.estimates import Array, Booleans, one_line, two_sided_p
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel.after.asked_model import (
     FittedModel,
@@ -23,7 +23,7 @@ from alliance_stats.multilevel.after.asked_model import (
     require_fitted,
 )
 from alliance_stats.multilevel.after.estimated_means import cell
-from alliance_stats.multilevel.after.expected_responses import ExpectedResponses, Level, Rows
+from alliance_stats.multilevel.after.expected_responses import ExpectedResponses, Level
 from alliance_stats.multilevel.after.reference_grid import (
     Predictor,
     label_of,
@@ -321,7 +321,9 @@ def _scenarios(
     return {(cell(a), cell(b)): (at(a), at(b)) for a, b in pairs}
 
 
-def _groups(frame: pd.DataFrame, by: tuple[str, ...]) -> list[tuple[dict[Hashable, object], Rows]]:
+def _groups(
+    frame: pd.DataFrame, by: tuple[str, ...]
+) -> list[tuple[dict[Hashable, object], Booleans]]:
     if not by:
         return [({}, np.ones(len(frame), dtype=bool))]
     require_columns(frame, by, what="the model's data")
@@ -337,7 +339,12 @@ def _groups(frame: pd.DataFrame, by: tuple[str, ...]) -> list[tuple[dict[Hashabl
 
 
 def _check_estimable(
-    inference: Inference, arms: list[ExpectedResponses], rows: Rows, variable: str, *, linear: bool
+    inference: Inference,
+    arms: list[ExpectedResponses],
+    rows: Booleans,
+    variable: str,
+    *,
+    linear: bool,
 ) -> None:
     """Refuse rows whose mean is not estimable; in a linear model only their average matters."""
     X = [arm.X[rows] for arm in arms]

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from alliance_stats.account import Account, Section, html_of, summary_of
@@ -16,7 +15,7 @@ from alliance_stats.engine.multiple_tests import (
     tukey_p,
 )
 from alliance_stats.errors import DataError, FormulaError, NotIdentifiedError
-from alliance_stats.estimates import Array, named_covariance, one_line
+from alliance_stats.estimates import Array, Booleans, Integers, named_covariance, one_line
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel.after.asked_model import link_of
 from alliance_stats.multilevel.after.contrast_families import (
@@ -34,7 +33,6 @@ from alliance_stats.renaming import renamed
 __all__ = ["Contrasts", "contrasts"]
 
 Scale = Literal["link", "ratio"]
-Rows = npt.NDArray[np.int64]
 
 # Contrasts whose covariance is formed, and those whose joint distribution is integrated.
 MOST_CONTRASTS = 5000
@@ -78,7 +76,7 @@ class Contrasts:
 
     means: EstimatedMeans | SimpleSlopes
     labels: pd.DataFrame
-    families: tuple[Rows, ...]
+    families: tuple[Integers, ...]
     estimates: LinearEstimates
     adjust: Adjust
 
@@ -203,7 +201,9 @@ class Contrasts:
     summary = summary_of
     _repr_html_ = html_of
 
-    def _adjusted(self, family: Rows, part: pd.DataFrame, conf_level: float) -> tuple[Array, Array]:
+    def _adjusted(
+        self, family: Integers, part: pd.DataFrame, conf_level: float
+    ) -> tuple[Array, Array]:
         """P-values and critical values of one family, each at its contrast's own df."""
         t, df = part["statistic"].to_numpy(), part["df"].to_numpy()
         if self.adjust == "tukey" and np.isfinite(t).sum() >= 2:
@@ -355,7 +355,7 @@ def _within(
     return tuple(dict.fromkeys(label_of(name) for name in (*own, *more)))
 
 
-def _order(labels: pd.DataFrame, by: tuple[Hashable, ...]) -> Rows:
+def _order(labels: pd.DataFrame, by: tuple[Hashable, ...]) -> Integers:
     """Order rows by the levels of `by`, each in the order in which it comes first."""
     if not by:
         return np.arange(len(labels))
@@ -385,7 +385,7 @@ def naming_means(means: EstimatedMeans | SimpleSlopes) -> str:
     return " ".join(naming(means.not_estimable, what)) or "all coefficients are zero."
 
 
-def _blocks(labels: pd.DataFrame, by: tuple[Hashable, ...]) -> list[Rows]:
+def _blocks(labels: pd.DataFrame, by: tuple[Hashable, ...]) -> list[Integers]:
     """Row numbers of the means in each level of `by`; the grid has them next to one another."""
     if not by:
         return [np.arange(len(labels))]
@@ -395,7 +395,7 @@ def _blocks(labels: pd.DataFrame, by: tuple[Hashable, ...]) -> list[Rows]:
 
 def _combine(K: Array, L: Array) -> Array:
     """``K L``, where a mean that is undefined (no row in its cells) only spoils what uses it."""
-    undefined: npt.NDArray[np.bool_] = np.asarray(np.isnan(L).any(axis=1))
+    undefined: Booleans = np.asarray(np.isnan(L).any(axis=1))
     combined = K @ np.where(undefined[:, None], 0.0, L)
     combined[np.abs(K[:, undefined]).sum(axis=1) > 0] = np.nan
     return np.asarray(combined)

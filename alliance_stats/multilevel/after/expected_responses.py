@@ -4,14 +4,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from scipy.interpolate import CubicHermiteSpline
 
 from alliance_stats.design.design import all_fixed_columns
 from alliance_stats.design.groupings import random_columns
 from alliance_stats.engine.families import Family
-from alliance_stats.estimates import Array
+from alliance_stats.estimates import Array, Booleans, Integers
 from alliance_stats.multilevel.after.asked_model import (
     FittedModel,
     GeneralizedModel,
@@ -21,10 +20,9 @@ from alliance_stats.multilevel.after.asked_model import (
 from alliance_stats.multilevel.linear_functions import Inference
 from alliance_stats.multilevel.predictions import population_mean
 
-__all__ = ["ExpectedResponses", "Level", "Rows"]
+__all__ = ["ExpectedResponses", "Level"]
 
 Level = Literal["population", "typical"]
-Rows = npt.NDArray[np.bool_]
 
 # Step of the interpolated population curve, on the scale of the link.
 GRID = 0.02
@@ -51,7 +49,7 @@ class ExpectedResponses:
     """
 
     X: Array
-    kept: npt.NDArray[np.int64]
+    kept: Integers
     offset: Array
     link: Link
     family: Family | None
@@ -74,7 +72,7 @@ class ExpectedResponses:
             return cls(X, kept, offset, link, None, zeros)
         return cls(X, kept, offset, link, model.family, _total_sd(model, frame))
 
-    def mean_and_gradient(self, beta: Array, rows: Rows) -> tuple[float, Array]:
+    def mean_and_gradient(self, beta: Array, rows: Booleans) -> tuple[float, Array]:
         """Average the expected responses, with derivatives by all coefficients."""
         X = self.X[rows]
         eta = X[:, self.kept] @ beta + self.offset[rows]
@@ -85,7 +83,7 @@ class ExpectedResponses:
         )
         return float(mean.mean()), np.asarray(slope @ X / len(X))
 
-    def sampled(self, betas: Array, rows: Rows) -> Array:
+    def sampled(self, betas: Array, rows: Booleans) -> Array:
         """Average the expected responses for each draw of the coefficients."""
         X, offset, sd = self.X[rows][:, self.kept], self.offset[rows], self.sd[rows]
         size = max(CHUNK // len(X), 1)

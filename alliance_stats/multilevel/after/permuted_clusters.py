@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from scipy import linalg
 
@@ -16,7 +15,7 @@ from alliance_stats.engine.wild_bootstrap import (
     cluster_sums,
 )
 from alliance_stats.errors import DataError, FormulaError, NotIdentifiedError
-from alliance_stats.estimates import Array, one_line
+from alliance_stats.estimates import Array, Integers, one_line
 from alliance_stats.formatting import format_count, plural
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel.clusters import clusters_of
@@ -183,9 +182,7 @@ def permutation_test(
     )
 
 
-def _null_sums(
-    fit: LinearFit, j: int, clusters: npt.NDArray[np.int64]
-) -> tuple[ClusterSums, float]:
+def _null_sums(fit: LinearFit, j: int, clusters: Integers) -> tuple[ClusterSums, float]:
     """Fit the model without a column; sum columns, a constant and outcome over clusters.
 
     Returns the sums, V relative to the residual variance, and the null model's residual SD.

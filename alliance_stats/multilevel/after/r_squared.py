@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from alliance_stats.account import Account, Column, Section, html_of, summary_of
@@ -18,7 +17,7 @@ from alliance_stats.checks import did_you_mean
 from alliance_stats.design.design import fixed_columns
 from alliance_stats.design.groupings import Grouping, random_columns
 from alliance_stats.errors import DataError, FormulaError, NotIdentifiedError
-from alliance_stats.estimates import Array, one_line
+from alliance_stats.estimates import Array, Integers, one_line
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel.after.asked_model import (
     FittedModel,
@@ -252,10 +251,9 @@ def r_squared(model: FittedModel, *, cluster: str | None = None) -> RSquared:
 
 
 Source = tuple[str, str | None, str, float]
-Codes = npt.NDArray[np.int64]
 
 
-def _fixed_sources(fixed: Array, codes: Codes | None) -> list[Source]:
+def _fixed_sources(fixed: Array, codes: Integers | None) -> list[Source]:
     if codes is None:
         return [("fixed", None, "total", float(fixed.var(ddof=1)))]
     means = _unit_means(fixed[:, None], codes)[:, 0]
@@ -265,7 +263,7 @@ def _fixed_sources(fixed: Array, codes: Codes | None) -> list[Source]:
     ]
 
 
-def _random_sources(grouping: Grouping, Z: Array, T: Array, codes: Codes | None) -> list[Source]:
+def _random_sources(grouping: Grouping, Z: Array, T: Array, codes: Integers | None) -> list[Source]:
     name, middle = grouping.name, Z.mean(axis=0)
     of_means = float(middle @ T @ middle)
     slopes = np.ptp(Z, axis=0).any()
@@ -286,13 +284,13 @@ def _trace(T: Array, Z: Array) -> float:
     return float(np.trace(T @ np.atleast_2d(np.cov(Z, rowvar=False))))
 
 
-def _unit_means(values: Array, codes: Codes) -> Array:
+def _unit_means(values: Array, codes: Integers) -> Array:
     counts = np.bincount(codes).astype(np.float64)
     means = np.column_stack([np.bincount(codes, weights=v) / counts for v in values.T])
     return np.asarray(means[codes])
 
 
-def _nested(inner: Codes, outer: Codes) -> bool:
+def _nested(inner: Integers, outer: Integers) -> bool:
     """Whether every unit of `inner` lies in one unit of `outer`."""
     pairs = np.unique(np.column_stack([inner, outer]), axis=0)
     return len(pairs) == len(np.unique(inner))

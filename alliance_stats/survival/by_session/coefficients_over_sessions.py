@@ -5,13 +5,12 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from alliance_stats.checks import did_you_mean, require_kind
 from alliance_stats.design.formula import formula_of, parse_terms
 from alliance_stats.errors import DataError
-from alliance_stats.estimates import LINK_WORDS, Array
+from alliance_stats.estimates import LINK_WORDS, Array, Booleans, Integers
 from alliance_stats.multilevel import GeneralizedLinearMixedModel, glmm
 from alliance_stats.survival.by_session.competing_hazards import clustered_covariance
 from alliance_stats.survival.by_session.competing_hazards_model import CompetingHazards
@@ -33,7 +32,6 @@ from alliance_stats.survival.cox.varying_coefficient import (
     varying_in_cox,
     varying_in_fine_gray,
 )
-from alliance_stats.survival.rows.time_at_risk import IntArray
 
 __all__ = ["varying_coefficient"]
 
@@ -232,7 +230,7 @@ def _widened(rows: EndingRows, ending: int, changes: Array) -> tuple[EndingRows,
 
 
 def _unscaled(
-    fit: MultinomialFit, cluster: IntArray | None, counts: npt.NDArray[np.bool_], spread: Array
+    fit: MultinomialFit, cluster: Integers | None, counts: Booleans, spread: Array
 ) -> tuple[Array, Array]:
     """Return coefficients and covariance, the last columns brought back from SDs of 1."""
     covariance: Array = fit.covariance if cluster is None else clustered_covariance(fit, cluster)

@@ -24,7 +24,7 @@ from alliance_stats.errors import (
     NotIdentifiedError,
     warn,
 )
-from alliance_stats.estimates import Array
+from alliance_stats.estimates import Array, Integers
 from alliance_stats.formatting import plural
 from alliance_stats.renaming import renamed
 from alliance_stats.survival.by_session.competing_hazards_model import CompetingHazards
@@ -37,7 +37,7 @@ from alliance_stats.survival.by_session.ending_logit import (
 )
 from alliance_stats.survival.cox.cluster_errors import cluster_sums, read_clusters
 from alliance_stats.survival.rows.hazard_rows import BASELINES, Periods, refuse_copies
-from alliance_stats.survival.rows.time_at_risk import IntArray, read_weights
+from alliance_stats.survival.rows.time_at_risk import read_weights
 
 __all__ = ["clustered_covariance", "competing_hazards"]
 
@@ -176,7 +176,7 @@ def competing_hazards(
     beta, covariance, log_lik, n_clusters = plain.beta, plain.covariance, plain.log_lik, None
     effects: EndingEffects | None = None
     over = unit if cluster is None and weights is not None else cluster
-    codes: IntArray | None = None
+    codes: Integers | None = None
     if over is not None:
         covariance, codes = _robust(plain, frame, over)
         n_clusters = int(codes.max()) + 1
@@ -303,14 +303,14 @@ def _rows(
     return EndingRows(X, frame[_OUTCOME].to_numpy(dtype=np.int64), counts, possible)
 
 
-def _robust(fit: MultinomialFit, frame: pd.DataFrame, cluster: str) -> tuple[Array, IntArray]:
+def _robust(fit: MultinomialFit, frame: pd.DataFrame, cluster: str) -> tuple[Array, Integers]:
     """Return the covariance over clusters, and the number of each row's cluster."""
     require_present(frame, cluster, why="for robust standard errors")
     codes, _ = read_clusters(frame[cluster])
     return clustered_covariance(fit, codes), codes
 
 
-def clustered_covariance(fit: MultinomialFit, codes: IntArray) -> Array:
+def clustered_covariance(fit: MultinomialFit, codes: Integers) -> Array:
     """Return the covariance from scores summed over clusters, times ``G / (G - 1)``."""
     n = int(codes.max()) + 1
     summed = cluster_sums(codes, fit.scores)

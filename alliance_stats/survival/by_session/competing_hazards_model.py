@@ -6,7 +6,6 @@ From the log odds of endings by session to hazards and cumulative incidences.
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from scipy import special
 
@@ -16,6 +15,8 @@ from alliance_stats.design.design import Design, code_new_rows
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import (
     Array,
+    Booleans,
+    Integers,
     estimate_columns,
     exponentiated,
     named_covariance,
@@ -36,7 +37,7 @@ from alliance_stats.survival.cox.term_tests import (
 )
 from alliance_stats.survival.curves.life_table import probability_rows
 from alliance_stats.survival.rows.hazard_rows import Periods, baseline_columns, term_places
-from alliance_stats.survival.rows.time_at_risk import IntArray, few_clusters_warning
+from alliance_stats.survival.rows.time_at_risk import few_clusters_warning
 
 __all__ = ["CompetingHazards"]
 
@@ -85,7 +86,7 @@ class CompetingHazards:
     n_clusters: int | None
     effects: EndingEffects | None
     ending_rows: EndingRows
-    cluster: IntArray | None
+    cluster: Integers | None
     weights: str | None
     counted: pd.DataFrame
 
@@ -348,9 +349,7 @@ class CompetingHazards:
         found[~modelled] = shares.reindex(newdata[session][~modelled]).to_numpy()
         return pd.DataFrame(found, index=newdata.index, columns=list(self.states))
 
-    def _courses(
-        self, newdata: pd.DataFrame | None
-    ) -> tuple[Array, Array, Array, npt.NDArray[np.bool_]]:
+    def _courses(self, newdata: pd.DataFrame | None) -> tuple[Array, Array, Array, Booleans]:
         """Return columns, modelled log odds, observed shares, and which sessions are modelled."""
         session = self.periods.session
         if newdata is None and self.formula.strip() != "1":

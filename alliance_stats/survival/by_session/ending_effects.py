@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from scipy import linalg, stats
 
@@ -26,6 +25,7 @@ from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.estimates import (
     LOG_MEDIAN_RATIO,
     Array,
+    Integers,
     wald_interval,
 )
 from alliance_stats.formatting import plural
@@ -92,7 +92,7 @@ class EffectsFit:
 
 def minimise_effects(
     rows: EndingRows,
-    group: npt.NDArray[np.int64],
+    group: Integers,
     plain: MultinomialFit,
     *,
     nodes: int,
@@ -233,7 +233,7 @@ class EndingEffects:
     states: tuple[str, ...]
     group: str
     labels: tuple[object, ...]
-    n_units: npt.NDArray[np.int64]
+    n_units: Integers
     unit: str
 
     @property

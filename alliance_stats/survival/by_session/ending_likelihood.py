@@ -22,13 +22,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy import linalg, special
 
 from alliance_stats.engine.search import Coordinates, Slopes
 from alliance_stats.engine.template import Template
 from alliance_stats.errors import NotIdentifiedError
-from alliance_stats.estimates import Array
+from alliance_stats.estimates import Array, Booleans, Integers
 from alliance_stats.survival.by_session.ending_logit import EndingRows
 
 __all__ = [
@@ -68,8 +67,8 @@ class GroupedRows:
     X: Array
     came: Array
     blocked: Array
-    starts: npt.NDArray[np.int64]
-    sizes: npt.NDArray[np.int64]
+    starts: Integers
+    sizes: Integers
 
     def sums(self, values: Array) -> Array:
         """Sum (..., n) over each group's rows."""
@@ -108,7 +107,7 @@ class Mode:
     A: Array
 
 
-def group_rows(rows: EndingRows, group: npt.NDArray[np.int64]) -> GroupedRows:
+def group_rows(rows: EndingRows, group: Integers) -> GroupedRows:
     """Bring rows into the order of their groups, numbered 0, 1, ... without gaps."""
     order = np.argsort(group, kind="stable")
     sizes = np.bincount(group)
@@ -346,7 +345,7 @@ class EndingCriterion:
     """
 
     rows: GroupedRows
-    counts: npt.NDArray[np.bool_]
+    counts: Booleans
     scale: Array
     nodes: int
     template: Template

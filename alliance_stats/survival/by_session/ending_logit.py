@@ -4,11 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 from scipy import linalg, optimize, special
 
 from alliance_stats.errors import NotIdentifiedError
-from alliance_stats.estimates import Array
+from alliance_stats.estimates import Array, Booleans, Integers
 from alliance_stats.survival.cox.cox_fit import Ascent, ascend
 
 __all__ = [
@@ -50,9 +49,9 @@ class EndingRows:
     """
 
     X: Array
-    ending: npt.NDArray[np.int64]
-    counts: npt.NDArray[np.bool_]
-    possible: npt.NDArray[np.bool_]
+    ending: Integers
+    counts: Booleans
+    possible: Booleans
     weight: Array | None = None
 
     @property
@@ -83,7 +82,7 @@ class MultinomialFit:
     log_lik: float
 
 
-def _probabilities(X: Array, beta: Array, possible: npt.NDArray[np.bool_]) -> Array:
+def _probabilities(X: Array, beta: Array, possible: Booleans) -> Array:
     """Return probabilities (n, endings + 1), no ending first; they sum to 1.
 
     Parameters

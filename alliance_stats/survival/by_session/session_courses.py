@@ -3,7 +3,6 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from scipy import special, stats
 
@@ -13,7 +12,7 @@ from alliance_stats.engine.families import Family
 from alliance_stats.engine.generalized_search import glm_coefficients
 from alliance_stats.engine.laplace import GeneralizedProblem
 from alliance_stats.errors import DataError
-from alliance_stats.estimates import Array, wald_interval
+from alliance_stats.estimates import Array, Booleans, Integers, wald_interval
 from alliance_stats.formatting import plural
 from alliance_stats.multilevel import GeneralizedLinearMixedModel
 from alliance_stats.survival.by_session.ending_likelihood import rule_of
@@ -28,7 +27,6 @@ from alliance_stats.survival.cox.cluster_errors import cluster_sums
 from alliance_stats.survival.cox.cox_design import formula_variables
 from alliance_stats.survival.cox.term_tests import Score
 from alliance_stats.survival.rows.hazard_rows import Periods
-from alliance_stats.survival.rows.time_at_risk import IntArray
 
 __all__ = ["Curve", "EndingTerms", "Incidence", "RegressionTerms", "SessionCourses", "incidence"]
 
@@ -49,7 +47,7 @@ class RegressionTerms:
 
     problem: GeneralizedProblem
     X: Array
-    cluster: IntArray | None
+    cluster: Integers | None
 
     def _basis(self, columns: list[int]) -> Array:
         """Return an orthonormal basis (p, n), in the problem's order, that keeps theirs."""
@@ -93,7 +91,7 @@ class EndingTerms:
     """
 
     rows: EndingRows
-    cluster: IntArray | None
+    cluster: Integers | None
 
     def _keeping(self, columns: list[int]) -> EndingRows:
         counts = np.zeros(self.rows.counts.size, dtype=bool)
@@ -148,9 +146,7 @@ class Incidence:
     slope: Array
 
 
-def incidence(
-    eta: Array, certain: Array, modelled: npt.NDArray[np.bool_], covariance: Array
-) -> Incidence:
+def incidence(eta: Array, certain: Array, modelled: Booleans, covariance: Array) -> Incidence:
     """Integrate whole courses over the effects that a group keeps throughout.
 
     ``F_k(t) = E sum_{s <= t} S(s - 1) h_k(s)`` and ``h_k(t)`` that of those still there. With
@@ -195,7 +191,7 @@ def incidence(
     )
 
 
-def _slopes(weight: Array, hazard: Array, ends: Array, at: npt.NDArray[np.int64]) -> Array:
+def _slopes(weight: Array, hazard: Array, ends: Array, at: Integers) -> Array:
     """Differentiate the incidences; see :func:`incidence`."""
     T, _, K = ends.shape
     slope = np.zeros((T, K, len(at), K))

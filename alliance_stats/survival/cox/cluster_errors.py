@@ -21,9 +21,9 @@ from scipy import linalg
 from alliance_stats.checks import check_choice, check_spelling, group_codes
 from alliance_stats.engine.sandwich import ClusterRobust, cr2
 from alliance_stats.errors import DataError
-from alliance_stats.estimates import Array
+from alliance_stats.estimates import Array, Integers
 from alliance_stats.formatting import format_count, format_percent
-from alliance_stats.survival.rows.time_at_risk import IntArray, few_clusters_warning
+from alliance_stats.survival.rows.time_at_risk import few_clusters_warning
 
 __all__ = [
     "ClusterErrors",
@@ -49,7 +49,7 @@ def check_errors(vcov: str, cluster: object) -> None:
         raise ValueError(f"vcov={vcov!r} is a covariance over clusters: give cluster= as well.")
 
 
-def read_clusters(column: pd.Series) -> tuple[IntArray, int]:
+def read_clusters(column: pd.Series) -> tuple[Integers, int]:
     """Return the number of each row's cluster, and how many there are: two or more."""
     check_spelling(column, kind="cluster")
     codes, labels = group_codes(column)
@@ -79,7 +79,7 @@ class ClusterErrors:
     covariance: Array
     df: Array
     n_clusters: int
-    cluster: IntArray
+    cluster: Integers
     reduced: ClusterRobust | None
 
     @property
@@ -100,7 +100,7 @@ def rejection_rates() -> pd.DataFrame:
         return pd.read_csv(file)
 
 
-def few_cluster_notes(errors: ClusterErrors, model: str, sizes: IntArray | None) -> Iterator[str]:
+def few_cluster_notes(errors: ClusterErrors, model: str, sizes: Integers | None) -> Iterator[str]:
     """Say how reliable tests with few clusters are, by simulated studies with as many.
 
     Parameters
@@ -165,7 +165,7 @@ def bias_reduced(scores: Array, informations: Array, information: Array) -> Clus
     return cr2(columns, residuals, spreads)
 
 
-def cluster_sums(cluster: IntArray | None, rows: Array) -> Array:
+def cluster_sums(cluster: Integers | None, rows: Array) -> Array:
     """Sum (k, n) over clusters, giving (k, c); without clusters each row is its own."""
     if cluster is None:
         return rows

@@ -8,11 +8,11 @@ import pandas as pd
 from alliance_stats.account import Account, Section, html_of, summary_of
 from alliance_stats.checks import require_kind
 from alliance_stats.errors import NotIdentifiedError
-from alliance_stats.estimates import Array, one_line, wald_interval
+from alliance_stats.estimates import Array, Integers, one_line, wald_interval
 from alliance_stats.ledger import RowLedger
 from alliance_stats.survival.cox.cox_model import CoxModel
 from alliance_stats.survival.cox.risk_sets import refuse_weights
-from alliance_stats.survival.rows.time_at_risk import IntArray, Spells
+from alliance_stats.survival.rows.time_at_risk import Spells
 
 __all__ = ["Concordance", "concordance"]
 
@@ -170,7 +170,7 @@ def _pairs(spells: Spells, score: Array) -> tuple[Array, Array, Array]:
     return better, tied, pairs
 
 
-def _ranks(score: Array) -> IntArray:
+def _ranks(score: Array) -> Integers:
     """Return each score's rank among the distinct ones; differences from rounding are ignored."""
     distinct, position = np.unique(score, return_inverse=True)
     apart = np.diff(distinct) > _SAME_SCORE * np.abs(distinct).max(initial=0.0)
@@ -178,7 +178,7 @@ def _ranks(score: Array) -> IntArray:
 
 
 def _below(
-    key: IntArray, value: IntArray, at_key: IntArray, at_value: IntArray, *, inclusive: bool
+    key: Integers, value: Integers, at_key: Integers, at_value: Integers, *, inclusive: bool
 ) -> tuple[Array, Array, Array]:
     """Count points with a smaller key, by whether their value is smaller, equal, or any.
 

@@ -11,9 +11,8 @@ from alliance_stats.design.coding import Coding, code_terms, independent_columns
 from alliance_stats.design.formula import CONSTANT, Terms, bound_terms, parse_formula, variables_of
 from alliance_stats.design.rows import columns_as_read
 from alliance_stats.errors import DataError, FormulaError, NotIdentifiedError
-from alliance_stats.estimates import Array
+from alliance_stats.estimates import Array, Integers
 from alliance_stats.survival.rows.time_at_risk import (
-    IntArray,
     Intervals,
     read_labels,
     rows_with_all,
@@ -168,7 +167,7 @@ def new_offset(design: CoxDesign, newdata: pd.DataFrame) -> Array:
     return found
 
 
-def new_strata(intervals: Intervals, newdata: pd.DataFrame) -> IntArray:
+def new_strata(intervals: Intervals, newdata: pd.DataFrame) -> Integers:
     """Return the number of each new row's stratum."""
     columns = intervals.strata_columns
     if not columns:

@@ -19,7 +19,7 @@ import numpy as np
 from scipy import optimize
 
 from alliance_stats.errors import NotIdentifiedError
-from alliance_stats.estimates import Array
+from alliance_stats.estimates import Array, Integers
 from alliance_stats.formatting import plural
 from alliance_stats.survival.cox.cluster_errors import ClusterErrors, bias_reduced
 from alliance_stats.survival.cox.cox_design import CoxDesign
@@ -29,7 +29,7 @@ from alliance_stats.survival.cox.partial_likelihood import (
     score_sums,
 )
 from alliance_stats.survival.cox.risk_sets import RiskSets
-from alliance_stats.survival.rows.time_at_risk import IntArray, Intervals
+from alliance_stats.survival.rows.time_at_risk import Intervals
 
 __all__ = [
     "Ascent",
@@ -77,7 +77,7 @@ class Watch:
     def __init__(
         self,
         X: Array,
-        spans: Callable[[], tuple[tuple[IntArray, IntArray], tuple[IntArray, IntArray]]],
+        spans: Callable[[], tuple[tuple[Integers, Integers], tuple[Integers, Integers]]],
         score: Array,
         terms: tuple[str, ...],
     ) -> None:
@@ -101,7 +101,7 @@ class Watch:
 
 
 def rising_direction(
-    X: Array, at_risk: tuple[IntArray, IntArray], events: tuple[IntArray, IntArray], score: Array
+    X: Array, at_risk: tuple[Integers, Integers], events: tuple[Integers, Integers], score: Array
 ) -> Array | None:
     """Return a direction (p,) along which the partial likelihood rises for ever, or None.
 
@@ -159,7 +159,7 @@ def _steepest(slope: Array, constraints: Array) -> Array:
     return np.asarray(found.x if found.x is not None else np.zeros(len(slope)))
 
 
-def _riskiest(value: Array, first: IntArray, last: IntArray) -> IntArray:
+def _riskiest(value: Array, first: Integers, last: Integers) -> Integers:
     """Return, for each event time, the row at risk then with the largest value.
 
     Each row's span of times is covered by two blocks whose length is a power of 2; the largest
@@ -251,7 +251,7 @@ class Likelihood(Climbable, Protocol):
         """Covariates (p, n), at SD 1."""
         ...
 
-    def spans(self) -> tuple[tuple[IntArray, IntArray], tuple[IntArray, IntArray]]:
+    def spans(self) -> tuple[tuple[Integers, Integers], tuple[Integers, Integers]]:
         """Return when each row was at risk, and who ended when; see :func:`rising_direction`."""
         ...
 
@@ -399,7 +399,7 @@ def refuse_without_events(design: CoxDesign, intervals: Intervals) -> None:
 
 
 def cluster_errors(
-    X: Array, fit: CoxFit, sets: RiskSets, cluster: IntArray, n_clusters: int, *, vcov: str
+    X: Array, fit: CoxFit, sets: RiskSets, cluster: Integers, n_clusters: int, *, vcov: str
 ) -> ClusterErrors:
     """Return the covariance over clusters of the coefficients, robust or bias-reduced."""
     own = cluster[sets.order]

@@ -9,7 +9,14 @@ import pandas as pd
 from alliance_stats.account import Account, Section, html_of, summary_of
 from alliance_stats.checks import check_frame
 from alliance_stats.errors import DataError
-from alliance_stats.estimates import Array, Coefficients, exponentiated, named_covariance, one_line
+from alliance_stats.estimates import (
+    Array,
+    Coefficients,
+    Integers,
+    exponentiated,
+    named_covariance,
+    one_line,
+)
 from alliance_stats.formatting import plural
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel import ModelLikelihood
@@ -26,7 +33,6 @@ from alliance_stats.survival.cox.term_tests import Score, containing, refuse_tes
 from alliance_stats.survival.curves.life_table import asked_times, probability_rows
 from alliance_stats.survival.curves.subdistribution import Subdistribution
 from alliance_stats.survival.rows.time_at_risk import (
-    IntArray,
     Intervals,
     few_clusters_warning,
     same_times,
@@ -350,7 +356,7 @@ class PseudoTerms:
 
     sets: Subdistribution
     terms: tuple[str, ...]
-    cluster: IntArray | None
+    cluster: Integers | None
 
     def _highest(self, columns: list[int]) -> Array:
         X = self.sets.X[columns]

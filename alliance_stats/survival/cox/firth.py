@@ -22,7 +22,14 @@ from alliance_stats.checks import check_choice, check_conf_level, check_frame
 from alliance_stats.design.design import Design, code_new_rows
 from alliance_stats.engine.families import family_of
 from alliance_stats.errors import NotIdentifiedError
-from alliance_stats.estimates import LINK_WORDS, Array, exponentiated, named_covariance, one_line
+from alliance_stats.estimates import (
+    LINK_WORDS,
+    Array,
+    Integers,
+    exponentiated,
+    named_covariance,
+    one_line,
+)
 from alliance_stats.formatting import plural
 from alliance_stats.ledger import RowLedger
 from alliance_stats.named import named
@@ -40,7 +47,6 @@ from alliance_stats.survival.cox.penalised_fit import Penalised, PenalisedFit, m
 from alliance_stats.survival.cox.risk_sets import RiskSets, risk_sets
 from alliance_stats.survival.cox.term_tests import test_table
 from alliance_stats.survival.rows.hazard_rows import term_places
-from alliance_stats.survival.rows.time_at_risk import IntArray
 
 __all__ = ["FirthHazards", "firth_cox"]
 
@@ -352,7 +358,7 @@ def _slope_of_penalty(X: Array, at: RiskWeights, sets: RiskSets, V: Array) -> Ar
     return np.asarray(third.sum(axis=0) / 2.0)
 
 
-def _products(X: Array, weight: Array, edges: IntArray) -> Array:
+def _products(X: Array, weight: Array, edges: Integers) -> Array:
     """Return the weighted sums of products (m, p, p) of the columns between m + 1 edges."""
     weighted = X * weight
     return np.stack([weighted[:, a:b] @ X[:, a:b].T for a, b in pairwise(edges)])

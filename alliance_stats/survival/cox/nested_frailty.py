@@ -16,7 +16,7 @@ from scipy import optimize, stats
 from alliance_stats.account import Phrase, Section
 from alliance_stats.checks import check_conf_level, group_codes
 from alliance_stats.errors import DataError, NotIdentifiedError
-from alliance_stats.estimates import Array, one_line
+from alliance_stats.estimates import Array, Integers, one_line
 from alliance_stats.formatting import p_phrase
 from alliance_stats.survival.cox.cox_fit import CoxFit, fit_cox
 from alliance_stats.survival.cox.frailty import (
@@ -28,7 +28,7 @@ from alliance_stats.survival.cox.frailty import (
 )
 from alliance_stats.survival.cox.frailty_likelihood import FrailtyState, Penalty, Pull, maximise
 from alliance_stats.survival.cox.risk_sets import RiskSets
-from alliance_stats.survival.rows.time_at_risk import IntArray, Intervals
+from alliance_stats.survival.rows.time_at_risk import Intervals
 
 __all__ = ["NestedFrailty", "fit_nested_frailty"]
 
@@ -55,7 +55,7 @@ class NestedProblem:
 
     X: Array
     sets: RiskSets
-    above: IntArray
+    above: Integers
     beta: Array
     _start: tuple[Array, Array] = field(init=False)
 
@@ -151,7 +151,7 @@ class NestedFrailty:
     variances: tuple[float, float]
     labels: tuple[pd.Index, pd.Index]
     effects: tuple[Array, Array]
-    above: IntArray
+    above: Integers
     log_lik: float
     heights: tuple[float, float, float]
     problem: NestedProblem
@@ -350,8 +350,8 @@ def fit_nested_frailty(
 
 
 def _outer_of(
-    codes: IntArray, upper: IntArray, labels: pd.Index, levels: tuple[str, str]
-) -> IntArray:
+    codes: Integers, upper: Integers, labels: pd.Index, levels: tuple[str, str]
+) -> Integers:
     """Return each inner group's outer one, refusing an id that occurs under two."""
     above = np.zeros(len(labels), dtype=np.int64)
     above[codes] = upper

@@ -10,9 +10,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from alliance_stats.estimates import Array
+from alliance_stats.estimates import Array, Integers
 from alliance_stats.survival.cox.risk_sets import RiskSets
-from alliance_stats.survival.rows.time_at_risk import IntArray
 
 __all__ = [
     "PartialLikelihood",
@@ -124,7 +123,7 @@ class PartialLikelihood:
         """Return the score (p,) and the information (p, p) in one pass over the rows."""
         return derivatives(self.X, at, self.sets)
 
-    def spans(self) -> tuple[tuple[IntArray, IntArray], tuple[IntArray, IntArray]]:
+    def spans(self) -> tuple[tuple[Integers, Integers], tuple[Integers, Integers]]:
         """Return when each row was at risk, and who ended when."""
         return self.sets.spans()
 
@@ -201,7 +200,7 @@ def score_residuals(X: Array, at: RiskWeights, sets: RiskSets) -> Array:
 
 
 def cluster_information(
-    X: Array, at: RiskWeights, sets: RiskSets, cluster: IntArray, n_clusters: int
+    X: Array, at: RiskWeights, sets: RiskSets, cluster: Integers, n_clusters: int
 ) -> Array:
     """Return each cluster's expected information (c, p, p).
 
@@ -227,7 +226,7 @@ def cluster_information(
 
 
 def score_sums(
-    X: Array, at: RiskWeights, sets: RiskSets, cluster: IntArray, n_clusters: int
+    X: Array, at: RiskWeights, sets: RiskSets, cluster: Integers, n_clusters: int
 ) -> Array:
     """Sum the rows' shares of the score over clusters, giving (p, c).
 
@@ -252,7 +251,7 @@ def score_sums(
     return total
 
 
-def event_residuals(event: IntArray, expected: Array) -> tuple[Array, Array]:
+def event_residuals(event: Integers, expected: Array) -> tuple[Array, Array]:
     """Return martingale and deviance residuals (n,) from observed and expected events."""
     seen = event.astype(np.float64)
     martingale = seen - expected

@@ -4,10 +4,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from alliance_stats.errors import NotIdentifiedError
-from alliance_stats.estimates import Array
+from alliance_stats.estimates import Array, Booleans
 
 __all__ = ["Penalised", "PenalisedFit", "maximise_penalised"]
 
@@ -129,7 +128,7 @@ class PenalisedFit:
 def maximise_penalised(
     criterion: Criterion,
     start: Array,
-    free: npt.NDArray[np.bool_],
+    free: Booleans,
     *,
     done: float = _CONVERGED,
     now: Penalised | None = None,

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from alliance_stats.estimates import Array
-from alliance_stats.survival.rows.time_at_risk import IntArray, Intervals
+from alliance_stats.estimates import Array, Integers
+from alliance_stats.survival.rows.time_at_risk import Intervals
 
 __all__ = ["RiskSets", "refuse_weights", "risk_sets"]
 
@@ -59,20 +59,20 @@ class RiskSets:
         (r,) added to the linear predictor of each row; None without.
     """
 
-    order: IntArray
-    cell_start: IntArray
-    cell_size: IntArray
-    first: IntArray
-    last: IntArray
-    group: IntArray
-    stratum: IntArray
+    order: Integers
+    cell_start: Integers
+    cell_size: Integers
+    first: Integers
+    last: Integers
+    group: Integers
+    stratum: Integers
     change: sparse.csr_array
-    bounds: IntArray
+    bounds: Integers
     time: Array
-    n_event: IntArray
-    dead: IntArray
-    dead_at: IntArray
-    step_at: IntArray
+    n_event: Integers
+    dead: Integers
+    dead_at: Integers
+    step_at: Integers
     step_share: Array
     case_weight: Array | None
     step_weight: Array
@@ -118,7 +118,7 @@ class RiskSets:
         """Give each of the r rows its cell's value."""
         return np.repeat(cell_values, self.cell_size, axis=0)
 
-    def spans(self) -> tuple[tuple[IntArray, IntArray], tuple[IntArray, IntArray]]:
+    def spans(self) -> tuple[tuple[Integers, Integers], tuple[Integers, Integers]]:
         """Return the event times at which each row (r,) is at risk, and who (e,) ended when."""
         return (self.to_rows(self.first), self.to_rows(self.last)), (self.dead, self.dead_at)
 
@@ -149,7 +149,7 @@ class RiskSets:
 
 
 def risk_sets(
-    intervals: Intervals, *, ties: str, group: IntArray | None = None, weight: Array | None = None
+    intervals: Intervals, *, ties: str, group: Integers | None = None, weight: Array | None = None
 ) -> RiskSets:
     """Sort the rows into cells.
 
@@ -209,7 +209,7 @@ def risk_sets(
     )
 
 
-def _steps(n_event: IntArray, ties: str) -> tuple[IntArray, Array]:
+def _steps(n_event: Integers, ties: str) -> tuple[Integers, Array]:
     """Return the time of each event's step, and which share of its ties has left before it."""
     step_at = np.repeat(np.arange(len(n_event)), n_event)
     if ties != "efron":
@@ -218,7 +218,7 @@ def _steps(n_event: IntArray, ties: str) -> tuple[IntArray, Array]:
     return step_at, rank / n_event[step_at]
 
 
-def _event_times(intervals: Intervals) -> tuple[Array, IntArray, IntArray, IntArray]:
+def _event_times(intervals: Intervals) -> tuple[Array, Integers, Integers, Integers]:
     n_strata = len(intervals.strata)
     if n_strata == 1:
         time = np.unique(intervals.exit[intervals.event > 0])
@@ -241,7 +241,7 @@ def _event_times(intervals: Intervals) -> tuple[Array, IntArray, IntArray, IntAr
 
 
 def _changes(
-    first: IntArray, last: IntArray, stratum_start: IntArray, n_times: int
+    first: Integers, last: Integers, stratum_start: Integers, n_times: int
 ) -> sparse.csr_array:
     cells = np.arange(len(first))
     late = first > stratum_start

@@ -13,7 +13,7 @@ from alliance_stats.design.coding import CodedTerm, independent_columns
 from alliance_stats.design.design import Design
 from alliance_stats.engine.sandwich import ClusterRobust
 from alliance_stats.errors import DataError
-from alliance_stats.estimates import Array
+from alliance_stats.estimates import Array, Integers
 from alliance_stats.survival.cox.cox_fit import fit_cox
 from alliance_stats.survival.cox.partial_likelihood import (
     PartialLikelihood,
@@ -22,7 +22,6 @@ from alliance_stats.survival.cox.partial_likelihood import (
     score_sums,
 )
 from alliance_stats.survival.cox.risk_sets import RiskSets
-from alliance_stats.survival.rows.time_at_risk import IntArray
 
 __all__ = [
     "OVER_CLUSTERS",
@@ -308,7 +307,7 @@ class CoxTerms:
     X: Array
     sets: RiskSets
     terms: tuple[str, ...]
-    cluster: IntArray | None
+    cluster: Integers | None
     n_clusters: int
 
     def _restricted(self, keep: list[int]) -> tuple[Array, RiskWeights]:

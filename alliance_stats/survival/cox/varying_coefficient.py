@@ -11,7 +11,7 @@ from scipy import stats
 from alliance_stats.account import Account, Section, html_of, summary_of
 from alliance_stats.checks import check_choice, did_you_mean
 from alliance_stats.errors import DataError, NotIdentifiedError
-from alliance_stats.estimates import Array, Coefficients, exponentiated, one_line
+from alliance_stats.estimates import Array, Coefficients, Integers, exponentiated, one_line
 from alliance_stats.formatting import plural
 from alliance_stats.ledger import RowLedger
 from alliance_stats.named import named
@@ -30,7 +30,7 @@ from alliance_stats.survival.cox.risk_sets import RiskSets, refuse_weights, risk
 from alliance_stats.survival.cox.term_tests import robust_wald
 from alliance_stats.survival.cox.varying_subdistribution import VaryingSubdistribution
 from alliance_stats.survival.curves.life_table import asked_times
-from alliance_stats.survival.rows.time_at_risk import IntArray, Intervals
+from alliance_stats.survival.rows.time_at_risk import Intervals
 
 __all__ = [
     "FORMS",
@@ -86,7 +86,7 @@ class VaryingCoefficient:
     names: tuple[str, ...]
     beta: Array
     covariance: Array
-    place: IntArray
+    place: Integers
     time: Array
     statistic: float
     df: int
@@ -341,7 +341,7 @@ def change_names(term: str, form: str, q: int) -> list[str]:
     return [f"{term}:log(time)" if form == "log" else f"{term}:time"]
 
 
-def _cut_at_events(model: CoxModel, q: int) -> tuple[Intervals, IntArray]:
+def _cut_at_events(model: CoxModel, q: int) -> tuple[Intervals, Integers]:
     """Cut each row at every event time of its stratum at which it was at risk."""
     sets, intervals = model.sets, model.intervals
     first, last = sets.to_rows(sets.first), sets.to_rows(sets.last)

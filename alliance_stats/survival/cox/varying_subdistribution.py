@@ -8,9 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from alliance_stats.estimates import Array
-from alliance_stats.survival.curves.subdistribution import Mask, Subdistribution, WeightedSets
-from alliance_stats.survival.rows.time_at_risk import IntArray
+from alliance_stats.estimates import Array, Booleans, Integers
+from alliance_stats.survival.curves.subdistribution import Subdistribution, WeightedSets
 
 __all__ = ["VaryingSubdistribution"]
 
@@ -48,7 +47,7 @@ class VaryingSubdistribution:
             eta = eta + self.sets.offset
         return np.asarray(eta + (self.G @ beta[p:])[:, None] * self.x)
 
-    def _own(self) -> tuple[IntArray, IntArray]:
+    def _own(self) -> tuple[Integers, Integers]:
         """Return the rows with the ending, and the number of their time."""
         own = np.flatnonzero(self.sets.own)
         return own, np.searchsorted(self.sets.time, self.sets.exit[own]).astype(np.int64)
@@ -93,7 +92,7 @@ class VaryingSubdistribution:
             eta += self._moved(at, (sets.entry, late, -1.0))
         return np.asarray(eta)
 
-    def _moved(self, at: WeightedSets, moves: tuple[Array, Mask, float]) -> Array:
+    def _moved(self, at: WeightedSets, moves: tuple[Array, Booleans, float]) -> Array:
         """Return what the variation of one factor of the weights adds (p + q, n)."""
         sets, (when, moved, sign) = self.sets, moves
         times = np.unique(when[moved])

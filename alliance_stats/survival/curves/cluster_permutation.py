@@ -8,10 +8,9 @@ from math import factorial, prod
 import numpy as np
 
 from alliance_stats.errors import DataError
-from alliance_stats.estimates import Array
+from alliance_stats.estimates import Array, Integers
 from alliance_stats.formatting import format_count, format_p, plural
 from alliance_stats.seeds import Seed
-from alliance_stats.survival.rows.time_at_risk import IntArray
 
 __all__ = ["PermutationTest", "permute_clusters"]
 
@@ -70,8 +69,8 @@ class PermutationTest:
 
 def permute_clusters(
     row_score: Array,
-    group: IntArray,
-    cluster: IntArray,
+    group: Integers,
+    cluster: Integers,
     *,
     names: tuple[str, str],
     n_permutations: int,
@@ -124,12 +123,12 @@ def permute_clusters(
     )
 
 
-def _statistic(scores: Array, owner: IntArray, sizes: Array) -> float:
+def _statistic(scores: Array, owner: Integers, sizes: Array) -> float:
     totals = np.bincount(owner, weights=scores, minlength=len(sizes))
     return float((totals**2 / sizes).sum())
 
 
-def _group_of_cluster(group: IntArray, cluster: IntArray, names: tuple[str, str]) -> IntArray:
+def _group_of_cluster(group: Integers, cluster: Integers, names: tuple[str, str]) -> Integers:
     n_clusters = int(cluster.max()) + 1
     lowest = np.full(n_clusters, np.iinfo(np.int64).max)
     highest = np.full(n_clusters, -1)
@@ -145,10 +144,10 @@ def _group_of_cluster(group: IntArray, cluster: IntArray, names: tuple[str, str]
     return highest
 
 
-def _all_allocations(n_clusters: int, sizes: Array) -> Iterator[IntArray]:
+def _all_allocations(n_clusters: int, sizes: Array) -> Iterator[Integers]:
     """Yield every way to give `n_clusters` clusters groups of these sizes."""
 
-    def fill(free: tuple[int, ...], g: int, owner: IntArray) -> Iterator[IntArray]:
+    def fill(free: tuple[int, ...], g: int, owner: Integers) -> Iterator[Integers]:
         if g == len(sizes) - 1:
             complete = owner.copy()
             complete[list(free)] = g

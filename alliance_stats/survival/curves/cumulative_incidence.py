@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from alliance_stats.account import Account, Column, Phrase, Section, html_of, summary_of
-from alliance_stats.estimates import Array, one_line
+from alliance_stats.estimates import Array, Integers, one_line
 from alliance_stats.formatting import format_count, plural
 from alliance_stats.ledger import RowLedger
 from alliance_stats.survival.curves.life_table import (
@@ -26,7 +26,6 @@ from alliance_stats.survival.curves.life_table import (
     survival_steps,
 )
 from alliance_stats.survival.rows.time_at_risk import (
-    IntArray,
     Spells,
     read_intervals,
     refuse_single_clusters,
@@ -64,7 +63,7 @@ class IncidenceCurves:
 
     label: str
     table: LifeTable
-    n_event: IntArray
+    n_event: Integers
     hazard: Array
     incidence: Array
     std_error: Array
@@ -179,7 +178,7 @@ class CumulativeIncidence:
         names = [curve.label for curve in self.curves]
         return pairwise_differences(names, self.states, asked, values, root, conf_level=conf_level)
 
-    def _influence_at(self, curve: IncidenceCurves, place: IntArray, n_clusters: int) -> Array:
+    def _influence_at(self, curve: IncidenceCurves, place: Integers, n_clusters: int) -> Array:
         """Return each cluster's influence (states, times, clusters) on a curve."""
         own = np.zeros((len(self.states), len(place), n_clusters))
         for clusters, _, _, part in incidence_influence(
@@ -384,7 +383,7 @@ def incidence_curves(spells: Spells, label: str, n_states: int) -> IncidenceCurv
 
 def incidence_influence(
     spells: Spells, table: LifeTable, survival: Array, hazard: Array
-) -> Iterator[tuple[IntArray, Array, Array, Array]]:
+) -> Iterator[tuple[Integers, Array, Array, Array]]:
     """Yield the derivatives of S(t) and F(t) in the weight of each cluster, in blocks.
 
     Parameters

@@ -9,7 +9,7 @@ from scipy import stats
 
 from alliance_stats.account import Account, Section, html_of, summary_of
 from alliance_stats.errors import NotIdentifiedError
-from alliance_stats.estimates import Array, one_line
+from alliance_stats.estimates import Array, Integers, one_line
 from alliance_stats.formatting import plural
 from alliance_stats.ledger import RowLedger
 from alliance_stats.seeds import Seed
@@ -17,7 +17,6 @@ from alliance_stats.survival.curves.cluster_permutation import PermutationTest, 
 from alliance_stats.survival.curves.life_table import at_risk
 from alliance_stats.survival.curves.subdistribution import subdistribution
 from alliance_stats.survival.rows.time_at_risk import (
-    IntArray,
     Intervals,
     Spells,
     read_compared,
@@ -225,7 +224,7 @@ def gray_test(
 
 
 def _scores(
-    intervals: Intervals, codes: IntArray, groups: tuple[str, ...], rho: float
+    intervals: Intervals, codes: Integers, groups: tuple[str, ...], rho: float
 ) -> tuple[Array, Array]:
     """Return each ending's score (states, g) and covariance (states, g, g), over strata."""
     n_states = len(intervals.states)
@@ -242,8 +241,8 @@ def _scores(
 
 def _permuted(
     intervals: Intervals,
-    codes: IntArray,
-    clusters: IntArray,
+    codes: Integers,
+    clusters: Integers,
     names: tuple[str, str],
     drawn: tuple[int, Seed],
 ) -> tuple[PermutationTest, ...]:
@@ -268,7 +267,7 @@ class _GroupCounts:
     n_event: Array
 
 
-def _count(spells: Spells, group: IntArray, groups: tuple[str, ...]) -> _GroupCounts:
+def _count(spells: Spells, group: Integers, groups: tuple[str, ...]) -> _GroupCounts:
     times = np.unique(spells.exit[spells.event > 0])
     n_states, n_groups = int(spells.event.max(initial=1)), len(groups)
     n_risk = np.zeros((len(times), n_groups))

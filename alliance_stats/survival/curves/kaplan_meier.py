@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from alliance_stats.account import Account, Column, Section, html_of, summary_of
-from alliance_stats.estimates import Array, one_line
+from alliance_stats.estimates import Array, Integers, one_line
 from alliance_stats.formatting import plural
 from alliance_stats.ledger import RowLedger
 from alliance_stats.survival.curves.life_table import (
@@ -29,7 +29,6 @@ from alliance_stats.survival.curves.life_table import (
     survival_influence,
 )
 from alliance_stats.survival.rows.time_at_risk import (
-    IntArray,
     Spells,
     few_clusters_warning,
     read_intervals,
@@ -188,7 +187,7 @@ class KaplanMeier:
             names, (), asked, values[:, None], root[:, None], conf_level=conf_level
         )
 
-    def _influence_at(self, curve: SurvivalCurve, place: IntArray, n_clusters: int) -> Array:
+    def _influence_at(self, curve: SurvivalCurve, place: Integers, n_clusters: int) -> Array:
         """Return each cluster's influence (times, clusters) on a curve."""
         own = np.zeros((len(place), n_clusters))
         for clusters, part in survival_influence(curve.spells, curve.table, curve.survival):

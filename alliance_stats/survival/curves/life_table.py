@@ -14,8 +14,8 @@ from scipy import stats
 
 from alliance_stats.checks import check_choice, check_conf_level
 from alliance_stats.errors import DataError
-from alliance_stats.estimates import Array, estimate_columns
-from alliance_stats.survival.rows.time_at_risk import IntArray, Spells, same_times
+from alliance_stats.estimates import Array, Integers, estimate_columns
+from alliance_stats.survival.rows.time_at_risk import Spells, same_times
 
 __all__ = [
     "CONF_TYPES",
@@ -58,9 +58,9 @@ class LifeTable:
     """
 
     time: Array
-    n_risk: IntArray
-    n_event: IntArray
-    n_censor: IntArray
+    n_risk: Integers
+    n_event: Integers
+    n_censor: Integers
     risk: Array
     events: Array
 
@@ -105,7 +105,7 @@ def _weight_at_risk(spells: Spells, times: Array) -> Array:
     return later(spells.exit, weight) - later(spells.entry[late], weight[late])
 
 
-def at_risk(entries: Array, exits: Array, times: Array) -> IntArray:
+def at_risk(entries: Array, exits: Array, times: Array) -> Integers:
     """Count rows with ``entry < t <= exit`` for each of `times`, from sorted entries and exits.
 
     Rows that enter at 0 are there from the start, so the count at 0 is the count that began.
@@ -116,7 +116,7 @@ def at_risk(entries: Array, exits: Array, times: Array) -> IntArray:
     return (entered - left).astype(np.int64)
 
 
-def greenwood(n_risk: IntArray, n_event: IntArray) -> Array:
+def greenwood(n_risk: Integers, n_event: Integers) -> Array:
     """Return the steps d / (n (n - d)) of Var(log S) (Greenwood 1926), infinite where n = d."""
     with np.errstate(divide="ignore"):
         return np.asarray(n_event / (n_risk * (n_risk - n_event).astype(np.float64)))
@@ -143,7 +143,7 @@ def _left(table: LifeTable) -> Array:
     return np.where(table.n_event == table.n_risk, 0.0, table.risk - table.events)
 
 
-def n_at_risk(spells: Spells, times: Array) -> IntArray:
+def n_at_risk(spells: Spells, times: Array) -> Integers:
     """Count the spells at risk at each of `times`, ignoring rounding errors at their ends."""
     exits = np.sort(spells.exit)
     return at_risk(np.sort(spells.entry), exits, same_times(times, exits))
@@ -159,7 +159,7 @@ def asked_times(times: Sequence[float]) -> Array:
     return asked
 
 
-def places_at(time: Array, survival: Array, asked: Array) -> IntArray:
+def places_at(time: Array, survival: Array, asked: Array) -> Integers:
     """Return how many steps lie at or before each time; -1 where the curve is not known."""
     asked = same_times(asked, time)
     place = np.searchsorted(time, asked, side="right")
@@ -167,14 +167,14 @@ def places_at(time: Array, survival: Array, asked: Array) -> IntArray:
     return np.where(unknown, -1, place).astype(np.int64)
 
 
-def step_values(values: Array, place: IntArray, *, start: float) -> Array:
+def step_values(values: Array, place: Integers, *, start: float) -> Array:
     """Return a step function's values (..., k) at places, `start` before its first step."""
     first = np.full((*values.shape[:-1], 1), start)
     found = np.concatenate((first, values), axis=-1)[..., np.maximum(place, 0)]
     return np.asarray(np.where(place < 0, np.nan, found))
 
 
-def events_since(n_event: Array | IntArray, place: IntArray) -> IntArray:
+def events_since(n_event: Array | Integers, place: Integers) -> Integers:
     """Return the events (k,) from each place to the next; -1 is behind the last row."""
     counted = np.concatenate(([0], np.cumsum(n_event))).astype(np.int64)
     return np.diff(counted[np.where(place < 0, len(n_event), place)], prepend=0)
@@ -324,7 +324,7 @@ _CELLS_AT_ONCE = 4_000_000
 
 def survival_influence(
     spells: Spells, table: LifeTable, survival: Array
-) -> Iterator[tuple[IntArray, Array]]:
+) -> Iterator[tuple[Integers, Array]]:
     """Yield the derivative of S(t) with respect to the weight of each cluster, in blocks.
 
     ``dS(t)/dw = S(t) * sum over s <= t of (y(s) d(s) / n(s) - e(s)) / (n(s) - d(s))`` for a
@@ -351,7 +351,7 @@ def survival_steps(n_risk: Array, n_event: Array, table: LifeTable, survival: Ar
 
 def cluster_blocks(
     spells: Spells, time: Array, *, n_states: int = 1
-) -> Iterator[tuple[IntArray, Array, Array]]:
+) -> Iterator[tuple[Integers, Array, Array]]:
     """Yield, block by block of clusters, who of each cluster was at risk and who ended at `time`.
 
     Without clusters each spell is its own.
@@ -392,6 +392,6 @@ def cluster_blocks(
         yield present[first:last], n_risk, n_event
 
 
-def _count(row: IntArray, column: IntArray, shape: tuple[int, int], weight: Array) -> Array:
+def _count(row: Integers, column: Integers, shape: tuple[int, int], weight: Array) -> Array:
     flat = np.bincount(row * shape[1] + column, weights=weight, minlength=shape[0] * shape[1])
     return flat.reshape(shape).astype(np.float64)

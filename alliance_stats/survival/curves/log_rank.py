@@ -13,7 +13,7 @@ from alliance_stats.account import Account, Column, Section, html_of, summary_of
 from alliance_stats.checks import check_choice
 from alliance_stats.engine.multiple_tests import adjusted_p
 from alliance_stats.errors import NotIdentifiedError
-from alliance_stats.estimates import Array, one_line
+from alliance_stats.estimates import Array, Integers, one_line
 from alliance_stats.formatting import plural
 from alliance_stats.ledger import RowLedger
 from alliance_stats.named import named
@@ -21,7 +21,6 @@ from alliance_stats.renaming import renamed
 from alliance_stats.seeds import Seed, whole_seed
 from alliance_stats.survival.curves.cluster_permutation import PermutationTest, permute_clusters
 from alliance_stats.survival.rows.time_at_risk import (
-    IntArray,
     Intervals,
     Spells,
     read_compared,
@@ -58,7 +57,7 @@ class LogRank:
     """
 
     groups: tuple[str, ...]
-    nobs: IntArray
+    nobs: Integers
     observed: Array
     expected: Array
     score: Array
@@ -66,7 +65,7 @@ class LogRank:
     method: str
     permutation: PermutationTest | None
     intervals: Intervals
-    codes: IntArray
+    codes: Integers
     weight: Weight
     _columns: tuple[Hashable, Hashable | None]
     _permutations: tuple[int, int | None]
@@ -295,7 +294,7 @@ def log_rank(
 
 def _test(
     intervals: Intervals,
-    codes: IntArray,
+    codes: Integers,
     labels: tuple[str, ...],
     columns: tuple[Hashable, Hashable | None],
     *,
@@ -366,7 +365,7 @@ class _StratumScore:
 
 
 def _stratum_score(
-    spells: Spells, group: IntArray, n_groups: int, weight_of: Weight
+    spells: Spells, group: Integers, n_groups: int, weight_of: Weight
 ) -> _StratumScore:
     entry, exit_, event = spells.entry, spells.exit, spells.event > 0
     times = np.unique(exit_[event])

@@ -4,13 +4,19 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from alliance_stats.account import Account, Section, html_of, summary_of
 from alliance_stats.checks import did_you_mean, plain_number
 from alliance_stats.errors import DataError
-from alliance_stats.estimates import Array, Coefficients, estimate_columns, one_line
+from alliance_stats.estimates import (
+    Array,
+    Booleans,
+    Coefficients,
+    Integers,
+    estimate_columns,
+    one_line,
+)
 from alliance_stats.ledger import RowLedger
 from alliance_stats.survival.curves.cumulative_incidence import (
     incidence_curves,
@@ -25,7 +31,6 @@ from alliance_stats.survival.curves.life_table import (
     survival_influence,
 )
 from alliance_stats.survival.rows.time_at_risk import (
-    IntArray,
     Intervals,
     Spells,
     read_intervals,
@@ -36,7 +41,6 @@ from alliance_stats.survival.rows.time_at_risk import (
 
 __all__ = ["RestrictedMean", "restricted_mean"]
 
-BoolArray = npt.NDArray[np.bool_]
 _ROUNDING = 1e-9  # of the horizon: a standard error below it is what rounding left
 
 
@@ -62,7 +66,7 @@ class RestrictedMean:
     """
 
     strata: tuple[str, ...]
-    nobs: IntArray
+    nobs: Integers
     estimate: Array
     covariance: Array
     until: float
@@ -142,7 +146,7 @@ class RestrictedMean:
         return tuple(np.asarray(self.strata, dtype=object)[self._certain])
 
     @property
-    def _certain(self) -> BoolArray:
+    def _certain(self) -> Booleans:
         return np.asarray(np.diag(self.covariance) <= (_ROUNDING * self.until) ** 2)
 
     def _errors(self, L: Array) -> Array:

@@ -12,15 +12,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from alliance_stats.errors import NotIdentifiedError
-from alliance_stats.estimates import Array
-from alliance_stats.survival.rows.time_at_risk import IntArray, Intervals
+from alliance_stats.estimates import Array, Booleans, Integers
+from alliance_stats.survival.rows.time_at_risk import Intervals
 
 __all__ = ["Subdistribution", "WeightedSets", "subdistribution"]
-
-Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,15 +72,15 @@ class Subdistribution:
     entry: Array
     exit: Array
     case: Array
-    own: Mask
-    other: Mask
-    censored: Mask
+    own: Booleans
+    other: Booleans
+    censored: Booleans
     observed: Array
     observed_at_exit: Array
     offset: Array | None
 
     @property
-    def counted(self) -> IntArray:
+    def counted(self) -> Integers:
         """(k,) unweighted number of rows with the ending at each time."""
         place = np.searchsorted(self.time, self.exit[self.own])
         return np.bincount(place, minlength=len(self.time)).astype(np.int64)
@@ -109,7 +106,7 @@ class Subdistribution:
         score = self.X @ (self.case * self.own - expected)
         return score, np.asarray((self.X * expected) @ self.X.T - outer)
 
-    def spans(self) -> tuple[tuple[IntArray, IntArray], tuple[IntArray, IntArray]]:
+    def spans(self) -> tuple[tuple[Integers, Integers], tuple[Integers, Integers]]:
         """Return the times (n,) between which each row counts, and who (e,) ended when.
 
         Rows with another ending count to the end.
@@ -182,7 +179,7 @@ class Subdistribution:
         return np.asarray(lived)
 
     def _weights_influence(
-        self, X: Array, at: WeightedSets, mean: Array, moves: tuple[Array, Mask, float]
+        self, X: Array, at: WeightedSets, mean: Array, moves: tuple[Array, Booleans, float]
     ) -> Array:
         """Return psi (p, n): what the variation of one factor of W itself adds.
 
@@ -207,7 +204,7 @@ class Subdistribution:
         q = gone[1:] * (ahead[-1] - ahead[first]) - (ahead_mean[-1] - ahead_mean[first]).T * gone[0]
         return self.of_moves(q, times, moves)
 
-    def of_moves(self, q: Array, times: Array, moves: tuple[Array, Mask, float]) -> Array:
+    def of_moves(self, q: Array, times: Array, moves: tuple[Array, Booleans, float]) -> Array:
         """Return psi (p, n) from what a move at each of `times` would change, q (p, times)."""
         when, moved, sign = moves
         position = np.searchsorted(times, when[moved])
@@ -283,7 +280,7 @@ def subdistribution(X: Array, intervals: Intervals, number: int) -> Subdistribut
 
 
 def _share(
-    when: Array, moved: Mask, rows: tuple[Array, Array, Array], grid: Array, sign: float
+    when: Array, moved: Booleans, rows: tuple[Array, Array, Array], grid: Array, sign: float
 ) -> Array:
     """Return the share moved at each time of `grid` among those who could be: 1 where all were."""
     entry, exit_, case = rows

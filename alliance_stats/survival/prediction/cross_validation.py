@@ -13,7 +13,7 @@ from alliance_stats.checks import (
     require_kind,
 )
 from alliance_stats.errors import DataError, NotIdentifiedError
-from alliance_stats.estimates import Array
+from alliance_stats.estimates import Array, Booleans, Integers
 from alliance_stats.survival.cox.baseline_hazard import baseline_at
 from alliance_stats.survival.cox.cox_design import cox_design, new_covariates, new_offset
 from alliance_stats.survival.cox.cox_fit import climb, fit_cox
@@ -23,12 +23,11 @@ from alliance_stats.survival.cox.risk_sets import refuse_weights, risk_sets
 from alliance_stats.survival.curves.life_table import asked_times
 from alliance_stats.survival.curves.subdistribution import subdistribution
 from alliance_stats.survival.prediction.risk_accuracy import (
-    Mask,
     Predicted,
     RiskAccuracy,
     known_weights,
 )
-from alliance_stats.survival.rows.time_at_risk import IntArray, Intervals, read_intervals
+from alliance_stats.survival.rows.time_at_risk import Intervals, read_intervals
 
 __all__ = ["accuracy_of_risks", "folds_of", "left_out", "risk_accuracy"]
 
@@ -190,7 +189,7 @@ def accuracy_of_risks(
     )
 
 
-def _part(risk: Array, null: Array, time: Array, state: IntArray, horizon: float) -> Predicted:
+def _part(risk: Array, null: Array, time: Array, state: Integers, horizon: float) -> Predicted:
     """Return what was predicted for a horizon; refuse one that cannot be assessed."""
     if horizon > time.max():
         raise DataError(
@@ -202,7 +201,7 @@ def _part(risk: Array, null: Array, time: Array, state: IntArray, horizon: float
     return part
 
 
-def _marginal(time: Array, state: IntArray, horizon: float) -> float:
+def _marginal(time: Array, state: Integers, horizon: float) -> float:
     """Return the share that left by a horizon."""
     weight = known_weights(time, state, horizon)
     return float(weight @ ((state == 1) & (time <= horizon)) / len(time))
@@ -212,7 +211,7 @@ def _cause(model: CoxModel | FineGrayModel) -> str | None:
     return None if isinstance(model, CoxModel) else model.cause
 
 
-def _ended(intervals: Intervals, cause: str | None) -> IntArray:
+def _ended(intervals: Intervals, cause: str | None) -> Integers:
     """Return 0 for censored, 1 for the ending of interest, 2 for another."""
     if cause is None:
         return intervals.event
@@ -220,7 +219,7 @@ def _ended(intervals: Intervals, cause: str | None) -> IntArray:
     return np.where(intervals.event == number, 1, np.where(intervals.event > 0, 2, 0))
 
 
-def folds_of(frame: pd.DataFrame, column: Hashable, n_folds: int | None) -> IntArray:
+def folds_of(frame: pd.DataFrame, column: Hashable, n_folds: int | None) -> Integers:
     """Return the part with which each row is left out."""
     require_columns(frame, [column])
     codes, labels = group_codes(frame[column])
@@ -232,7 +231,7 @@ def folds_of(frame: pd.DataFrame, column: Hashable, n_folds: int | None) -> IntA
 
 
 def left_out(
-    folds: IntArray, predict: Callable[[Mask, Mask], tuple[Array, Array]]
+    folds: Integers, predict: Callable[[Booleans, Booleans], tuple[Array, Array]]
 ) -> tuple[Array, Array]:
     """Return probabilities (t, n), and those without covariates, each part's from the others."""
     risk, null = np.empty(0), np.empty(0)
@@ -253,7 +252,7 @@ def _chances(
 ) -> tuple[Array, Array]:
     intervals, cause = model.intervals, _cause(model)
 
-    def predict(train: Mask, test: Mask) -> tuple[Array, Array]:
+    def predict(train: Booleans, test: Booleans) -> tuple[Array, Array]:
         seen, new = intervals.where(train), intervals.where(test)
         state = _ended(seen, cause)
         null = np.array([_marginal(seen.exit, state, float(t)) for t in times])
@@ -298,14 +297,14 @@ def _fine_gray_chance(model: FineGrayModel, seen: Intervals, new: Intervals, tim
     return np.asarray(-np.expm1(-steps[:, None] * np.exp(eta)))
 
 
-def _clusters(intervals: Intervals, leave_out: Hashable | None) -> IntArray:
+def _clusters(intervals: Intervals, leave_out: Hashable | None) -> Integers:
     """Return which rows the standard errors treat as one cluster."""
     if leave_out is not None:
         return group_codes(intervals.frame[leave_out])[0]
     return _units_of_error(intervals.cluster, len(intervals.exit))
 
 
-def _units_of_error(cluster: IntArray | None, n: int) -> IntArray:
+def _units_of_error(cluster: Integers | None, n: int) -> Integers:
     """Return the clusters, or each row as its own; very many rows in parts."""
     if cluster is not None:
         return cluster

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from scipy import special
 
@@ -18,7 +17,7 @@ from alliance_stats.checks import (
 from alliance_stats.design.design import build_design, code_new_rows
 from alliance_stats.design.formula import formula_of, parse_terms
 from alliance_stats.errors import DataError, NotIdentifiedError
-from alliance_stats.estimates import Array
+from alliance_stats.estimates import Array, Booleans, Integers
 from alliance_stats.formatting import plural
 from alliance_stats.ledger import RowLedger
 from alliance_stats.renaming import renamed
@@ -28,13 +27,12 @@ from alliance_stats.survival.cox.cox_design import formula_variables
 from alliance_stats.survival.prediction.cross_validation import folds_of, left_out
 from alliance_stats.survival.prediction.landmark_model import LandmarkModel, LandmarkRows
 from alliance_stats.survival.prediction.risk_accuracy import (
-    Mask,
     Predicted,
     RiskAccuracy,
     known_weights,
 )
 from alliance_stats.survival.rows.hazard_rows import baseline_terms
-from alliance_stats.survival.rows.time_at_risk import IntArray, rows_with_all
+from alliance_stats.survival.rows.time_at_risk import rows_with_all
 
 __all__ = ["landmark_accuracy", "landmark_chance"]
 
@@ -234,8 +232,8 @@ def _landmark_rows(
 
 
 def _chosen(
-    seen: IntArray,
-    left: npt.NDArray[np.bool_],
+    seen: Integers,
+    left: Booleans,
     weight: Array,
     landmarks: Sequence[int] | None,
     within: int,
@@ -324,7 +322,7 @@ def landmark_accuracy(
     rows, session = model.observed, model.session
     at = rows.frame[session].to_numpy()
 
-    def predict(train: Mask, test: Mask) -> tuple[Array, Array]:
+    def predict(train: Booleans, test: Booleans) -> tuple[Array, Array]:
         known = rows.where(train & (rows.weight > 0.0))
         X = _columns(model, known.frame)
         beta, _ = _fit(X, known.left, known.weight)

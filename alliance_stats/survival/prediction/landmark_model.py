@@ -11,12 +11,19 @@ from alliance_stats.account import Account, Section, html_of, summary_of
 from alliance_stats.checks import check_frame, finite_or_missing, require_columns
 from alliance_stats.design.design import Design, code_new_rows
 from alliance_stats.errors import DataError
-from alliance_stats.estimates import Array, Coefficients, named_covariance, one_line, wald_interval
+from alliance_stats.estimates import (
+    Array,
+    Booleans,
+    Coefficients,
+    Integers,
+    named_covariance,
+    one_line,
+    wald_interval,
+)
 from alliance_stats.formatting import plural
 from alliance_stats.ledger import RowLedger
-from alliance_stats.survival.prediction.risk_accuracy import Mask
 from alliance_stats.survival.rows.hazard_rows import baseline_columns
-from alliance_stats.survival.rows.time_at_risk import IntArray, few_clusters_warning
+from alliance_stats.survival.rows.time_at_risk import few_clusters_warning
 
 __all__ = ["LandmarkModel", "LandmarkRows"]
 
@@ -42,11 +49,11 @@ class LandmarkRows:
 
     frame: pd.DataFrame
     time: Array
-    state: IntArray
+    state: Integers
     weight: Array
     left: Array
 
-    def where(self, kept: Mask) -> "LandmarkRows":
+    def where(self, kept: Booleans) -> "LandmarkRows":
         """Return some of the rows."""
         return LandmarkRows(
             self.frame.loc[kept], self.time[kept], self.state[kept], self.weight[kept],

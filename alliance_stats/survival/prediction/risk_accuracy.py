@@ -12,20 +12,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
 from alliance_stats.account import Account, Section, html_of, summary_of
 from alliance_stats.checks import check_conf_level
-from alliance_stats.estimates import Array, one_line
+from alliance_stats.estimates import Array, Booleans, Integers, one_line
 from alliance_stats.ledger import RowLedger
 from alliance_stats.survival.curves.life_table import probability_rows
-from alliance_stats.survival.rows.time_at_risk import IntArray
 
 __all__ = ["Predicted", "RiskAccuracy"]
-
-Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,11 +44,11 @@ class Predicted:
     risk: Array
     null: Array
     time: Array
-    state: IntArray
+    state: Integers
     horizon: float
-    group: IntArray
+    group: Integers
 
-    def where(self, kept: Mask) -> "Predicted":
+    def where(self, kept: Booleans) -> "Predicted":
         """Return some of the rows."""
         return Predicted(
             self.risk[kept], self.null[kept], self.time[kept], self.state[kept], self.horizon,
@@ -60,7 +56,7 @@ class Predicted:
         )  # fmt: skip
 
     @property
-    def case(self) -> Mask:
+    def case(self) -> Booleans:
         """Rows with the ending of interest by the horizon."""
         return np.asarray((self.state == 1) & (self.time <= self.horizon))
 
@@ -74,7 +70,7 @@ class Predicted:
         return found
 
 
-def known_weights(time: Array, state: IntArray, horizon: float) -> Array:
+def known_weights(time: Array, state: Integers, horizon: float) -> Array:
     """Return 1 / G(T-) for endings by the horizon, 1 / G(horizon) for rows seen beyond it."""
     times, place = np.unique(time, return_inverse=True)
     n_ended = np.bincount(place, weights=state > 0, minlength=len(times))
@@ -115,7 +111,7 @@ def _measures(predicted: Predicted) -> dict[str, float]:
     }
 
 
-def _area(risk: Array, weight: Array, case: Mask) -> float:
+def _area(risk: Array, weight: Array, case: Booleans) -> float:
     """Return the weighted share of concordant pairs; NaN without cases or controls."""
     levels, place = np.unique(risk, return_inverse=True)
     cases = np.bincount(place, weights=weight * case, minlength=len(levels))
@@ -127,7 +123,7 @@ def _area(risk: Array, weight: Array, case: Mask) -> float:
     return float(cases @ (below + controls / 2.0) / pairs)
 
 
-def _jackknife_error(predicted: Predicted, cluster: IntArray) -> dict[str, float]:
+def _jackknife_error(predicted: Predicted, cluster: Integers) -> dict[str, float]:
     """Return each measure's standard error by leaving out one cluster at a time.
 
     The probabilities stay fixed; the censoring weights are recomputed.
@@ -175,7 +171,7 @@ class RiskAccuracy:
     """
 
     parts: Mapping[float, Predicted]
-    clusters: Mapping[float, IntArray]
+    clusters: Mapping[float, Integers]
     how: str
     left_out: str | None
     competing: bool

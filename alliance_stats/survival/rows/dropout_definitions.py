@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from pandas.api.types import is_datetime64_any_dtype
 
@@ -25,7 +24,7 @@ from alliance_stats.checks import (
 )
 from alliance_stats.door import replaced
 from alliance_stats.errors import DataError
-from alliance_stats.estimates import Array
+from alliance_stats.estimates import Array, Integers
 from alliance_stats.formatting import plural
 from alliance_stats.study import Study
 
@@ -43,7 +42,6 @@ __all__ = [
     "read_event",
 ]
 
-Codes = npt.NDArray[np.int64]
 CLOCKS = ("sessions", "days", "weeks")
 _CENSORED_LABELS = ("ongoing", "censored")
 _DAYS = {"days": 1.0, "weeks": 7.0}
@@ -304,7 +302,7 @@ class BeforeReliableChange:
             raise ValueError(f"better must be 'lower' or 'higher'; got {self.better!r}.")
 
 
-def read_event(data: pd.DataFrame, event: Hashable) -> Codes:
+def read_event(data: pd.DataFrame, event: Hashable) -> Integers:
     """Return 0 for censored and 1 for the event, refusing anything else."""
     values = data[event]
     allowed = values.isin([0, 1]).to_numpy()
@@ -320,7 +318,7 @@ def read_event(data: pd.DataFrame, event: Hashable) -> Codes:
 
 def read_endings(
     data: pd.DataFrame, event: Hashable, censored: object | None
-) -> tuple[Codes, tuple[str, ...]]:
+) -> tuple[Integers, tuple[str, ...]]:
     """Return each row's ending (0 for censored, else from 1), and the endings' names."""
     check_spelling(data[event], kind="ending")
     codes, labels = group_codes(data[event])

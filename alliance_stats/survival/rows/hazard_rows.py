@@ -4,7 +4,6 @@ from collections.abc import Collection, Hashable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from alliance_stats.checks import (
@@ -20,7 +19,7 @@ from alliance_stats.design.design import Design
 from alliance_stats.design.formula import CONSTANT, Terms, transformed
 from alliance_stats.door import replaced
 from alliance_stats.errors import DataError, NotIdentifiedError
-from alliance_stats.estimates import Array
+from alliance_stats.estimates import Array, Booleans, Integers
 from alliance_stats.formatting import plural
 from alliance_stats.ledger import RowLedger
 from alliance_stats.survival.rows.time_at_risk import Intervals, rows_with_all
@@ -191,7 +190,7 @@ def refuse_copies(periods: Periods, groups: Sequence[tuple[str, ...]]) -> None:
             )
 
 
-def _last_rows(frame: pd.DataFrame, unit: str, session: str) -> npt.NDArray[np.int64]:
+def _last_rows(frame: pd.DataFrame, unit: str, session: str) -> Integers:
     """Return the position of each unit's last session."""
     codes = pd.factorize(frame[unit])[0]
     order = np.lexsort((frame[session].to_numpy(), codes))
@@ -226,7 +225,7 @@ def _check_course(
     earlier, later = order[:-1], order[1:]
     who = data[unit].to_numpy()
 
-    def refuse(bad: npt.NDArray[np.bool_], problem: str, advice: str) -> None:
+    def refuse(bad: Booleans, problem: str, advice: str) -> None:
         if bad.any():
             rows = np.zeros(len(data), dtype=bool)
             rows[earlier[bad]] = rows[later[bad]] = True
@@ -419,7 +418,7 @@ def refuse_the_future(
             _refuse_centred(frame[column], persons, unit)
 
 
-def _refuse_centred(column: pd.Series, persons: npt.NDArray[np.int64], person: str) -> None:
+def _refuse_centred(column: pd.Series, persons: Integers, person: str) -> None:
     """Refuse a column that sums to zero over the rows of each person (codes, -1 for none)."""
     floats = column.to_numpy(dtype=np.float64)
     known = ~np.isnan(floats) & (persons >= 0)

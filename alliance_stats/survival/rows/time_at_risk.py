@@ -8,7 +8,6 @@ from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from alliance_stats.checks import (
@@ -22,7 +21,7 @@ from alliance_stats.checks import (
 )
 from alliance_stats.design.rows import complete_rows
 from alliance_stats.errors import AllianceStatsWarning, DataError, warn
-from alliance_stats.estimates import Array
+from alliance_stats.estimates import Array, Booleans, Integers
 from alliance_stats.formatting import format_number, plural
 from alliance_stats.ledger import RowLedger
 from alliance_stats.survival.rows.dropout_definitions import read_endings, read_event
@@ -30,7 +29,6 @@ from alliance_stats.survival.rows.dropout_definitions import read_endings, read_
 __all__ = [
     "WHOLE_SAMPLE",
     "Groups",
-    "IntArray",
     "Intervals",
     "Spells",
     "as_columns",
@@ -46,7 +44,6 @@ __all__ = [
     "weighted_rows",
 ]
 
-IntArray = npt.NDArray[np.int64]
 
 # Times nearer than this (absolutely, or relative to the mean time) are one time: 0.1 + 0.2 and 0.3
 # must tie. The square root of the double's precision, as in R's survival::aeqSurv.
@@ -134,7 +131,7 @@ class Groups:
         groups would share a name.
     """
 
-    codes: IntArray
+    codes: Integers
     keys: tuple[tuple[object, ...], ...]
     labels: tuple[str, ...]
 
@@ -157,7 +154,7 @@ def read_labels(data: pd.DataFrame, columns: Hashable | Sequence[Hashable]) -> G
     return Groups(codes.astype(np.int64), tuple(keys), tuple(names))
 
 
-def read_compared(data: pd.DataFrame, group: Hashable) -> tuple[IntArray, tuple[str, ...]]:
+def read_compared(data: pd.DataFrame, group: Hashable) -> tuple[Integers, tuple[str, ...]]:
     """Return each row's group and the groups' names, refusing a column with one group."""
     found = read_labels(data, group)
     if len(found.labels) < 2:
@@ -194,8 +191,8 @@ class Spells:
 
     entry: Array
     exit: Array
-    event: IntArray
-    cluster: IntArray | None
+    event: Integers
+    cluster: Integers | None
     weight: Array | None = None
 
 
@@ -229,20 +226,20 @@ class Intervals:
 
     entry: Array
     exit: Array
-    event: IntArray
+    event: Integers
     states: tuple[str, ...]
-    stratum: IntArray
+    stratum: Integers
     strata: tuple[str, ...]
     strata_keys: tuple[tuple[object, ...], ...]
     strata_columns: tuple[Hashable, ...]
-    cluster: IntArray | None
+    cluster: Integers | None
     n_clusters: int
     frame: pd.DataFrame
     rows: RowLedger
     weight: Array | None = None
     offset: Array | None = None
 
-    def where(self, kept: npt.NDArray[np.bool_]) -> "Intervals":
+    def where(self, kept: Booleans) -> "Intervals":
         """Return some of the rows; the ledger stays that of all."""
         return replace(
             self,
@@ -370,10 +367,10 @@ def rows_with_all(
     data: pd.DataFrame,
     columns: Sequence[Hashable],
     rows: RowLedger,
-    happened: npt.NDArray[np.bool_],
+    happened: Booleans,
     *,
     event: str = "the event",
-) -> tuple[pd.DataFrame, RowLedger, npt.NDArray[np.bool_]]:
+) -> tuple[pd.DataFrame, RowLedger, Booleans]:
     """Keep complete rows, recording how many events each column's missing rows cost.
 
     Parameters

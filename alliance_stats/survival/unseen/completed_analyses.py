@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from scipy import linalg, sparse
 
@@ -32,7 +31,7 @@ from alliance_stats.checks import (
     require_present,
 )
 from alliance_stats.errors import DataError, FormulaError, NotIdentifiedError
-from alliance_stats.estimates import Array, estimate_columns
+from alliance_stats.estimates import Array, Booleans, estimate_columns
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel import LinearFit, LinearMixedModel, fit_linear, refit_without
 from alliance_stats.seeds import Seed
@@ -71,7 +70,7 @@ class Assumption:
     factor: Array | float = 1.0
     moves: Array | None = None
     swapped: Array | None = None
-    pulled: npt.NDArray[np.bool_] | Literal[True] = True
+    pulled: Booleans | Literal[True] = True
 
     def outcomes(self, imputed: Imputed) -> Array:
         """Return the unseen outcomes under this assumption."""
@@ -276,7 +275,7 @@ def _jackknife(
     return column, estimate, np.array(others)
 
 
-def _without(model: LinearMixedModel, kept: npt.NDArray[np.bool_], what: str) -> LinearMixedModel:
+def _without(model: LinearMixedModel, kept: Booleans, what: str) -> LinearMixedModel:
     """Fit the model, in its own coding, to some of the rows."""
     try:
         fit = refit_without(model.fit, kept)

@@ -21,14 +21,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from scipy import linalg, sparse
 
 from alliance_stats.design.design import Design, code_new_rows
 from alliance_stats.design.groupings import back_transform, unit_labels, units_of
 from alliance_stats.errors import DataError
-from alliance_stats.estimates import Array
+from alliance_stats.estimates import Array, Integers
 from alliance_stats.multilevel import LinearMixedModel
 from alliance_stats.seeds import Seed, whole_seed
 
@@ -238,7 +237,7 @@ def effects_columns(design: Design) -> sparse.csr_matrix:
     )
 
 
-def _indicator(Z: Array, codes: npt.NDArray[np.int64], n_units: int) -> sparse.csr_matrix:
+def _indicator(Z: Array, codes: Integers, n_units: int) -> sparse.csr_matrix:
     """Return (n, q * units) random-effects columns, unit by unit."""
     q, n = Z.shape
     rows = np.repeat(np.arange(n), q)
@@ -246,9 +245,7 @@ def _indicator(Z: Array, codes: npt.NDArray[np.int64], n_units: int) -> sparse.c
     return sparse.csr_matrix((Z.T.ravel(), (rows, columns)), shape=(n, n_units * q))
 
 
-def _number_new(
-    unseen: pd.DataFrame, columns: list[str], units: npt.NDArray[np.int64]
-) -> tuple[npt.NDArray[np.int64], int]:
+def _number_new(unseen: pd.DataFrame, columns: list[str], units: Integers) -> tuple[Integers, int]:
     """Assign numbers to the units that are not in the fit, over their rows."""
     fresh = unseen[units < 0]
     if len(fresh) == 0:

@@ -4,7 +4,6 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from alliance_stats.account import Account, Column, Section, html_of, summary_of
@@ -22,7 +21,7 @@ from alliance_stats.design.formula import (
 )
 from alliance_stats.door import replaced
 from alliance_stats.errors import DataError, NotIdentifiedError
-from alliance_stats.estimates import Array, Coefficients, named_covariance, one_line
+from alliance_stats.estimates import Array, Coefficients, Integers, named_covariance, one_line
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel import LinearMixedModel, lmm
 from alliance_stats.renaming import renamed
@@ -343,7 +342,7 @@ def _groupings(model: LinearMixedModel, frame: pd.DataFrame, unit: str) -> tuple
     )
 
 
-def _codes(frame: pd.DataFrame, arms: tuple[Hashable, ...]) -> npt.NDArray[np.int64]:
+def _codes(frame: pd.DataFrame, arms: tuple[Hashable, ...]) -> Integers:
     """Return the number of each row's group, in the order of :func:`_keys`."""
     if not arms:
         return np.zeros(len(frame), dtype=np.int64)
@@ -357,7 +356,7 @@ def _keys(units: pd.DataFrame, arms: tuple[Hashable, ...]) -> pd.DataFrame:
     return units.groupby(list(arms), observed=True).size().index.to_frame(index=False)
 
 
-def _counts(patterns: pd.Series, cells: npt.NDArray[np.int64], names: Sequence[str]) -> Array:
+def _counts(patterns: pd.Series, cells: Integers, names: Sequence[str]) -> Array:
     """Count units (groups, patterns)."""
     counts = np.zeros((int(cells.max()) + 1, len(names)))
     np.add.at(counts, (cells, np.searchsorted(names, patterns.to_numpy(dtype=str))), 1.0)
@@ -375,7 +374,7 @@ def _shares(counts: Array, names: Sequence[str], keys: pd.DataFrame) -> pd.DataF
 
 
 def _averaged(
-    X: Array, cells: npt.NDArray[np.int64], counts: Array, within: Array, covariance: Array
+    X: Array, cells: Integers, counts: Array, within: Array, covariance: Array
 ) -> tuple[Array, Array] | None:
     """Return the coefficients of means averaged by each group's shares, and their covariance.
 

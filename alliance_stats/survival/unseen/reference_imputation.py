@@ -13,7 +13,6 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from alliance_stats.account import Account, Section, html_of, summary_of
@@ -26,7 +25,7 @@ from alliance_stats.checks import (
 )
 from alliance_stats.design.design import code_new_rows
 from alliance_stats.errors import DataError, FormulaError
-from alliance_stats.estimates import Array, one_line
+from alliance_stats.estimates import Array, Booleans, Integers, one_line
 from alliance_stats.formatting import plural
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel import LinearMixedModel
@@ -255,18 +254,18 @@ def _check_columns(
         )
 
 
-def _units(model: LinearMixedModel, unseen: pd.DataFrame, unit: str) -> npt.NDArray[np.int64]:
+def _units(model: LinearMixedModel, unseen: pd.DataFrame, unit: str) -> Integers:
     """Return numbers of the units of the seen rows and then the unseen ones, as the model nests."""
     nested = [g.columns for g in model.design.groupings if g.columns[-1] == unit]
     columns = list(nested[0] if nested else (unit,))
     both = pd.concat([frame[columns].astype(object) for frame in (model.design.frame, unseen)])
-    found: npt.NDArray[np.int64] = both.groupby(columns, sort=False).ngroup().to_numpy()
+    found: Integers = both.groupby(columns, sort=False).ngroup().to_numpy()
     return found
 
 
 def _left(
     model: LinearMixedModel, unseen: pd.DataFrame, time: str, unit: str
-) -> tuple[npt.NDArray[np.bool_], Array]:
+) -> tuple[Booleans, Array]:
     """Return which unseen rows come after the unit's last seen, and when that was (NaN: never)."""
     n = model.design.X.shape[0]
     units = _units(model, unseen, unit)

@@ -17,11 +17,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 from scipy import sparse, special
 
 from alliance_stats.engine.binomial_families import event_parts, rate_of
-from alliance_stats.estimates import Array
+from alliance_stats.estimates import Array, Integers
 
 __all__ = ["Channel", "Parts", "Places", "Rule", "SharedData", "log_likelihood", "placed"]
 
@@ -81,13 +80,13 @@ class SharedData:
     y: Array
     X: Array
     Z: Array
-    unit: npt.NDArray[np.int64]
+    unit: Integers
     W: Array
     event: Array
-    at_risk: npt.NDArray[np.int64]
+    at_risk: Integers
     link: str
     channels: tuple[Channel, ...]
-    cluster: npt.NDArray[np.int64] | None
+    cluster: Integers | None
     in_outcome: bool
     in_hazard: bool
     n_units: int
@@ -128,7 +127,7 @@ class SharedData:
             n_units=self.n_units * copies,
         )
 
-    def per_unit(self, rows: npt.NDArray[np.int64]) -> sparse.csr_matrix:
+    def per_unit(self, rows: Integers) -> sparse.csr_matrix:
         """Return the matrix that sums rows over their units."""
         ones = (np.ones(len(rows)), (rows, np.arange(len(rows))))
         return sparse.csr_matrix(ones, shape=(self.n_units, len(rows)))

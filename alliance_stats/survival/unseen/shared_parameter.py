@@ -27,7 +27,7 @@ from alliance_stats.design.formula import (
 )
 from alliance_stats.design.groupings import back_transform
 from alliance_stats.errors import DataError, FormulaError, NotIdentifiedError
-from alliance_stats.estimates import Array
+from alliance_stats.estimates import Array, Integers
 from alliance_stats.multilevel import LinearMixedModel, lmm
 from alliance_stats.renaming import renamed
 from alliance_stats.survival.by_session.discrete_hazard import discrete_hazard
@@ -39,7 +39,6 @@ from alliance_stats.survival.unseen.shared_search import MOST_NODES, maximise
 
 __all__ = ["shared_parameter"]
 
-IntArray = npt.NDArray[np.int64]
 Association = Literal["effects", "unit effects", "value", "slope", "value + slope"]
 
 _ASSOCIATIONS = ("effects", "unit effects", "value", "slope", "value + slope")
@@ -244,7 +243,7 @@ def _read_random(outcome: str, unit: str, random: str | None) -> tuple[MixedForm
 
 def _units(
     growth: LinearMixedModel, leaving: DiscreteHazard, unit: str
-) -> tuple[pd.Index, IntArray, IntArray]:
+) -> tuple[pd.Index, Integers, Integers]:
     """Return all units, and those of the outcome's rows and of the rows at risk."""
     grouping = of_units(growth, unit)
     ids = _rows_at_risk(leaving)[unit].astype(object)
@@ -265,7 +264,7 @@ def _rows_at_risk(leaving: DiscreteHazard) -> pd.DataFrame:
 
 def _clusters(
     units: pd.Index, data: pd.DataFrame, periods: pd.DataFrame, unit: str, cluster: str | None
-) -> IntArray | None:
+) -> Integers | None:
     """Return each unit's cluster; refuse a unit with several or none."""
     if cluster is None:
         return None
