@@ -17,7 +17,6 @@ from alliance_stats.association.variance_analysis import (
 from alliance_stats.checks import (
     check_choice,
     check_frame,
-    check_spelling,
     describe_rows,
     finite_or_missing,
     group_codes,
@@ -29,6 +28,7 @@ from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array, Integers
 from alliance_stats.formatting import plural
 from alliance_stats.ledger import RowLedger
+from alliance_stats.spelling import check_spelling
 
 __all__ = ["anova"]
 

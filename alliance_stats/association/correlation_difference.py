@@ -17,7 +17,6 @@ from alliance_stats.association.correlation_estimates import (
 from alliance_stats.checks import (
     check_conf_level,
     check_frame,
-    check_spelling,
     finite_or_missing,
     group_codes,
     require_columns,
@@ -25,6 +24,7 @@ from alliance_stats.checks import (
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import one_line
 from alliance_stats.ledger import RowLedger
+from alliance_stats.spelling import check_spelling
 
 __all__ = ["CorrelationDifference", "correlation_difference"]
 

@@ -21,7 +21,6 @@ from alliance_stats.checks import (
     check_choice,
     check_conf_level,
     check_frame,
-    check_spelling,
     finite_or_missing,
     group_codes,
     require_columns,
@@ -31,6 +30,7 @@ from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array, Integers, one_line
 from alliance_stats.ledger import RowLedger
 from alliance_stats.panel import several_outcomes
+from alliance_stats.spelling import check_spelling
 
 __all__ = ["Correlations", "correlations"]
 

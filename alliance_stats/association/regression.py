@@ -12,12 +12,12 @@ from alliance_stats.association.regression_model import GeneralizedRegression, L
 from alliance_stats.association.regression_questions import Clusters
 from alliance_stats.checks import (
     check_choice,
+    check_column_names,
     check_frame,
-    check_spelling,
     group_codes,
     require_columns,
 )
-from alliance_stats.design.design import build_design, check_column_names
+from alliance_stats.design.design import build_design
 from alliance_stats.design.formula import (
     MixedFormula,
     OwnColumn,
@@ -35,6 +35,7 @@ from alliance_stats.engine.families import family_of
 from alliance_stats.errors import DataError, FormulaError, NotIdentifiedError
 from alliance_stats.estimates import Integers
 from alliance_stats.multilevel import GeneralizedFit, LinearFit, fit_generalized, fit_linear
+from alliance_stats.spelling import check_spelling
 
 __all__ = ["RegressionFamily", "regression"]
 

@@ -7,7 +7,7 @@ outcome of 1e7 plus noise, or a calendar year with its square, loses no more pre
 QR-based fit, although the engine works on cross-products.
 """
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -59,7 +59,6 @@ __all__ = [
     "NewRows",
     "all_fixed_columns",
     "build_design",
-    "check_column_names",
     "code_new_rows",
     "fixed_columns",
 ]
@@ -248,16 +247,6 @@ def build_design(
         offset,
     )  # fmt: skip
     return design, used
-
-
-def check_column_names(names: Mapping[str, object]) -> None:
-    """Refuse a Series, an array or a number in place of a column's name: argument -> name."""
-    for argument, name in names.items():
-        if name is not None and not isinstance(name, str):
-            raise DataError(
-                f"{argument}= takes the name of a column of data; got {type(name).__name__}. "
-                "Put the values into a column first."
-            )
 
 
 def fixed_columns(design: Design, newdata: pd.DataFrame) -> Array:

@@ -8,11 +8,12 @@ import numpy as np
 import pandas as pd
 from scipy import linalg
 
-from alliance_stats.checks import check_spelling, group_codes, only_used
+from alliance_stats.checks import group_codes, only_used
 from alliance_stats.design.coding import Coding, code_terms, independent_columns
 from alliance_stats.design.formula import INTERCEPT, RandomTerm, Terms
 from alliance_stats.errors import FormulaError, NotIdentifiedError
 from alliance_stats.estimates import Array, Integers
+from alliance_stats.spelling import check_spelling
 
 __all__ = [
     "CodedTerms",

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from alliance_stats.checks import check_spelling, describe_rows, only_used
+from alliance_stats.checks import describe_rows, only_used
 from alliance_stats.door import replaced
 from alliance_stats.errors import AllianceStatsWarning, DataError, warn
 from alliance_stats.ledger import RowLedger
+from alliance_stats.spelling import check_spelling
 
 __all__ = [
     "check_categories",

@@ -12,7 +12,6 @@ from scipy import stats
 from alliance_stats.account import Account, Section, html_of, summary_of
 from alliance_stats.checks import (
     check_frame,
-    check_spelling,
     group_codes,
     require_columns,
     require_present,
@@ -45,6 +44,7 @@ from alliance_stats.multilevel import (
 )
 from alliance_stats.renaming import renamed
 from alliance_stats.seeds import Seed
+from alliance_stats.spelling import check_spelling
 
 __all__ = ["FamilyBalance", "family_balance"]
 

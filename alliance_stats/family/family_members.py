@@ -9,7 +9,6 @@ import pandas as pd
 
 from alliance_stats.checks import (
     check_frame,
-    check_spelling,
     describe_rows,
     did_you_mean,
     finite_or_missing,
@@ -21,6 +20,7 @@ from alliance_stats.checks import (
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array, Integers
 from alliance_stats.ledger import RowLedger
+from alliance_stats.spelling import check_spelling
 from alliance_stats.study.ratings import whole_sessions
 
 __all__ = [

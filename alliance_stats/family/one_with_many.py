@@ -9,7 +9,6 @@ import pandas as pd
 from alliance_stats.account import Account, Column, Section, html_of, summary_of
 from alliance_stats.checks import (
     check_frame,
-    check_spelling,
     describe_rows,
     finite_or_missing,
     group_codes,
@@ -23,6 +22,7 @@ from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel import Bootstrap, LikelihoodRatioTest, Redrawn, redraw
 from alliance_stats.renaming import renamed
 from alliance_stats.seeds import Seed
+from alliance_stats.spelling import check_spelling
 
 __all__ = ["OneWithMany", "one_with_many"]
 

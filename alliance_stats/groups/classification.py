@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from alliance_stats.account import Account, Column, Phrase, Section, html_of, summary_of
-from alliance_stats.checks import check_conf_level, check_frame, check_spelling
+from alliance_stats.checks import check_conf_level, check_frame
 from alliance_stats.door import with_columns
 from alliance_stats.effect_sizes import clopper_pearson
 from alliance_stats.errors import DataError
@@ -22,6 +22,7 @@ from alliance_stats.groups.success_rules import SuccessRule
 from alliance_stats.ledger import RowLedger
 from alliance_stats.renaming import renamed
 from alliance_stats.seeds import Seed
+from alliance_stats.spelling import check_spelling
 
 __all__ = ["LABELS", "Classification", "Classifications", "Multiverse", "classify", "classify_many"]
 

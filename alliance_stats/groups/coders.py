@@ -13,7 +13,6 @@ from alliance_stats.checks import (
     check_choice,
     check_conf_level,
     check_frame,
-    check_spelling,
     finite_or_missing,
     require_columns,
 )
@@ -34,6 +33,7 @@ from alliance_stats.groups.comparing.group_samples import tied
 from alliance_stats.ledger import RowLedger
 from alliance_stats.renaming import renamed
 from alliance_stats.seeds import Seed
+from alliance_stats.spelling import check_spelling
 
 __all__ = ["CoderAgreement", "coder_agreement"]
 

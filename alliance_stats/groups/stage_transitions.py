@@ -8,17 +8,12 @@ import numpy as np
 import pandas as pd
 
 from alliance_stats.account import Account, Column, Section, html_of, summary_of
-from alliance_stats.checks import (
-    check_conf_level,
-    check_frame,
-    check_spelling,
-    plain_number,
-    require_columns,
-)
+from alliance_stats.checks import check_conf_level, check_frame, require_columns
 from alliance_stats.effect_sizes import clopper_pearson
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import one_line
 from alliance_stats.ledger import RowLedger
+from alliance_stats.spelling import check_spelling, plain_number
 
 __all__ = ["StageTransitions", "stage_transitions"]
 

@@ -18,19 +18,14 @@ from alliance_stats.account import (
     section_cells,
     summary_of,
 )
-from alliance_stats.checks import (
-    check_frame,
-    check_spelling,
-    finite_or_missing,
-    group_codes,
-    require_columns,
-)
+from alliance_stats.checks import check_frame, finite_or_missing, group_codes, require_columns
 from alliance_stats.design.rows import check_categories
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import DUST, Array, Integers, one_line
 from alliance_stats.formatting import decimals_needed, decimals_of_spread, plural
 from alliance_stats.groups.comparing.group_samples import grouped
 from alliance_stats.ledger import RowLedger
+from alliance_stats.spelling import check_spelling
 
 __all__ = ["TableOne", "standardised_difference", "table_one"]
 

@@ -10,7 +10,6 @@ from alliance_stats.account import Account, Column, Phrase, Section, html_of, su
 from alliance_stats.checks import (
     check_conf_level,
     check_frame,
-    check_spelling,
     describe_rows,
     require_columns,
     require_present,
@@ -30,6 +29,7 @@ from alliance_stats.groups.comparing.group_comparison import (
 )
 from alliance_stats.ledger import RowLedger
 from alliance_stats.seeds import Seed
+from alliance_stats.spelling import check_spelling
 
 __all__ = [
     "ThemeComparison",

@@ -8,13 +8,7 @@ import numpy as np
 import pandas as pd
 
 from alliance_stats.account import Account, Column, Section, html_of, summary_of
-from alliance_stats.checks import (
-    check_conf_level,
-    check_frame,
-    check_spelling,
-    group_codes,
-    require_columns,
-)
+from alliance_stats.checks import check_conf_level, check_frame, group_codes, require_columns
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array, one_line
 from alliance_stats.groups.comparing.comparison_rows import drawn_tables
@@ -29,6 +23,7 @@ from alliance_stats.groups.theme_comparison import (
 )
 from alliance_stats.ledger import RowLedger
 from alliance_stats.seeds import Seed, whole_seed
+from alliance_stats.spelling import check_spelling
 
 __all__ = ["ThemeTransitions", "theme_transitions"]
 

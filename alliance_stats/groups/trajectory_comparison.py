@@ -14,7 +14,6 @@ from alliance_stats.account import Account, Phrase, Section, html_of, summary_of
 from alliance_stats.checks import (
     check_choice,
     check_frame,
-    check_spelling,
     describe_rows,
     finite_or_missing,
     group_codes,
@@ -37,6 +36,7 @@ from alliance_stats.formatting import format_level
 from alliance_stats.groups.comparing.group_samples import grouped
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel import DfMethod, LinearEstimates, LinearMixedModel, infer, lmm
+from alliance_stats.spelling import check_spelling
 
 __all__ = ["TrajectoryComparison", "compare_trajectories"]
 

@@ -7,8 +7,8 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from alliance_stats.checks import check_choice, check_frame, finite_or_missing
-from alliance_stats.design.design import build_design, check_column_names
+from alliance_stats.checks import check_choice, check_column_names, check_frame, finite_or_missing
+from alliance_stats.design.design import build_design
 from alliance_stats.design.formula import (
     CONSTANT,
     MixedFormula,

@@ -8,13 +8,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from alliance_stats.account import Account, Column, Phrase, Section, html_of, summary_of
-from alliance_stats.checks import (
-    check_frame,
-    check_spelling,
-    finite_or_missing,
-    group_codes,
-    require_columns,
-)
+from alliance_stats.checks import check_frame, finite_or_missing, group_codes, require_columns
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array, Integers, estimate_columns, named_covariance, one_line
 from alliance_stats.formatting import p_phrase
@@ -30,6 +24,7 @@ from alliance_stats.scales.factor_structure import (
 )
 from alliance_stats.scales.model_fit import FitMeasures, fit_measures, scaling_of
 from alliance_stats.scales.moment_structure import MomentFit, fit_moments
+from alliance_stats.spelling import check_spelling
 
 __all__ = ["FactorModel", "Observed", "factor_model", "fitted", "observed"]
 

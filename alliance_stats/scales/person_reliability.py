@@ -11,13 +11,14 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import special, stats
 
-from alliance_stats.checks import check_spelling, group_codes, units_with_several
+from alliance_stats.checks import group_codes, units_with_several
 from alliance_stats.design.formula import CONSTANT, formula_of, intercepts
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array, Integers
 from alliance_stats.multilevel import lmm
 from alliance_stats.named import named
 from alliance_stats.scales.factor_model import FactorModel, factor_model
+from alliance_stats.spelling import check_spelling
 
 __all__ = [
     "Coefficient",

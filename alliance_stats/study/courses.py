@@ -9,17 +9,16 @@ from pandas.api.types import is_datetime64_any_dtype, is_numeric_dtype
 
 from alliance_stats.checks import (
     check_choice,
-    check_spelling,
     describe_rows,
     did_you_mean,
     group_codes,
-    plain_number,
     require_present,
     units_with_several,
 )
 from alliance_stats.door import replaced, require_new
 from alliance_stats.errors import AllianceStatsWarning, DataError, warn
 from alliance_stats.formatting import plural
+from alliance_stats.spelling import check_spelling, plain_number
 from alliance_stats.study.ratings import (
     check_one_rating_each,
     check_order,

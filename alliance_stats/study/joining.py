@@ -4,15 +4,10 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from alliance_stats.checks import (
-    check_frame,
-    check_spelling,
-    describe_rows,
-    did_you_mean,
-    require_columns,
-)
+from alliance_stats.checks import check_frame, describe_rows, did_you_mean, require_columns
 from alliance_stats.errors import DataError
 from alliance_stats.ledger import RowLedger
+from alliance_stats.spelling import check_spelling
 from alliance_stats.study.courses import check_known_endings, recoded_endings
 from alliance_stats.study.units import plain_ids
 

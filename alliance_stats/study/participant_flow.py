@@ -8,18 +8,12 @@ import numpy as np
 import pandas as pd
 
 from alliance_stats.account import Account, Column, Section, html_of, summary_of
-from alliance_stats.checks import (
-    check_conf_level,
-    check_spelling,
-    describe_rows,
-    group_codes,
-    plain_number,
-    require_columns,
-)
+from alliance_stats.checks import check_conf_level, describe_rows, group_codes, require_columns
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Booleans, Integers, one_line
 from alliance_stats.formatting import plural
 from alliance_stats.ledger import RowLedger
+from alliance_stats.spelling import check_spelling, plain_number
 from alliance_stats.study.courses import ENDINGS
 from alliance_stats.study.study import Study
 

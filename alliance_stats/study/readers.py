@@ -10,13 +10,10 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import is_numeric_dtype
 
-from alliance_stats.checks import (
-    describe_rows,
-    did_you_mean,
-    plain_number,
-)
+from alliance_stats.checks import describe_rows, did_you_mean
 from alliance_stats.errors import DataError
 from alliance_stats.formatting import plural
+from alliance_stats.spelling import plain_number
 from alliance_stats.study.cells import TableFile
 from alliance_stats.study.text_files import SEPARATORS, read_text
 from alliance_stats.study.workbooks import DAMAGED, extra, read_excel

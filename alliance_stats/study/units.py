@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 
 from alliance_stats.checks import (
-    check_spelling,
     comparable,
     describe_rows,
     only_used,
@@ -18,6 +17,7 @@ from alliance_stats.checks import (
 from alliance_stats.door import replaced
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Booleans
+from alliance_stats.spelling import check_spelling
 
 __all__ = [
     "LEVELS",

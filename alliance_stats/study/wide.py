@@ -10,10 +10,11 @@ from itertools import permutations
 import numpy as np
 import pandas as pd
 
-from alliance_stats.checks import check_spelling, require_present
+from alliance_stats.checks import require_present
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Booleans
 from alliance_stats.formatting import plural
+from alliance_stats.spelling import check_spelling
 
 __all__ = ["LongTable", "lengthened", "recognised_pattern"]
 

@@ -9,7 +9,6 @@ import pandas as pd
 
 from alliance_stats.checks import (
     check_frame,
-    check_spelling,
     comparable,
     finite_or_missing,
     pair_codes,
@@ -18,6 +17,7 @@ from alliance_stats.checks import (
 )
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array, Booleans, Integers
+from alliance_stats.spelling import check_spelling
 
 __all__ = ["refuse_the_future", "whole_course_means"]
 

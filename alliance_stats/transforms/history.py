@@ -10,7 +10,6 @@ import pandas as pd
 from alliance_stats.checks import (
     check_choice,
     check_frame,
-    check_spelling,
     describe_rows,
     finite_or_missing,
     require_columns,
@@ -21,6 +20,7 @@ from alliance_stats.checks import (
 from alliance_stats.door import with_columns
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array, Integers
+from alliance_stats.spelling import check_spelling
 from alliance_stats.study.ratings import whole_sessions
 
 __all__ = ["baseline", "decompose", "lag", "running_mean"]

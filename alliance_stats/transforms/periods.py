@@ -18,7 +18,6 @@ import pandas as pd
 from alliance_stats.checks import (
     check_choice,
     check_frame,
-    check_spelling,
     comparable,
     describe_rows,
     finite_or_missing,
@@ -29,6 +28,7 @@ from alliance_stats.door import replaced, require_new
 from alliance_stats.errors import AllianceStatsWarning, DataError, warn
 from alliance_stats.estimates import Booleans, Integers
 from alliance_stats.renaming import renamed
+from alliance_stats.spelling import check_spelling
 from alliance_stats.study.courses import ENDINGS, check_endings, check_rows_after
 from alliance_stats.study.ratings import truth, up_to_the_last_rating, whole_sessions
 from alliance_stats.study.units import each_label_once

@@ -10,6 +10,7 @@ import pytest
 from alliance_stats import checks
 from alliance_stats.door import plain_frame
 from alliance_stats.errors import DataError
+from alliance_stats.spelling import check_spelling
 
 
 @pytest.fixture
@@ -162,7 +163,7 @@ def test_look_alikes_are_refused(one: object, other: object):
     write = repr if other == "José" else ascii
     shown = f"{write(int(one) if isinstance(one, float) else one)} (row 4), {write(other)} (row 5)"
     with pytest.raises(DataError) as error:
-        checks.check_spelling(values)
+        check_spelling(values)
     assert str(error.value) == (
         f"Column 'arm' spells what looks like one label in 2 ways: {shown}. Spell it in one way; "
         "if they are different labels, rename one."
@@ -173,7 +174,7 @@ def test_look_alikes_are_refused(one: object, other: object):
 def test_a_blank_is_no_label(blank: str):
     values = pd.Series(["a", blank, "b", blank], name="arm")
     with pytest.raises(DataError) as error:
-        checks.check_spelling(values, kind="role")
+        check_spelling(values, kind="role")
     assert str(error.value) == (
         "Column 'arm' is blank in rows 1, 3, and a blank is no role. Fill it in, or set it to "
         "missing."
@@ -193,27 +194,27 @@ def test_a_blank_is_no_label(blank: str):
     ],
 )
 def test_what_differs_passes(values: pd.Series):
-    checks.check_spelling(values)
+    check_spelling(values)
 
 
 def test_spellings_are_held_against_each_other_within_one_unit():
     values, within = pd.Series(["a", "A", "a"], name="id"), pd.Series([1, 2, 2])
-    checks.check_spelling(values[:2], within=within[:2])
+    check_spelling(values[:2], within=within[:2])
     with pytest.raises(DataError, match=re.escape("2 ways: 'A' (row 1), 'a' (row 2)")):
-        checks.check_spelling(values, within=within)
+        check_spelling(values, within=within)
 
 
 def test_spellings_under_a_missing_unit_are_named():
     values = pd.Series(["a", "A", "a"], name="person", dtype=object)
     within = pd.Series([np.nan, np.nan, 1.0])
     with pytest.raises(DataError, match=r"in 2 ways: 'a' \(row 0\), 'A' \(row 1\)"):
-        checks.check_spelling(values, within=within)
+        check_spelling(values, within=within)
 
 
 def test_a_spelling_is_looked_at_once(monkeypatch: pytest.MonkeyPatch):
     looked_at: list[object] = []
     monkeypatch.setattr(checks, "_plain_spellings", lambda v: looked_at.extend(v) or list(v))
-    checks.check_spelling(pd.Series(["a", "b", "a", None, "b"], dtype=object))
+    check_spelling(pd.Series(["a", "b", "a", None, "b"], dtype=object))
     assert looked_at == ["a", "b"]
 
 
@@ -360,7 +361,7 @@ def test_names_of_several_parts_or_half_characters_are_refused(frame: pd.DataFra
             pd.DataFrame([[1]], columns=pd.Index(["a\ud800"], dtype=object))  # no text of Arrow
         )
     with pytest.raises(DataError, match=r"'arm' holds half a character.*\(row 1\)"):
-        checks.check_spelling(pd.Series(["x", "\udc80"], name="arm", dtype=object))
+        check_spelling(pd.Series(["x", "\udc80"], name="arm", dtype=object))
 
 
 def test_a_column_that_is_the_index_is_pointed_to(course: pd.DataFrame):
@@ -373,7 +374,7 @@ def test_a_column_that_is_the_index_is_pointed_to(course: pd.DataFrame):
 def test_lists_are_no_labels_and_no_names(frame: pd.DataFrame):
     lists = pd.DataFrame({"arm": [["a"], ["b"]]}, index=[5, 6])
     for ask in (
-        lambda: checks.check_spelling(lists["arm"]),
+        lambda: check_spelling(lists["arm"]),
         lambda: checks.group_codes(lists["arm"]),
     ):
         with pytest.raises(

@@ -10,7 +10,6 @@ import pandas as pd
 from alliance_stats.checks import (
     check_choice,
     check_frame,
-    check_spelling,
     describe_rows,
     did_you_mean,
     finite_or_missing,
@@ -22,6 +21,7 @@ from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array
 from alliance_stats.formatting import format_number
 from alliance_stats.ledger import RowLedger
+from alliance_stats.spelling import check_spelling
 
 __all__ = ["Asked", "Case", "Drawn", "Family", "Intervals", "Natural", "Scale", "listed", "read"]
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from alliance_stats.checks import check_choice, check_conf_level, check_spelling, group_codes
+from alliance_stats.checks import check_choice, check_conf_level, group_codes
 from alliance_stats.design.design import build_design
 from alliance_stats.design.formula import Terms, column, formula_of, intercepts
 from alliance_stats.engine.sandwich import cr2
@@ -22,6 +22,7 @@ from alliance_stats.evidence.meta.sampled_effects import (
 )
 from alliance_stats.multilevel import fit_linear
 from alliance_stats.renaming import renamed
+from alliance_stats.spelling import check_spelling
 
 __all__ = ["TESTS", "funnel_asymmetry", "leave_one_study_out", "meta_analysis", "robust_tests"]
 

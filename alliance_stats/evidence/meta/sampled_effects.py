@@ -16,7 +16,6 @@ from scipy import linalg, optimize, stats
 
 from alliance_stats.checks import (
     check_frame,
-    check_spelling,
     describe_rows,
     finite_or_missing,
     group_codes,
@@ -30,6 +29,7 @@ from alliance_stats.design.rows import check_hashable, columns_as_read, complete
 from alliance_stats.errors import DataError, FormulaError, NotIdentifiedError
 from alliance_stats.estimates import Array, Integers
 from alliance_stats.ledger import RowLedger
+from alliance_stats.spelling import check_spelling
 
 __all__ = [
     "ESTIMATORS",

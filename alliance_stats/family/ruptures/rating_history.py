@@ -11,7 +11,6 @@ import pandas as pd
 
 from alliance_stats.checks import (
     check_frame,
-    check_spelling,
     describe_rows,
     finite_or_missing,
     require_columns,
@@ -22,6 +21,7 @@ from alliance_stats.door import replaced, require_new
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array, Integers
 from alliance_stats.ledger import RowLedger
+from alliance_stats.spelling import check_spelling
 from alliance_stats.study.ratings import whole_sessions
 
 __all__ = [

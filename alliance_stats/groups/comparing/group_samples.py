@@ -9,7 +9,6 @@ import pandas as pd
 
 from alliance_stats.checks import (
     check_frame,
-    check_spelling,
     describe_rows,
     finite_or_missing,
     group_codes,
@@ -19,6 +18,7 @@ from alliance_stats.checks import (
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import DUST, Array, Booleans, Integers
 from alliance_stats.ledger import RowLedger
+from alliance_stats.spelling import check_spelling
 
 __all__ = [
     "CLUSTERS",

@@ -6,13 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from alliance_stats.checks import (
-    check_choice,
-    check_frame,
-    plain_number,
-    require_columns,
-    require_present,
-)
+from alliance_stats.checks import check_choice, check_frame, require_columns, require_present
 from alliance_stats.design.design import build_design
 from alliance_stats.design.formula import formula_of, intercepts, parse_formula
 from alliance_stats.engine.quadrature import MOST_NODES
@@ -27,6 +21,7 @@ from alliance_stats.errors import (
 from alliance_stats.estimates import Array, Integers
 from alliance_stats.formatting import plural
 from alliance_stats.renaming import renamed
+from alliance_stats.spelling import plain_number
 from alliance_stats.survival.by_session.competing_hazards_model import CompetingHazards
 from alliance_stats.survival.by_session.discrete_hazard import hazard_periods, modelled
 from alliance_stats.survival.by_session.ending_effects import EndingEffects, minimise_effects

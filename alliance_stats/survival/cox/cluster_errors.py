@@ -18,11 +18,12 @@ import numpy as np
 import pandas as pd
 from scipy import linalg
 
-from alliance_stats.checks import check_choice, check_spelling, group_codes
+from alliance_stats.checks import check_choice, group_codes
 from alliance_stats.engine.sandwich import ClusterRobust, cr2
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array, Integers
 from alliance_stats.formatting import format_count, format_percent
+from alliance_stats.spelling import check_spelling
 from alliance_stats.survival.rows.time_at_risk import few_clusters_warning
 
 __all__ = [

@@ -5,15 +5,10 @@ from collections.abc import Hashable
 import numpy as np
 import pandas as pd
 
-from alliance_stats.checks import (
-    check_frame,
-    describe_rows,
-    did_you_mean,
-    plain_number,
-    require_columns,
-)
+from alliance_stats.checks import check_frame, describe_rows, did_you_mean, require_columns
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.formatting import plural
+from alliance_stats.spelling import plain_number
 from alliance_stats.survival.cox.cluster_errors import cluster_sums
 from alliance_stats.survival.cox.cox_design import cox_design, formula_variables
 from alliance_stats.survival.cox.cox_fit import climb

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from alliance_stats.account import Account, Section, html_of, summary_of
-from alliance_stats.checks import did_you_mean, plain_number
+from alliance_stats.checks import did_you_mean
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import (
     Array,
@@ -18,6 +18,7 @@ from alliance_stats.estimates import (
     one_line,
 )
 from alliance_stats.ledger import RowLedger
+from alliance_stats.spelling import plain_number
 from alliance_stats.survival.curves.cumulative_incidence import (
     incidence_curves,
     incidence_influence,

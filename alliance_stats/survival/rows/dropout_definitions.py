@@ -14,18 +14,12 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import is_datetime64_any_dtype
 
-from alliance_stats.checks import (
-    check_choice,
-    check_spelling,
-    describe_rows,
-    did_you_mean,
-    group_codes,
-    plain_number,
-)
+from alliance_stats.checks import check_choice, describe_rows, did_you_mean, group_codes
 from alliance_stats.door import replaced
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array, Integers
 from alliance_stats.formatting import plural
+from alliance_stats.spelling import check_spelling, plain_number
 from alliance_stats.study import Study
 
 __all__ = [

@@ -12,11 +12,9 @@ import pandas as pd
 
 from alliance_stats.checks import (
     check_frame,
-    check_spelling,
     describe_rows,
     finite_or_missing,
     group_codes,
-    plain_number,
     require_columns,
 )
 from alliance_stats.design.rows import complete_rows
@@ -24,6 +22,7 @@ from alliance_stats.errors import AllianceStatsWarning, DataError, warn
 from alliance_stats.estimates import Array, Booleans, Integers
 from alliance_stats.formatting import format_number, plural
 from alliance_stats.ledger import RowLedger
+from alliance_stats.spelling import check_spelling, plain_number
 from alliance_stats.survival.rows.dropout_definitions import read_endings, read_event
 
 __all__ = [
