@@ -23,8 +23,8 @@ from alliance_stats.engine.blocks import CrossProducts, Layout, RowArrays, cross
 from alliance_stats.engine.descent import Descent, LevelPosterior, chain_covariance, descend
 from alliance_stats.engine.elimination import Elimination, eliminate
 from alliance_stats.engine.residual_shape import ResidualShape
-from alliance_stats.engine.search import Convergence, Coordinates, Minimum, Options, Slopes, search
-from alliance_stats.engine.template import Template
+from alliance_stats.engine.search import Convergence, Minimum, Options, search
+from alliance_stats.engine.template import Coordinates, Slopes, Template
 from alliance_stats.engine.threads import one_blas_thread
 from alliance_stats.estimates import Array
 

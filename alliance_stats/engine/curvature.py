@@ -97,6 +97,11 @@ class _Direction(NamedTuple):
         """Whether it is ``u u'``."""
         return self.u is self.v
 
+    def along(self, H: Array) -> tuple[Array, Array]:
+        """Return ``u'H`` and ``v'H`` of every unit, for (q, width, units) numbers of its factor."""
+        h_u = np.einsum("q,qrn->rn", self.u, H[self.rows])
+        return h_u, h_u if self.alike else np.einsum("q,qrn->rn", self.v, H[self.rows])
+
 
 class _Term(NamedTuple):
     """A term's factor ``L`` (q, rank) of its fitted D, its parameters, and their values there."""
@@ -227,7 +232,7 @@ def _between_B(
     for d in directions:
         H = found[d.factor].H
         b = np.zeros_like(H)
-        h_u, h_v = (np.einsum("q,qrn->rn", x, H[d.rows]) for x in (d.u, d.v))
+        h_u, h_v = d.along(H)
         b[d.rows] = d.u[:, None, None] * h_v + (0.0 if d.alike else d.v[:, None, None] * h_u)
         effects.append((place[d.factor], b))
     C, pulls = [], []
@@ -327,16 +332,12 @@ def _eta_slopes(
     if has_slopes(problem):
         return shape_slopes(problem, solution, descend(problem.layout, solution.up))
     log_det, R = np.empty(len(problem.eta)), np.empty((len(problem.eta), width, width))
-    for j in range(len(problem.eta)):
-        step = np.zeros(len(problem.eta))
-        step[j] = ETA_STEP
-        ends = []
-        for sign in (1.0, -1.0):
-            moved = at_eta(problem, problem.eta + sign * step)
-            up = solve(moved, Lambda).up
-            ends.append((up.log_det + problem.shape.log_det(problem.eta + sign * step), up.R))
-        log_det[j] = (ends[0][0] - ends[1][0]) / (2.0 * ETA_STEP)
-        R[j] = (ends[0][1] - ends[1][1]) / (2.0 * ETA_STEP)
+    for j, step in enumerate(ETA_STEP * np.eye(len(problem.eta))):
+        etas = (problem.eta + step, problem.eta - step)
+        ups = [solve(at_eta(problem, eta), Lambda).up for eta in etas]
+        dets = [problem.shape.log_det(eta) + up.log_det for eta, up in zip(etas, ups, strict=True)]
+        log_det[j] = (dets[0] - dets[1]) / (2.0 * ETA_STEP)
+        R[j] = (ups[0].R - ups[1].R) / (2.0 * ETA_STEP)
     return log_det, R
 
 
@@ -376,7 +377,7 @@ def _whole_term(f: int, rows: slice, L: Array, S: Array) -> _Term:
 
 def _factors_at(problem: Problem, terms: Sequence[_Term], step: Array) -> list[Array]:
     """Covariance factors a step away from the fit."""
-    Lambda = [np.zeros((sum(sizes), sum(sizes))) for sizes in problem.template.blocks]
+    Lambda = problem.template.factors(np.zeros(problem.template.n_theta))
     position = 0
     for term in terms:
         own = step[position : position + len(term.directions)]
@@ -415,8 +416,7 @@ def _first_order(
     for i, d in enumerate(directions):
         post = found[d.factor]
         S = float(d.u @ post.S[d.rows, d.rows] @ d.v)
-        h_u = np.einsum("q,qrn->rn", d.u, post.H[d.rows])
-        h_v = h_u if d.alike else np.einsum("q,qrn->rn", d.v, post.H[d.rows])
+        h_u, h_v = d.along(post.H)
         product = h_u @ h_v.T
         log_det[i] = S if d.alike else 2.0 * S
         R_1[i] = -product if d.alike else -(product + product.T)
@@ -441,9 +441,7 @@ def _with_residual_variance(rel: Curvature, M: Array, scales: Array, n: int) -> 
     k = len(M)
     G_2 = np.empty((k + 1, k + 1, *rel.G.shape))
     G_2[:k, :k], G_2[:k, k], G_2[k, :k], G_2[k, k] = rel.G_2, G_js, G_js, G_ss
-    log_det_2 = np.empty((k + 1, k + 1))
-    log_det_2[:k, :k], log_det_2[:k, k], log_det_2[k, :k] = rel.log_det_2, ld_js, ld_js
-    log_det_2[k, k] = ld_ss
+    log_det_2 = np.block([[rel.log_det_2, ld_js[:, None]], [ld_js, np.array(ld_ss)]])
     return Curvature(
         rel.G,
         np.concatenate([rel.G_1, G_s[None]]),

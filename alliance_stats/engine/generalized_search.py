@@ -22,16 +22,8 @@ from alliance_stats.engine.descent import descend, predictors
 from alliance_stats.engine.elimination import eliminate
 from alliance_stats.engine.laplace import RAN_AWAY, GeneralizedProblem, LaplaceSlopes
 from alliance_stats.engine.row_sums import random_part, weighted_products
-from alliance_stats.engine.search import (
-    Convergence,
-    Coordinates,
-    Minimum,
-    Options,
-    Slopes,
-    polished,
-    search,
-)
-from alliance_stats.engine.template import Template
+from alliance_stats.engine.search import Convergence, Minimum, Options, polished, search
+from alliance_stats.engine.template import Coordinates, Slopes, Template
 from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.estimates import Array
 

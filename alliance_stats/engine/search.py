@@ -13,23 +13,28 @@ wanted too, :func:`polished` ends with Newton steps.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
 from scipy import linalg, optimize
 
-from alliance_stats.engine.template import NEARLY_ZERO, Template, reduce_rank, trapezoid
+from alliance_stats.engine.template import (
+    NEARLY_ZERO,
+    Coordinates,
+    Slopes,
+    Template,
+    reduce_rank,
+    trapezoid,
+)
 from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.estimates import Array
 
 __all__ = [
     "Convergence",
-    "Coordinates",
     "Criterion",
     "Minimum",
     "Options",
-    "Slopes",
     "Stop",
     "polished",
     "run",
@@ -79,58 +84,6 @@ class Convergence:
     gradient_norm: float
     restarts: int
     message: str
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Slopes:
-    """A deviance and its derivatives.
-
-    Attributes
-    ----------
-    deviance
-        -2 log-likelihood.
-    Lambda
-        Derivative in each grouping factor's covariance factor.
-    other
-        Derivative in the other parameters.
-    D
-        Derivative in each factor's covariance ``Lambda Lambda'``, where it is known.
-    memory
-        Information that speeds up the next evaluation nearby (the previous modes).
-    """
-
-    deviance: float
-    Lambda: Sequence[Array]
-    other: Array
-    D: Sequence[Array] | None
-    memory: Any = None
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Coordinates:
-    """``(theta, other) = origin + scale @ x``: the deviance then curves about like |x|^2 / 2.
-
-    Values whose row of `scale` is zero stay as they are.
-    """
-
-    template: Template
-    origin: Array
-    scale: Array = field(repr=False)
-    memory: Any = None
-
-    def split(self, x: Array) -> tuple[list[Array], Array]:
-        """Return covariance factors and other parameters at a point."""
-        values = self.origin + self.scale @ x
-        k = self.template.n_theta
-        return self.template.factors(values[:k]), values[k:]
-
-    def gradient(self, slopes: Slopes) -> Array:
-        """Return the deviance's gradient in these coordinates."""
-        return np.asarray(self.scale.T @ np.r_[self.template.theta(slopes.Lambda), slopes.other])
-
-    def holding(self, directions: Array) -> "Coordinates":
-        """Return the same coordinates with linear functions of the values, (m, k), held."""
-        return replace(self, scale=self.scale @ linalg.null_space(directions @ self.scale))
 
 
 class Criterion(Protocol):

@@ -1,15 +1,16 @@
-"""The free entries of the covariance factors, and how a factor is moved to its boundary."""
+"""The free entries of covariance factors, coordinates over them, and the way to their boundary."""
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from scipy import linalg
 
 from alliance_stats.estimates import Array, Integers
 
-__all__ = ["NEARLY_ZERO", "Template", "reduce_rank", "trapezoid"]
+__all__ = ["NEARLY_ZERO", "Coordinates", "Slopes", "Template", "reduce_rank", "trapezoid"]
 
 # A relative SD under this is tried at zero; it stays there if the deviance does not mind.
 NEARLY_ZERO = 1e-3
@@ -79,6 +80,58 @@ class Template:
             edges = np.cumsum([0, *sizes])
             found += [(f, slice(int(a), int(b))) for a, b in itertools.pairwise(edges)]
         return found
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Slopes:
+    """A deviance and its derivatives.
+
+    Attributes
+    ----------
+    deviance
+        -2 log-likelihood.
+    Lambda
+        Derivative in each grouping factor's covariance factor.
+    other
+        Derivative in the other parameters.
+    D
+        Derivative in each factor's covariance ``Lambda Lambda'``, where it is known.
+    memory
+        Information that speeds up the next evaluation nearby (the previous modes).
+    """
+
+    deviance: float
+    Lambda: Sequence[Array]
+    other: Array
+    D: Sequence[Array] | None
+    memory: Any = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Coordinates:
+    """``(theta, other) = origin + scale @ x``: the deviance then curves about like |x|^2 / 2.
+
+    Values whose row of `scale` is zero stay as they are.
+    """
+
+    template: Template
+    origin: Array
+    scale: Array = field(repr=False)
+    memory: Any = None
+
+    def split(self, x: Array) -> tuple[list[Array], Array]:
+        """Return covariance factors and other parameters at a point."""
+        values = self.origin + self.scale @ x
+        k = self.template.n_theta
+        return self.template.factors(values[:k]), values[k:]
+
+    def gradient(self, slopes: Slopes) -> Array:
+        """Return the deviance's gradient in these coordinates."""
+        return np.asarray(self.scale.T @ np.r_[self.template.theta(slopes.Lambda), slopes.other])
+
+    def holding(self, directions: Array) -> "Coordinates":
+        """Return the same coordinates with linear functions of the values, (m, k), held."""
+        return replace(self, scale=self.scale @ linalg.null_space(directions @ self.scale))
 
 
 def reduce_rank(template: Template, Lambda: Sequence[Array]) -> tuple[Template, list[Array]]:

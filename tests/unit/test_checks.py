@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from alliance_stats import checks
+from alliance_stats import checks, spelling
 from alliance_stats.door import plain_frame
 from alliance_stats.errors import DataError
 from alliance_stats.spelling import check_spelling
@@ -213,7 +213,7 @@ def test_spellings_under_a_missing_unit_are_named():
 
 def test_a_spelling_is_looked_at_once(monkeypatch: pytest.MonkeyPatch):
     looked_at: list[object] = []
-    monkeypatch.setattr(checks, "_plain_spellings", lambda v: looked_at.extend(v) or list(v))
+    monkeypatch.setattr(spelling, "_plain_spellings", lambda v: looked_at.extend(v) or list(v))
     check_spelling(pd.Series(["a", "b", "a", None, "b"], dtype=object))
     assert looked_at == ["a", "b"]
 

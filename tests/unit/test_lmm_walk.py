@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from alliance_stats import checks, lmm
+from alliance_stats import lmm, spelling
 from alliance_stats.design import design
 
 
@@ -19,7 +19,7 @@ def test_a_frame_passes_the_door_once_and_each_label_is_spelled_out_once(monkeyp
         }
     )
     doors, spelled = [], []
-    door, spell = design.check_frame, checks._plain_spellings
+    door, spell = design.check_frame, spelling._plain_spellings
 
     def counted_door(data, **further):
         doors.append(data)
@@ -30,7 +30,7 @@ def test_a_frame_passes_the_door_once_and_each_label_is_spelled_out_once(monkeyp
         return spell(values)
 
     monkeypatch.setattr(design, "check_frame", counted_door)
-    monkeypatch.setattr(checks, "_plain_spellings", counted_spelling)
+    monkeypatch.setattr(spelling, "_plain_spellings", counted_spelling)
     lmm("y ~ 1 + (1 | therapist/family/person)", frame)
     assert len(doors) == 1
     assert len(spelled) == len(set(spelled)) == 4 + 12 + 24
@@ -50,7 +50,7 @@ def test_a_covariate_drawn_from_a_common_seed_is_no_effect_of_each_unit():
 def test_labels_spelled_in_one_go_are_those_spelled_one_by_one():
     labels = ["  A\t b ", "007", "1.00", "x1.50", "T01", "t1", "3.0", "", " ", "a-b", "0.5", "Ü 1"]
     for values in (labels[:-1], labels, ["a\nb", "A b"]):
-        assert checks._plain_spellings(values) == [checks._plain_spelling(v) for v in values]
+        assert spelling._plain_spellings(values) == [spelling._plain_spelling(v) for v in values]
 
 
 def test_the_frame_that_a_fit_keeps_has_the_columns_as_given():

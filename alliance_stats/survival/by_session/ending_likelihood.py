@@ -24,8 +24,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import linalg, special
 
-from alliance_stats.engine.search import Coordinates, Slopes
-from alliance_stats.engine.template import Template
+from alliance_stats.engine.template import Coordinates, Slopes, Template
 from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.estimates import Array, Booleans, Integers
 from alliance_stats.survival.by_session.ending_logit import EndingRows
