@@ -97,6 +97,12 @@ class _Direction(NamedTuple):
         """Whether it is ``u u'``."""
         return self.u is self.v
 
+    @property
+    def entry(self) -> Array:
+        """What a step along it adds to D, (q, q)."""
+        one_way = np.outer(self.u, self.v)
+        return one_way if self.alike else one_way + one_way.T
+
     def along(self, H: Array) -> tuple[Array, Array]:
         """Return ``u'H`` and ``v'H`` of every unit, for (q, width, units) numbers of its factor."""
         h_u = np.einsum("q,qrn->rn", self.u, H[self.rows])
@@ -158,7 +164,9 @@ def _by_differences(
     n_eta = 0 if problem.eta is None else len(problem.eta)
 
     def first_order(step: Array) -> tuple[Array, Array, Array]:
-        moved = _moved(problem, step[k:])
+        moved = problem
+        if problem.eta is not None and step[k:].any():  # else no sum changes
+            moved = at_eta(problem, problem.eta + step[k:])
         factors = _factors_at(problem, terms, step[:k])
         solution = solve(moved, factors)
         found = posteriors(moved, descend(moved.layout, solution.up))
@@ -263,13 +271,8 @@ def _pulled_by(problem: Problem, k: int, at: int, b: Array) -> Array:
 
 def entries_of_terms(problem: Problem, Lambda: Sequence[Array]) -> list[list[Array]]:
     """Return, for each term, the contribution of each parameter at the boundary to D, (q, q)."""
-    return [
-        [
-            np.outer(d.u, d.u) if d.alike else np.outer(d.u, d.v) + np.outer(d.v, d.u)
-            for d in term.directions
-        ]
-        for term in _terms(problem, Lambda, boundary=True)
-    ]
+    terms = _terms(problem, Lambda, boundary=True)
+    return [[direction.entry for direction in term.directions] for term in terms]
 
 
 def covariance_curvature(problem: Problem, sigma: float) -> Curvature | None:
@@ -313,13 +316,6 @@ def covariance_curvature(problem: Problem, sigma: float) -> Curvature | None:
         log_det_1 += n * np.trace(half, axis1=1, axis2=2)
         log_det_2 -= n * np.einsum("kab,lba->kl", half, half)
     return Curvature(G, G_1, G_2, log_det_1, log_det_2, linear=True)
-
-
-def _moved(problem: Problem, step: Array) -> Problem:
-    """Move the residual shape's parameters; sums are recomputed only if these change."""
-    if problem.eta is None or not step.any():
-        return problem
-    return at_eta(problem, problem.eta + step)
 
 
 def _eta_slopes(
