@@ -8,7 +8,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from alliance_stats.checks import describe_rows, finite_or_missing, require_present
+from alliance_stats.checks import (
+    comparable,
+    describe_rows,
+    finite_or_missing,
+    require_present,
+)
 from alliance_stats.door import replaced
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Booleans, Integers
@@ -90,10 +95,11 @@ def up_to_the_last_rating(
     if scored.all():
         return np.ones(len(scored), dtype=bool), []
     rated = scored.copy()
-    for name in varying.columns.difference(list(scores), sort=False):
-        column = varying[name]
-        if _tells_who_came(column, sessions, units, scored):
-            rated |= column.notna().to_numpy()
+    others = varying.drop(columns=list(scores))
+    series = _series(others, sessions, units)
+    for name in others:
+        if _tells_who_came(others[name], sessions, series, scored):
+            rated |= others[name].notna().to_numpy()
     last = np.full(units.max(initial=-1) + 1, -np.inf)
     np.maximum.at(last, units[rated], sessions[rated].astype(np.float64))
     never = np.isinf(last[units])
@@ -121,16 +127,39 @@ def _units_shown(unit: pd.Series) -> str:
     return f"{plural(len(labels), 'unit')} of '{unit.name}' ('{labels[0]}'{others_too})"
 
 
+def _series(others: pd.DataFrame, sessions: Integers, units: Integers) -> Integers:
+    """Give each row the number of its series: that of its member or rater, if a column labels them.
+
+    Labels occur once in a unit's session, and come again in other sessions. (The mean of ages or
+    ids over the rows that a session happens to have goes up and down.)
+    """
+    moments = pd.DataFrame({"unit": units, "session": sessions})
+    if int((moments.value_counts() > 1).sum()) < _BY_LUCK:
+        return units
+    for name in others:
+        column = others[name]
+        whole = column.dtype.kind != "f" or bool((column % 1.0 == 0.0).all())
+        if not whole or not comparable(column) or column.isna().any():
+            continue
+        label = pd.factorize(column)[0]
+        own = moments.assign(label=label)
+        if not own.duplicated().any():
+            number: Integers = own.groupby(["unit", "label"]).ngroup().to_numpy(np.int64)
+            if 2 * (number.max() + 1) <= len(number):
+                return number
+    return units
+
+
 def _tells_who_came(
     column: pd.Series,
     sessions: Integers,
-    units: Integers,
+    series: Integers,
     scored: Booleans,
 ) -> bool:
     """Tell whether a column holds ratings, not what rows have that were only filled in.
 
     Those are truth values, what is the same for all at a session, what is one number in all rows
-    without a score, numbers of members, and clocks: they go one way in every unit.
+    without a score, numbers of members, and clocks: they go one way in every series of rows.
     """
     kind = column.dtype
     if not pd.api.types.is_numeric_dtype(kind) or pd.api.types.is_bool_dtype(kind):
@@ -140,7 +169,7 @@ def _tells_who_came(
         return False
     if column.groupby(sessions).nunique().max() <= 1:
         return False
-    means = column.astype(np.float64).groupby([units, sessions]).mean().dropna()
+    means = column.astype(np.float64).groupby([series, sessions]).mean().dropna()
     step = means.groupby(level=0).diff().dropna()
     least = _SAME * float(means.abs().max())
     rises, falls = int((step > least).sum()), int((step < -least).sum())

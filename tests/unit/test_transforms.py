@@ -613,6 +613,37 @@ def test_what_filled_in_rows_have_too_is_no_rating(column: Callable[[pd.DataFram
     ]
 
 
+@pytest.mark.parametrize("label", ["who", "rater", "text"])
+@pytest.mark.parametrize(
+    "column",
+    [
+        lambda d: d["who"] * 1.0,  # ids of members
+        lambda d: d["who"] % 10,  # codes of raters
+        lambda d: 20.0 * (d["who"] % 10) + d["fam"] + d["s"] / 52,  # ages
+    ],
+)
+def test_labels_and_ages_of_members_are_no_ratings_where_some_have_no_row(
+    label: str, column: Callable[[pd.DataFrame], object]
+):
+    """Their means over the rows that there are go up and down."""
+    labels = {"who": lambda d: d["who"], "rater": lambda d: d["who"] % 10}
+    data = filled_in(x=column)
+    data["label"] = labels[label](data) if label in labels else "member " + data["who"].astype(str)
+    first, second = data["who"] % 10 == 1, data["who"] % 10 == 2
+    data = data[~((second & (data["s"] == 2)) | (first & (data["s"] == 6)))]
+    with pytest.warns(AllianceStatsWarning, match="3 units of 'fam' .'1' and others. hold no rat"):
+        periods = person_period(data.drop(columns="who"), **ROLES, scores=["wai"])
+    assert periods.groupby("fam")["s"].max().to_dict() == {1: 3, 2: 5, 3: 2}
+
+
+def test_ratings_by_members_some_of_whom_have_no_row_are_ratings():
+    data = filled_in(mood=lambda d: ((5 * d["s"] + d["who"]) % 7).where(d["s"] < 6))
+    data = data[~((data["who"] % 10 == 2) & (data["s"] == 2))]
+    with pytest.warns(AllianceStatsWarning, match="3 units of 'fam' .'1' and others. hold no rat"):
+        periods = person_period(data, **ROLES, scores=["wai"])
+    assert periods.groupby("fam")["s"].max().to_dict() == {1: 5, 2: 5, 3: 5}
+
+
 def test_units_without_any_rating_keep_their_rows_and_are_named():
     data = filled_in(wai=lambda d: d["wai"].where(d["fam"] != 2))
     with pytest.warns(AllianceStatsWarning) as told:
