@@ -31,6 +31,7 @@ from alliance_stats.design.formula import (
 from alliance_stats.door import replaced
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Integers, one_line
+from alliance_stats.family.family_members import refuse_moved
 from alliance_stats.formatting import plural
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel import (
@@ -335,12 +336,7 @@ def _strata(
             f"'{spread_by}' differs within '{family}' '{several[0]}'; the spread within a family "
             "can only be split by what the family has as a whole."
         )
-    moved = units_with_several(data, unit=person, column=family)
-    if len(moved):
-        raise DataError(
-            f"'{moved[0]}' (column '{person}') is in more than one '{family}'. Give persons ids "
-            "that are unique over families."
-        )
+    refuse_moved(data, family=family, person=person)
     check_spelling(data[spread_by])
     codes, values = group_codes(data[spread_by])
     strata = tuple(str(value) for value in values)

@@ -34,6 +34,7 @@ __all__ = [
     "member_matrices",
     "read_dyads",
     "read_members",
+    "refuse_moved",
 ]
 
 SELF = "self"
@@ -132,12 +133,7 @@ def _check_ids(
         if column is not None:
             require_present(data, column, why=why)
             check_spelling(data[column], kind=kind)
-    moved = units_with_several(data, unit=person, column=family)
-    if len(moved):
-        raise DataError(
-            f"'{moved[0]}' (column '{person}') is in more than one '{family}'. Give persons ids "
-            "that are unique over families, such as 'F001-mother'."
-        )
+    refuse_moved(data, family=family, person=person)
     if role is not None:
         several = units_with_several(data, unit=person, column=role)
         if len(several):
@@ -145,6 +141,16 @@ def _check_ids(
                 f"'{several[0]}' (column '{person}') has more than one '{role}'. A member keeps "
                 "one role in the family: correct it, or give the two members ids of their own."
             )
+
+
+def refuse_moved(data: pd.DataFrame, *, family: str, person: str) -> None:
+    """Refuse a person in two families."""
+    moved = units_with_several(data, unit=person, column=family)
+    if len(moved):
+        raise DataError(
+            f"'{moved[0]}' (column '{person}') is in more than one '{family}'. Give persons ids "
+            "that are unique over families, such as 'F001-mother'."
+        )
 
 
 def _kinds(data: pd.DataFrame, *, family: str, person: str, rater: str | None) -> pd.Series:

@@ -15,11 +15,11 @@ from alliance_stats.checks import (
     finite_or_missing,
     require_columns,
     require_present,
-    units_with_several,
 )
 from alliance_stats.door import replaced, require_new
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array, Integers
+from alliance_stats.family.family_members import refuse_moved
 from alliance_stats.ledger import RowLedger
 from alliance_stats.spelling import check_spelling
 from alliance_stats.study.ratings import whole_sessions
@@ -70,12 +70,7 @@ def read_series(
     if family is not None:
         require_present(data, family, why="to know whose family a person is in")
         check_spelling(data[family], kind="family")
-        moved = units_with_several(data, unit=person, column=family)
-        if len(moved):
-            raise DataError(
-                f"'{moved[0]}' (column '{person}') is in more than one '{family}'. Give persons "
-                "ids that are unique over families."
-            )
+        refuse_moved(data, family=family, person=person)
         levels = {"family": (family,), **levels}
     return frame, RowLedger.start(data, levels)
 
