@@ -202,7 +202,7 @@ class PairedModel:
             df = Satterthwaite(*self.fitted.small_sample()).df(self.to_given)
         found = Coefficients(self.pairs.terms, self.beta.to_numpy(), self.vcov().to_numpy(), df)
         table = found.table(conf_level=conf_level)
-        return tidy_frame(effect="fixed", **{name: table[name].to_numpy() for name in table})
+        return tidy_frame("fixed", table)
 
     def _ran_pars(self) -> pd.DataFrame:
         """Return SDs and correlations: of the level above, then within pairs."""
@@ -219,7 +219,9 @@ class PairedModel:
             found.append(("Residual", side, "sd__Observation", own))
         found.append(("Residual", None, "cor__" + ".".join(pairs.sides or ("one", "other")), r))
         group, level, term, estimate = map(list, zip(*found, strict=True))
-        return tidy_frame(effect="ran_pars", group=group, level=level, term=term, estimate=estimate)
+        return tidy_frame(
+            "ran_pars", {"group": group, "level": level, "term": term, "estimate": estimate}
+        )
 
     def glance(self) -> pd.DataFrame:
         """Return one row: sizes, fit statistics, convergence; ``sigma`` is the first side's SD."""

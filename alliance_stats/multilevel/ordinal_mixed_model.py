@@ -274,12 +274,12 @@ class OrdinalMixedModel:
             names, V = names + self._moved_names(), linalg.block_diag(V, fit.joint_vcov[k:, k:])
             values = np.concatenate([values, -fit.moves.ravel()])
         if not names:
-            return tidy_frame(effect=[], term=[]).astype({"estimate": np.float64})
+            return tidy_frame([], {"term": []}).astype({"estimate": np.float64})
         df = np.full(len(names), np.inf)
         if vcov is not None:
             V, df = self._robust(vcov)
         table = Coefficients(tuple(names), values, V, df).table(conf_level=conf_level)
-        return tidy_frame(effect=effects, **{name: table[name].to_numpy() for name in table})
+        return tidy_frame(effects, table)
 
     def _robust(self, vcov: CR2) -> tuple[Array, Array]:
         """Return cluster-robust covariance and df of all effects, NaN for aliased ones."""

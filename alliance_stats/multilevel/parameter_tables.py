@@ -1,7 +1,7 @@
 """Tables of a fit's parameters: coefficients, SDs and correlations, predicted random effects."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -51,27 +51,32 @@ COLUMNS = (
 )
 
 
-def tidy_frame(**columns: object) -> pd.DataFrame:
+def tidy_frame(effect: object, columns: Mapping[str, object] | pd.DataFrame) -> pd.DataFrame:
     """Put columns into the shared order, filling those that do not apply."""
-    n = max(len(c) for c in columns.values() if isinstance(c, list | np.ndarray))
+    if isinstance(columns, pd.DataFrame):
+        columns = {name: columns[name].to_numpy() for name in columns}
+    given = {"effect": effect, **columns}
+    n = max(len(c) for c in given.values() if isinstance(c, list | np.ndarray))
     texts = {"effect", "group", "level", "term"}
-    empty = {c: [None if c in texts else np.nan] * n for c in COLUMNS if c not in columns}
-    return pd.DataFrame({c: columns[c] if c in columns else empty[c] for c in COLUMNS})
+    return pd.DataFrame(
+        {c: given[c] if c in given else [None if c in texts else np.nan] * n for c in COLUMNS}
+    )
 
 
 def ran_pars_table(fit: Fit) -> pd.DataFrame:
     """SDs and correlations of the random effects, and the residual's parameters."""
-    frames = [tidy_frame(effect=np.empty(0, dtype=object))]  # there may be no others
+    frames = [tidy_frame(np.empty(0, dtype=object), {})]  # there may be no others
     for grouping, covariance in zip(fit.design.groupings, fit.covariances, strict=True):
         names, values = sds_and_correlations(grouping, covariance)
         frames.append(
-            tidy_frame(effect="ran_pars", group=grouping.name, term=names, estimate=values)
+            tidy_frame("ran_pars", {"group": grouping.name, "term": names, "estimate": values})
         )
     if isinstance(fit, LinearFit) and not fit.problem.known:
         terms, levels, values = residual_values(fit)
         frames.append(
             tidy_frame(
-                effect="ran_pars", group="Residual", level=levels, term=terms, estimate=values
+                "ran_pars",
+                {"group": "Residual", "level": levels, "term": terms, "estimate": values},
             )
         )
     return pd.concat(frames, ignore_index=True)
@@ -210,13 +215,13 @@ def _of_one_term(names: tuple[str, ...], covariance: Array) -> tuple[list[str], 
 def dispersion_table(fit: GeneralizedFit, *, conf_level: float) -> pd.DataFrame:
     """Coefficients of the log dispersion in the shared columns; no row where there is none."""
     if fit.dispersion is None:
-        return tidy_frame(effect=np.empty(0, dtype=object))
+        return tidy_frame(np.empty(0, dtype=object), {})
     values, covariance = fit.log_dispersion
     names = fit.dispersion.names if len(values) > 1 else ("(Intercept)",)
     found = Coefficients(names, values, covariance, np.full(len(values), np.inf))
     with np.errstate(invalid="ignore"):
         table = found.table(conf_level=conf_level)
-    return tidy_frame(effect="dispersion", **{name: table[name].to_numpy() for name in table})
+    return tidy_frame("dispersion", table)
 
 
 def dispersion_section(fit: GeneralizedFit, *, conf_level: float) -> Section:
@@ -264,18 +269,20 @@ def ran_vals_table(fit: Fit, *, conf_level: float) -> pd.DataFrame:
             low, high = wald_interval(b[i], sds[i], conf_level=conf_level)
             frames.append(
                 tidy_frame(
-                    effect="ran_vals",
-                    group=grouping.name,
-                    level=list(grouping.labels),
-                    term=name,
-                    estimate=b[i],
-                    std_error=sds[i],
-                    conf_low=low,
-                    conf_high=high,
+                    "ran_vals",
+                    {
+                        "group": grouping.name,
+                        "level": list(grouping.labels),
+                        "term": name,
+                        "estimate": b[i],
+                        "std_error": sds[i],
+                        "conf_low": low,
+                        "conf_high": high,
+                    },
                 )
             )
     if not frames:  # residuals by visits may stand alone
-        return tidy_frame(effect=np.empty(0, dtype=object))
+        return tidy_frame(np.empty(0, dtype=object), {})
     return pd.concat(frames, ignore_index=True)
 
 
@@ -325,4 +332,4 @@ def fixed_table(
 ) -> pd.DataFrame:
     """Coefficients with standard errors, df, tests and intervals, in the shared columns."""
     found = coefficients(inference_on(fit, df_method, vcov=vcov))
-    return tidy_frame(effect="fixed", **found.columns(conf_level=conf_level))
+    return tidy_frame("fixed", found.columns(conf_level=conf_level))

@@ -194,9 +194,8 @@ def read() -> tuple[Study, RowLedger | None]:
         "local_ids": LOCAL_IDS,
         "missing": MISSING,
     }
-    own: dict[str, Any]
     if WIDE is None:
-        own = {"session": SESSION, "rater": RATER, "repeated": REPEATED}
+        own: dict[str, Any] = {"session": SESSION, "rater": RATER, "repeated": REPEATED}
         data = Study.from_frame(frame, person=PERSON, role=ROLE, **own, **shared)
     else:
         own = {} if "{role}" in WIDE else {"person": PERSON, "role": ROLE}
@@ -289,11 +288,10 @@ def dropout_test(families: pd.DataFrame) -> LogRank:
 
 def sample(results: Results) -> list[Part]:
     """Show who took part, and whose ratings there are."""
-    overview = study_overview_figure(results.data.describe(), words=WORDS, label="fig-overview")
     parts: list[Part] = [
         "@fig-flow follows the sessions to the model; @fig-overview shows who was rated when.",
         flow_figure(results.rated.rows, label="fig-flow"),
-        overview,
+        study_overview_figure(results.data.describe(), words=WORDS, label="fig-overview"),
     ]
     if results.dropout is not None:
         families = flow_figure(results.dropout.families, label="fig-families")

@@ -146,7 +146,7 @@ class CompetingHazards:
         shown[:, np.delete(np.arange(len(fixed.names)), fixed.kept)] = True
         names = np.broadcast_to(np.array(fixed.names, dtype=object), shown.shape)
         columns = estimate_columns(estimate[shown], std_error[shown], conf_level=conf_level)
-        return tidy_frame(effect="fixed", term=names[shown], **columns.to_dict("series")).assign(
+        return tidy_frame("fixed", {"term": names[shown], **columns.to_dict("series")}).assign(
             state=np.repeat(np.array(self.states, dtype=object), shown.sum(axis=1))
         )
 

@@ -145,8 +145,7 @@ class DiscreteHazard:
             vcov[np.ix_(design.fixed.kept, design.fixed.kept)] = self.covariance
             df = all_coefficients(design, self.errors.df)
             found = Coefficients(design.fixed.names, self.fit.beta.to_numpy(), vcov, df)
-            columns = found.table(conf_level=conf_level).to_dict("series")
-            return tidy_frame(effect="fixed", **{k: v.to_numpy() for k, v in columns.items()})
+            return tidy_frame("fixed", found.table(conf_level=conf_level))
         if effects == "fixed":
             return self.fit.tidy(conf_level=conf_level)
         if not self.has_effects:

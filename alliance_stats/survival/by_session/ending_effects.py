@@ -261,12 +261,14 @@ class EndingEffects:
                 [sd_limits(self.fit, k, conf_level=conf_level) for k in range(len(sds))]
             )
         table = tidy_frame(
-            effect="ran_pars",
-            group=self.group,
-            term=[f"sd__{INTERCEPT}"] * len(sds),
-            estimate=sds,
-            conf_low=limits[:, 0],
-            conf_high=limits[:, 1],
+            "ran_pars",
+            {
+                "group": self.group,
+                "term": [f"sd__{INTERCEPT}"] * len(sds),
+                "estimate": sds,
+                "conf_low": limits[:, 0],
+                "conf_high": limits[:, 1],
+            },
         ).assign(state=list(self.states))
         found = [table]
         if len(self.fit.criterion.template.blocks[0]) == 1:
@@ -287,12 +289,14 @@ class EndingEffects:
                 estimates.append(r)
         low, high = np.tanh(np.array(limits, dtype=np.float64)).T
         return tidy_frame(
-            effect="ran_pars",
-            group=self.group,
-            term=names,
-            estimate=np.array(estimates),
-            conf_low=low,
-            conf_high=high,
+            "ran_pars",
+            {
+                "group": self.group,
+                "term": names,
+                "estimate": np.array(estimates),
+                "conf_low": low,
+                "conf_high": high,
+            },
         ).assign(state=None)
 
     def _z_error(self, i: int, j: int) -> float:
@@ -338,14 +342,16 @@ class EndingEffects:
             low, high = wald_interval(effects[:, k], std_error, conf_level=conf_level)
             frames.append(
                 tidy_frame(
-                    effect="ran_vals",
-                    group=self.group,
-                    level=list(self.labels),
-                    term=INTERCEPT,
-                    estimate=effects[:, k],
-                    std_error=std_error,
-                    conf_low=low,
-                    conf_high=high,
+                    "ran_vals",
+                    {
+                        "group": self.group,
+                        "level": list(self.labels),
+                        "term": INTERCEPT,
+                        "estimate": effects[:, k],
+                        "std_error": std_error,
+                        "conf_low": low,
+                        "conf_high": high,
+                    },
                 ).assign(state=state)
             )
         return pd.concat(frames, ignore_index=True)
