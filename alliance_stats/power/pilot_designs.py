@@ -1,6 +1,7 @@
 """The next study as expected from a pilot, with the uncertainty that the pilot leaves."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,7 +10,7 @@ import pandas as pd
 import statsmodels.api as sm
 
 from alliance_stats.checks import did_you_mean
-from alliance_stats.errors import DataError
+from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array
 from alliance_stats.formatting import plural
 from alliance_stats.multilevel import glmm, lmm, parametric_bootstrap
@@ -85,6 +86,8 @@ def pilot_design(
     ------
     DataError
         If the pilot lacks required columns, or has unknown roles.
+    NotIdentifiedError
+        If it has too few therapists or families for all that differs between them.
 
     Notes
     -----
@@ -214,9 +217,11 @@ def _mixed(
 ) -> None:
     """Fit a mixed model with the levels that the pilot distinguishes, and add its estimates."""
     levels = _levels(data.dropna(subset=[outcome]))
+    _check_enough_units(outcome, data.dropna(subset=[outcome, *terms]), terms, levels)
     random = " + ".join(f"(1 | {level})" for level in levels)
-    model = lmm(f"{outcome} ~ {' + '.join(terms)} + {random}", data)
-    draws = parametric_bootstrap(model, n_resamples=n_sets, seed=seed)
+    with _of_the_pilot(outcome, source):
+        model = lmm(f"{outcome} ~ {' + '.join(terms)} + {random}", data)
+        draws = parametric_bootstrap(model, n_resamples=n_sets, seed=seed)
     names = {"(Intercept)": "intercept", "Residual|sd__Observation": "sd_residual"}
     names |= {term: term for term in terms}
     names |= {f"{level}|sd__(Intercept)": f"sd_{level}" for level in levels}
@@ -233,6 +238,44 @@ def _mixed(
         if level not in levels:
             told = f"{source}; not told from the level below, taken for 0"
             found.add(f"{outcome}.sd_{level}", 0.0, told)
+
+
+def _check_enough_units(
+    outcome: str, data: pd.DataFrame, terms: Sequence[str], levels: Sequence[str]
+) -> None:
+    """Refuse a pilot with as many effects between units of a level as it has units of it.
+
+    Nothing is then left of these to tell how much units differ otherwise.
+    """
+    for level in levels:
+        units = data.groupby(level)[list(terms)]
+        own = [name for name, several in units.nunique().gt(1).any().items() if not several]
+        known = units.first()[own].to_numpy(dtype=np.float64)
+        if np.linalg.matrix_rank(np.column_stack([np.ones(len(known)), known])) < len(known):
+            continue
+        called = {_MODERATED: "parent_trauma x framework", "trauma_informed": "framework"}
+        effects = ", ".join(f"'{called.get(name, name)}'" for name in own)
+        many = {"therapist": "therapists", "family": "families", "person": "persons"}[level]
+        raise NotIdentifiedError(
+            f"The pilot has {len(known)} {many}, too few to tell how much {many} differ in "
+            f"{outcome} beside the mean and the effects of what is the same for all of a {level} "
+            f"({effects}). Leave some of these columns out of the pilot's study and give their "
+            f"effects yourself (vary={{'{outcome}.{own[0]}': [...]}}), plan with a larger pilot, "
+            "or state all assumptions in StudyDesign(...)."
+        )
+
+
+@contextmanager
+def _of_the_pilot(what: str, source: str) -> Iterator[None]:
+    """Say of a model that cannot be estimated that it was the pilot's, and what to do."""
+    try:
+        yield
+    except NotIdentifiedError as complaint:
+        raise NotIdentifiedError(
+            f"The {source.replace(': ', ' (')}) cannot give the assumptions about {what}: "
+            f"{complaint} Leave columns out of the pilot's study and give their effects yourself, "
+            "plan with a larger pilot, or state all assumptions in StudyDesign(...)."
+        ) from complaint
 
 
 def _levels(data: pd.DataFrame) -> list[str]:
@@ -304,7 +347,8 @@ def _hazard(
         return
     rows = rows.dropna(subset=terms)
     if kind == "dropout" and rows["therapist"].nunique() < rows["family"].nunique():
-        model = glmm(f"event ~ {' + '.join(terms)} + (1 | therapist)", rows, family="binomial")
+        with _of_the_pilot("dropout", source):
+            model = glmm(f"event ~ {' + '.join(terms)} + (1 | therapist)", rows, family="binomial")
         beta, vcov = model.beta.to_numpy(), model.vcov().to_numpy()
         spread = float(np.sqrt(model.covariances()["therapist"].to_numpy()[0, 0]))
         found.add("endings.sd_therapist", spread, f"{told}; its uncertainty is not carried")

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from alliance_stats.errors import DataError, WrongObjectError
+from alliance_stats.errors import DataError, NotIdentifiedError, WrongObjectError
 from alliance_stats.power import (
     ClusterTrial,
     InterviewDesign,
@@ -178,6 +178,27 @@ def test_a_pilot_of_other_words_and_fewer_columns_is_read():
     alone = Study.from_frame(sessions, person="person", session="session", alliance="alliance")
     with pytest.raises(DataError, match="it has no therapist"):
         pilot_design(alone, therapists=5, families=30, seed=1)
+
+
+def test_a_pilot_of_few_units_is_refused_in_the_words_of_the_pilot():
+    def pilot(therapists: int, families: int, without: tuple[str, ...] = ()) -> Study:
+        made = simulate_study(seed=1, therapists=therapists, families=families, interviewed=0)
+        return Study.from_frame(
+            made.study.sessions.drop(columns=list(without)), person="person", family="family",
+            therapist="therapist", session="session", role="role", alliance="alliance",
+        )  # fmt: skip
+
+    few = (
+        r"has 3 therapists, too few .*\('experience', 'framework'\).*alliance.experience': \[\.\.\."
+    )
+    with pytest.raises(NotIdentifiedError, match=few):
+        pilot_design(pilot(3, 6), therapists=15, families=90, n_sets=2, seed=1)
+    with pytest.raises(NotIdentifiedError, match="has 6 families, too few to tell .* 'investment'"):
+        pilot_design(pilot(6, 6), therapists=15, families=90, n_sets=2, seed=1)
+    told = pilot(3, 6, ("experience", "framework"))
+    design = pilot_design(told, therapists=15, families=90, n_sets=2, seed=1)
+    made = changed(design, {"alliance.experience": 0.02})
+    assert made.design.truth["alliance.experience"] == 0.02
 
 
 def test_uncertain_assumptions_are_drawn_anew_for_every_study():
