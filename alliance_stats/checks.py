@@ -29,6 +29,7 @@ __all__ = [
     "differs_within",
     "finite_or_missing",
     "group_codes",
+    "nested_codes",
     "not_a_number",
     "only_used",
     "pair_codes",
@@ -37,9 +38,11 @@ __all__ = [
     "require_present",
     "row_units",
     "units_with_several",
+    "value_codes",
 ]
 
 _ROWS_SHOWN = 5
+_TABLE = 4  # places a row of a table in which whole numbers are ticked off, at most
 _LETTERS_SHOWN = 60
 
 
@@ -273,8 +276,9 @@ def check_comparable(values: pd.Series) -> None:
 
 def only_used(values: pd.Series) -> pd.Series:
     """Return a column of categories without those that no row has; the same where all occur."""
-    counts = np.bincount(values.cat.codes.to_numpy() + 1, minlength=len(values.cat.categories) + 1)
-    return values if counts[1:].all() else values.cat.remove_unused_categories()
+    occurs = np.zeros(len(values.array.categories) + 1, dtype=bool)  # at its end a missing one
+    occurs[values.array.codes] = True
+    return values if occurs[:-1].all() else values.cat.remove_unused_categories()
 
 
 def group_codes(values: pd.Series) -> tuple[npt.NDArray[np.int64], pd.Index]:
@@ -289,6 +293,12 @@ def group_codes(values: pd.Series) -> tuple[npt.NDArray[np.int64], pd.Index]:
     """
     if isinstance(values.dtype, pd.CategoricalDtype):
         values = only_used(values)
+    whole = _close_together(values)
+    if whole is not None:
+        codes = _without_gaps(*whole)
+        labels = np.empty(codes.max() + 1, dtype=np.int64)
+        labels[codes] = values.to_numpy()
+        return codes, pd.Index(labels)
     check_comparable(values)
     try:
         codes, labels = pd.factorize(values, sort=True)
@@ -299,6 +309,59 @@ def group_codes(values: pd.Series) -> tuple[npt.NDArray[np.int64], pd.Index]:
             "one type."
         ) from error
     return codes.astype(np.int64), pd.Index(labels)
+
+
+def value_codes(values: pd.Series) -> npt.NDArray[np.int64]:
+    """Give each value of a column a number, without gaps, in any order; -1 where it is missing.
+
+    Whole numbers close together are ticked off in a table, which is faster than looking each up.
+    """
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        codes = values.array.codes.astype(np.int64)
+        return _without_gaps(codes, len(values.array.categories))
+    whole = _close_together(values)
+    return pd.factorize(values)[0] if whole is None else _without_gaps(*whole)
+
+
+def nested_codes(
+    outer: npt.NDArray[np.int64], inner: npt.NDArray[np.int64]
+) -> npt.NDArray[np.int64]:
+    """Give each pair of codes a number, without gaps, in order; -1 where either is missing.
+
+    Codes that have no gaps themselves never multiply to more than a number can hold.
+    """
+    n_inner = int(inner.max(initial=-1)) + 1
+    known = (outer >= 0) & (inner >= 0)
+    if known.all():
+        home = np.empty(n_inner, dtype=np.int64)
+        home[inner] = outer
+        if (home[inner] == outer).all():  # truly nested: to know the inner one is enough
+            place = np.empty(n_inner, dtype=np.int64)
+            place[np.argsort(home, kind="stable")] = np.arange(n_inner)
+            return place[inner]
+    codes = np.full(len(known), -1)
+    codes[known] = pd.factorize(outer[known] * n_inner + inner[known], sort=True)[0]
+    return codes
+
+
+def _without_gaps(codes: npt.NDArray[np.int64], size: int) -> npt.NDArray[np.int64]:
+    """Renumber codes below `size` in their order, leaving no number out; -1 (missing) stays."""
+    occurs = np.zeros(size + 1, dtype=bool)  # at its end is the place of -1
+    occurs[codes] = True
+    if occurs[:-1].all():
+        return codes
+    number = np.cumsum(occurs) - 1
+    number[-1] = -1
+    return number[codes]
+
+
+def _close_together(values: pd.Series) -> tuple[npt.NDArray[np.int64], int] | None:
+    """Return whole numbers less the least one, and their range; None for other columns."""
+    if values.dtype != np.int64 or len(values) == 0:
+        return None
+    numbers = values.to_numpy()
+    low, size = int(numbers.min()), int(numbers.max()) - int(numbers.min()) + 1
+    return (numbers - low, size) if size <= _TABLE * len(numbers) else None
 
 
 def row_units(data: pd.DataFrame, columns: Sequence[Hashable]) -> npt.NDArray[np.int64]:
@@ -343,7 +406,7 @@ def units_with_several(data: pd.DataFrame, *, unit: str, column: str) -> pd.Inde
     if unit == column:
         return pd.Index([])
     units, values = (
-        data[name].cat.codes.to_numpy()
+        data[name].array.codes
         if isinstance(data[name].dtype, pd.CategoricalDtype)
         else pd.factorize(data[name])[0]
         for name in (unit, column)

@@ -11,7 +11,7 @@ from types import MappingProxyType
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy import stats
+from scipy import special, stats
 
 from alliance_stats.checks import check_conf_level
 from alliance_stats.formatting import plural
@@ -94,14 +94,18 @@ def wald_interval(
     """
     alpha = 1.0 - check_conf_level(conf_level)
     centre = np.asarray(estimate, dtype=np.float64)
-    # stats.t handles df = inf as the normal distribution
-    half = stats.t.isf(alpha / 2.0, np.asarray(df, dtype=np.float64)) * np.asarray(std_error)
+    free = np.asarray(df, dtype=np.float64)
+    tail = alpha / 2.0
+    quantile = np.where(np.isinf(free), special.ndtri(tail), special.stdtrit(free, tail))
+    half = -quantile * np.asarray(std_error)
     return np.asarray(centre - half), np.asarray(centre + half)
 
 
 def two_sided_p(statistic: npt.ArrayLike, *, df: npt.ArrayLike = np.inf) -> Array:
     """Return ``P(|T| >= |statistic|)`` for Student's t with `df` (normal where infinite)."""
-    return np.asarray(2.0 * stats.t.sf(np.abs(statistic), np.asarray(df, dtype=np.float64)))
+    free, below = np.asarray(df, dtype=np.float64), -np.abs(statistic)
+    tail = np.where(np.isinf(free), special.ndtr(below), special.stdtr(free, below))
+    return np.asarray(2.0 * tail)
 
 
 def snapped(values: Array, at: float) -> Array:

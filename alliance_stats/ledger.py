@@ -4,18 +4,17 @@ A ledger is a value. It starts from a frame and grows by one step at a time; eve
 the ledger of its own rows as ``result.rows``.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from alliance_stats.checks import nested_codes, value_codes
 from alliance_stats.formatting import format_count, plural
 
 __all__ = ["LedgerStep", "RowLedger"]
-
-_LARGEST = 2**62
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,24 +142,14 @@ def _units_in_words(units: Mapping[str, int]) -> str:
 
 def _count_units(data: pd.DataFrame, levels: Mapping[str, tuple[str, ...]]) -> Mapping[str, int]:
     columns = dict.fromkeys(column for named in levels.values() for column in named)
-    codes = {
-        column: data[column].cat.codes.to_numpy(dtype=np.int64)
-        if isinstance(data[column].dtype, pd.CategoricalDtype)
-        else pd.factorize(data[column])[0]
-        for column in columns
-    }
-    return {level: _n_distinct([codes[column] for column in named])
-            for level, named in levels.items()}  # fmt: skip
-
-
-def _n_distinct(codes: Sequence[npt.NDArray[np.int64]]) -> int:
-    """Return how many combinations of codes there are; -1 stands for a missing value."""
-    known = np.logical_and.reduce([own >= 0 for own in codes])
-    pairs, *further = (own[known] for own in codes)
-    most = int(pairs.max(initial=0)) + 1
-    for own in further:
-        n = int(own.max(initial=0)) + 1
-        if most > _LARGEST // n:  # numbered anew, so that no product overflows
-            pairs, most = pd.factorize(pairs)[0], len(pairs)
-        pairs, most = pairs * n + own, most * n
-    return len(pd.unique(pairs))
+    own = {column: value_codes(data[column]) for column in columns}
+    numbered: dict[tuple[str, ...], npt.NDArray[np.int64]] = {}  # each part of nested levels once
+    for named in levels.values():
+        for depth, column in enumerate(named, start=1):
+            if named[:depth] in numbered:
+                continue
+            codes = own[column]
+            if depth > 1:
+                codes = nested_codes(numbered[named[: depth - 1]], codes)
+            numbered[named[:depth]] = codes
+    return {level: int(numbered[named].max(initial=-1)) + 1 for level, named in levels.items()}

@@ -47,8 +47,8 @@ def check_spelling(
         return
     check_comparable(values)
     if isinstance(values.dtype, pd.CategoricalDtype):
-        own = only_used(values).cat
-        codes, distinct = own.codes.to_numpy(), own.categories.to_numpy(dtype=object)
+        own = only_used(values).array
+        codes, distinct = own.codes, own.categories.to_numpy(dtype=object)
     else:
         codes, distinct = pd.factorize(values.to_numpy(dtype=object))  # a label, one look
     _check_letters(values, codes, distinct)

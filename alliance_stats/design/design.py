@@ -329,7 +329,7 @@ def _orthonormal(X_all: Array, root_weights: Array) -> tuple[Integers, Array, Ar
         weighted = X_all[:, kept] * root_weights[:, None]
         Q, R = linalg.qr(weighted, mode="economic", check_finite=False)
     scale = np.sqrt(n)
-    return kept, X_all[:, kept], np.ascontiguousarray(Q.T) * scale, R / scale
+    return kept, X_all[:, kept], np.multiply(Q.T, scale, order="C"), R / scale
 
 
 def _least_squares(Q: Array, R: Array, y: Array) -> tuple[Array, Array]:

@@ -160,7 +160,7 @@ def _with_levels(factor: Factor, levels: tuple[Hashable, ...], contrasts: Contra
 def _levels_of(values: pd.Series) -> tuple[Hashable, ...]:
     """Return the categories that occur, in their own order or sorted."""
     own = values if isinstance(values.dtype, pd.CategoricalDtype) else values.astype("category")
-    return tuple(only_used(own).cat.categories)
+    return tuple(only_used(own).array.categories)
 
 
 def _as_series(value: Any, used: pd.DataFrame) -> pd.Series:
@@ -179,8 +179,8 @@ def _codes(factor: Factor, value: Any, frame: pd.DataFrame) -> Integers:
     series = _as_series(value, frame)
     if isinstance(series.dtype, pd.CategoricalDtype):
         own = pd.Index(list(factor.levels or ()), dtype=object)
-        places = own.get_indexer(pd.Index(series.cat.categories, dtype=object))
-        codes = series.cat.codes.to_numpy()
+        places = own.get_indexer(pd.Index(series.array.categories, dtype=object))
+        codes = series.array.codes
         return np.where(codes < 0, -1, places[codes]).astype(np.int64)
     levels = pd.Index(list(factor.levels or ()))
     if levels.dtype != series.dtype:

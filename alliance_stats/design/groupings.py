@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy import linalg
 
-from alliance_stats.checks import group_codes, only_used
+from alliance_stats.checks import group_codes, nested_codes, only_used
 from alliance_stats.design.coding import Coding, code_terms, independent_columns
 from alliance_stats.design.formula import INTERCEPT, RandomTerm, Terms
 from alliance_stats.errors import FormulaError, NotIdentifiedError
@@ -145,9 +145,9 @@ def unit_labels(
     for depth, column in enumerate(columns[1:], start=2):
         if columns[:depth] not in known:
             check_spelling(data[column], kind="unit", within=pd.Series(codes))
-            more, names = _own_numbers(column, data, known)
-            # numbered anew each time, so that no product overflows
-            known[columns[:depth]] = group_codes(pd.Series(codes * len(names) + more))
+            more, _ = _own_numbers(column, data, known)
+            nested = nested_codes(codes, more)
+            known[columns[:depth]] = nested, pd.RangeIndex(int(nested.max()) + 1)
         codes = known[columns[:depth]][0]
     parts = [_own_numbers(column, data, known) for column in columns]
     first = np.empty(codes.max() + 1, dtype=np.int64)
@@ -167,8 +167,8 @@ def _own_numbers(column: str, data: pd.DataFrame, known: Numbered) -> tuple[Inte
     if column not in known:
         values = data[column]
         if isinstance(values.dtype, pd.CategoricalDtype):
-            own = only_used(values).cat
-            known[column] = own.codes.to_numpy(dtype=np.int64), pd.Index(own.categories)
+            own = only_used(values).array
+            known[column] = own.codes.astype(np.int64), pd.Index(own.categories)
         else:
             known[column] = group_codes(values)
     return known[column]
@@ -341,5 +341,5 @@ def _term_basis(
         )
     scale = np.sqrt(len(raw))
     basis = TermBasis(term, coding.names, coding, R / scale)
-    coded[term.terms] = basis, np.ascontiguousarray(Q.T) * scale
+    coded[term.terms] = basis, np.multiply(Q.T, scale, order="C")
     return coded[term.terms]

@@ -61,9 +61,9 @@ def text_again(used: pd.DataFrame, text: Sequence[Hashable]) -> pd.DataFrame:
         return used
     new: dict[Hashable, object] = {}
     for name in text:
-        own = used[name].cat
+        own = used[name].array
         labels = np.append(own.categories.to_numpy(dtype=object), np.nan)
-        new[name] = labels[own.codes.to_numpy()]
+        new[name] = labels[own.codes]
     return replaced(used, new)
 
 
@@ -88,10 +88,12 @@ def columns_as_read(
     """
     changed: dict[Hashable, pd.Series] = {}
     for name in names:
-        column = used[name].infer_objects()
+        column = given = used[name]
+        if given.dtype == object:
+            column = given.infer_objects()
+            if column.dtype != object:
+                changed[name] = column
         _check_readable(column)
-        if column.dtype != used[name].dtype:
-            changed[name] = column
         if isinstance(column.dtype, pd.CategoricalDtype):
             own = only_used(column)
             if own is not column:
@@ -130,7 +132,8 @@ def _wide(kind: np.dtype[Any], column: pd.Series) -> Any:
         return np.float64
     if kind.kind not in "iu":
         return kind
-    small = max(abs(int(column.min())), abs(int(column.max()))) <= LARGE_INTEGER
+    numbers = column.to_numpy()
+    small = max(abs(int(numbers.min())), abs(int(numbers.max()))) <= LARGE_INTEGER
     return np.int64 if small else np.float64
 
 

@@ -18,6 +18,7 @@ and so are the products of two crossed columns within a unit. Both patterns are 
 evaluation of the criterion needs from them is a few sparse sums.
 """
 
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -236,7 +237,7 @@ class Layout:
     @property
     def n_crossed(self) -> int:
         """Columns of the dense block."""
-        return sum(q * n for q, n in zip(self.crossed_q, self.crossed_n, strict=True))
+        return sum(map(operator.mul, self.crossed_q, self.crossed_n))
 
     def above(self, k: int) -> int:
         """Return how many random-effects columns the ancestors of level `k` have."""

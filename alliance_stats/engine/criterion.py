@@ -14,7 +14,7 @@ residual variance is known it is not profiled: ``log|V| + [REML] log|X'V^-1X| + 
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import linalg
@@ -92,8 +92,7 @@ class Problem:
         return self.n - self.p if self.reml else self.n
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Solution:
+class Solution(NamedTuple):
     """The linear algebra at one theta.
 
     Attributes
@@ -287,6 +286,10 @@ class LinearCriterion:
             else self._differences(Lambda, other)
         )
         return Slopes(solution.deviance, by_factor, slopes, D, memory)
+
+    def value(self, Lambda: Sequence[Array], other: Array, memory: Any) -> float:  # noqa: ARG002
+        """Return the deviance alone, for which no effect is predicted."""
+        return solve(at_eta(self.problem, other), Lambda).deviance
 
     def _differences(self, Lambda: Sequence[Array], other: Array) -> Array:
         """Return central differences of the deviance in eta."""

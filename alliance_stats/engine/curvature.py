@@ -121,7 +121,12 @@ class _Term(NamedTuple):
 
 
 def curvature(
-    problem: Problem, Lambda: Sequence[Array], sigma: float, *, boundary: bool = False
+    problem: Problem,
+    Lambda: Sequence[Array],
+    sigma: float,
+    *,
+    boundary: bool = False,
+    solution: Solution | None = None,
 ) -> Curvature:
     """Differentiate at the fit.
 
@@ -136,6 +141,8 @@ def curvature(
     boundary
         Whether variances estimated as zero (and correlations of -1 or 1) still count as estimated;
         if not, the random effects are reduced to those that vary.
+    solution
+        The linear algebra at the fit, where it is known already.
     """
     terms = _terms(problem, Lambda, boundary=boundary)
     k = sum(len(term.directions) for term in terms)
@@ -143,7 +150,7 @@ def curvature(
     n_eta = 0 if problem.eta is None else len(problem.eta)
 
     if n_eta == 0 and not forward.any() and _is_small_chain(problem, k):
-        relative = _of_chain(problem, terms, Lambda)
+        relative = _of_chain(problem, terms, Lambda, solution or solve(problem, Lambda))
     else:
         relative = _by_differences(problem, terms, k, forward)
     scale = np.append(np.ones(problem.p), 1.0 / sigma)
@@ -206,9 +213,10 @@ def _is_small_chain(problem: Problem, k: int) -> bool:
     )
 
 
-def _of_chain(problem: Problem, terms: Sequence[_Term], Lambda: Sequence[Array]) -> Curvature:
+def _of_chain(
+    problem: Problem, terms: Sequence[_Term], Lambda: Sequence[Array], solution: Solution
+) -> Curvature:
     """Differentiate for nested factors: differences of ``log|V|``'s slopes alone."""
-    solution = solve(problem, Lambda)
     found = posteriors(problem, descend(problem.layout, solution.up))
     log_det_1, R_1 = _first_order(terms, found, problem.p + 1)
     k, m = len(log_det_1), problem.p + 1

@@ -12,7 +12,6 @@ covariance of a leaf unit's effects with those of its ancestors, nearest first; 
 follow as one dense block.
 """
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -20,7 +19,7 @@ from scipy import linalg
 
 from alliance_stats.engine.blocks import Crossing, Layout
 from alliance_stats.engine.elimination import Elimination, multiply
-from alliance_stats.engine.row_sums import Rows
+from alliance_stats.engine.row_sums import Rows, in_columns
 from alliance_stats.estimates import Array, Integers
 
 __all__ = [
@@ -37,8 +36,7 @@ __all__ = [
 WELL_CONDITIONED = 1e-3
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class LevelPosterior:
+class LevelPosterior(NamedTuple):
     """One factor's units after the downward pass (q effects, p + 1 columns, n units).
 
     Attributes
@@ -72,8 +70,7 @@ class LevelPosterior:
         return self.P + multiply(multiply(self.P, self.spread), self.P)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Descent:
+class Descent(NamedTuple):
     """The downward pass: a posterior per level of the chain and per crossed factor."""
 
     levels: tuple[LevelPosterior, ...]
@@ -295,8 +292,7 @@ def row_variances(layout: Layout, up: Elimination, rows: Rows) -> Array:
     """Posterior variance of each row's random part, given the coefficients, (n,)."""
     K, K_cross, dense_K = _joint_covariance(layout, up)
     F = np.concatenate(rows.factors)
-    half = np.tensordot(F.T, K, axes=1)
-    at_leaf = np.tensordot(F.T, half.swapaxes(0, 1), axes=1).swapaxes(0, 1)
+    at_leaf = in_columns(F.T, in_columns(F.T, K).swapaxes(0, 1)).swapaxes(0, 1)
     out = np.zeros(len(rows.leaf))
     for i, base in enumerate(rows.bases):
         part = at_leaf[i].copy()

@@ -10,7 +10,6 @@ Arrays have the unit index last.
 
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -24,8 +23,7 @@ __all__ = ["Elimination", "eliminate", "multiply"]
 _NOTHING_CROSSED = sparse.csr_array((0, 0))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Elimination:
+class Elimination(NamedTuple):
     """The result of the upward pass.
 
     Attributes

@@ -106,6 +106,10 @@ class GeneralizedCriterion:
         by_factor = [2.0 * D @ L for D, L in zip(found.D, Lambda, strict=True)]
         return Slopes(found.deviance, by_factor, slopes, found.D, found.mode.u)
 
+    def value(self, Lambda: Sequence[Array], other: Array, memory: Any) -> float:
+        """Return the deviance alone."""
+        return self.evaluate(Lambda, other, memory).deviance
+
     def coordinates(
         self, template: Template, Lambda: Sequence[Array], other: Array, memory: Any
     ) -> Coordinates:

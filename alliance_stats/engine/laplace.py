@@ -28,6 +28,7 @@ give no minimum to step to, a step uses only the positive ones.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -130,8 +131,7 @@ class GeneralizedProblem:
         ]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Mode:
+class Mode(NamedTuple):
     """The mode of the random effects at given covariances and coefficients.
 
     Attributes
@@ -160,8 +160,7 @@ class Mode:
     last_step: float
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class LaplaceSlopes:
+class LaplaceSlopes(NamedTuple):
     """Deviance and its derivatives.
 
     Attributes
@@ -283,8 +282,7 @@ def _eliminated(
     raise np.linalg.LinAlgError("The information on the random effects is not positive.")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _State:
+class _State(NamedTuple):
     """The current point of the climb."""
 
     u: list[Array]

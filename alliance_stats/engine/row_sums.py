@@ -15,7 +15,7 @@ import numpy as np
 from alliance_stats.engine.blocks import CrossProducts, Layout
 from alliance_stats.estimates import Array, Integers
 
-__all__ = ["Rows", "arrange_rows", "random_part", "weighted_products"]
+__all__ = ["Rows", "arrange_rows", "in_columns", "random_part", "weighted_products"]
 
 
 # Columns whose ratio varies relatively less than this are multiples of one another.
@@ -164,16 +164,16 @@ def weighted_products(
             x if k == 0 else np.add.reduceat(x, layout.levels[0].starts_above[k - 1], axis=-1)
             for x in (pairs, sums, dense)
         )
-        half = _in_columns(factor, own_pairs).swapaxes(0, 1)
-        wide = [_in_columns(other, half).swapaxes(0, 1) for other in rows.factors[k:]]
+        half = in_columns(factor, own_pairs).swapaxes(0, 1)
+        wide = [in_columns(other, half).swapaxes(0, 1) for other in rows.factors[k:]]
         A.append(wide[0])
-        beside = [_in_columns(factor, sums_of) for sums_of in (own_dense, own_sums)]
+        beside = [in_columns(factor, sums_of) for sums_of in (own_dense, own_sums)]
         C.append(np.concatenate([*wide[1:], *beside], axis=1))
     return CrossProducts(tuple(A), tuple(C), _root(rows, weight, columns, X, c))
 
 
-def _in_columns(factor: Array, sums: Array) -> Array:
-    """Return sums of a level's columns from those of the bases, (bases, ..., units)."""
+def in_columns(factor: Array, sums: Array) -> Array:
+    """Return ``factor`` times what has the bases first: sums, (bases, ..., units), of columns."""
     if factor.size == 1:
         return np.asarray(factor[0, 0] * sums)
     return np.tensordot(factor, sums, axes=1)

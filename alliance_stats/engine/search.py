@@ -109,6 +109,10 @@ class Criterion(Protocol):
         """
         ...
 
+    def value(self, Lambda: Sequence[Array], other: Array, memory: Any) -> float:
+        """Return the deviance alone, which may cost less; raise as :meth:`evaluate` does."""
+        ...
+
     def coordinates(
         self, template: Template, Lambda: Sequence[Array], other: Array, memory: Any
     ) -> Coordinates:
@@ -396,8 +400,7 @@ def _try_without_each_term(criterion: Criterion, best: Stop, *, options: Options
         start[f][rows, rows] = 0.0
         memory = best.slopes.memory
         try:
-            there = criterion.evaluate(start, best.other, memory).deviance
-            if there > best.deviance + NEARLY_AS_LOW:
+            if criterion.value(start, best.other, memory) > best.deviance + NEARLY_AS_LOW:
                 continue
             smaller, reduced = reduce_rank(best.template, start)
             begin = criterion.coordinates(smaller, reduced, best.other, memory)

@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import linalg
@@ -82,8 +82,7 @@ class Template:
         return found
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Slopes:
+class Slopes(NamedTuple):
     """A deviance and its derivatives.
 
     Attributes

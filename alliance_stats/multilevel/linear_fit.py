@@ -190,7 +190,9 @@ class LinearFit:
     @cached_property
     def curvature(self) -> Curvature:
         """The likelihood's curvature, random effects reduced to what varies."""
-        return curvature(self.problem, self.minimum.Lambda, self.relative_sigma)
+        return curvature(
+            self.problem, self.minimum.Lambda, self.relative_sigma, solution=self.solution
+        )
 
     @cached_property
     def boundary_curvature(self) -> Curvature:

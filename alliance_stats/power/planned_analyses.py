@@ -17,6 +17,7 @@ import pandas as pd
 from alliance_stats.checks import did_you_mean
 from alliance_stats.design.formula import parse_formula, variables_of
 from alliance_stats.errors import NotIdentifiedError
+from alliance_stats.estimates import Array
 from alliance_stats.groups import compare_groups, compare_themes
 from alliance_stats.multilevel import DfMethod, VarianceBy, lmm, within_between
 from alliance_stats.panel import cross_lagged
@@ -325,16 +326,16 @@ def _columns_of(sessions: pd.DataFrame, names: set[str], ids: set[str]) -> pd.Da
 
     Ids of which one is missing stay as they are.
     """
-    columns = {name: sessions[name] for name in sessions.columns if name in names}
+    columns = {name: sessions[name].array for name in sessions.columns if name in names}
     for name in ids & set(columns):
-        codes = pd.factorize(columns[name])[0]
+        codes = pd.factorize(sessions[name])[0]
         if (codes >= 0).all():
-            columns[name] = pd.Series(codes, index=sessions.index)
-    return pd.DataFrame(columns)
+            columns[name] = codes
+    return pd.DataFrame(columns, index=sessions.index, copy=False)
 
 
-def _of(tidy: pd.DataFrame, term: str) -> pd.DataFrame:
-    """Return a term's row.
+def _of(tidy: pd.DataFrame, term: str) -> dict[str, Array]:
+    """Return a term's numbers.
 
     Raises
     ------
@@ -346,12 +347,16 @@ def _of(tidy: pd.DataFrame, term: str) -> pd.DataFrame:
         raise NotIdentifiedError(
             f"The model has no term '{term}'. {did_you_mean(term, list(tidy['term']))}"
         )
-    return tidy.take(np.flatnonzero(own))
+    return {name: tidy[name].to_numpy()[own] for name in _NUMBERS}
 
 
 def _rows(
-    terms: Sequence[str], found: pd.DataFrame, parameter: str | Sequence[str], *, singular: bool
+    terms: Sequence[str],
+    found: pd.DataFrame | Mapping[str, Array],
+    parameter: str | Sequence[str],
+    *,
+    singular: bool,
 ) -> pd.DataFrame:
     """Return the answer's rows from those of a result."""
-    numbers = {name: found[name].to_numpy() for name in _NUMBERS}
+    numbers = {name: np.asarray(found[name]) for name in _NUMBERS}
     return pd.DataFrame({"term": terms, **numbers, "parameter": parameter, "singular": singular})

@@ -176,6 +176,7 @@ def _assemble(
     n_sessions = courses.n_sessions[units.family_of]
     row = np.repeat(np.arange(len(n_sessions)), n_sessions)
     column = np.arange(len(row)) - np.repeat(np.cumsum(n_sessions) - n_sessions, n_sessions)
+    place = row * scores.shape[1] + column  # of the rating, row by row
     family = units.family_of[row]
     of_therapist = _at(units.therapists, units.therapist_of[family])
     of_family, of_person = _at(units.families, family), _at(units.persons, row)
@@ -187,25 +188,25 @@ def _assemble(
             "person": keys["person"],
             "role": of_person["role"],
             "session": keys["session"],
-            "alliance": ratings.recorded[row, column],
-            "symptoms": scores[row, column],
-            "ending": courses.ending.astype(object)[family],
+            "alliance": ratings.recorded.take(place),
+            "symptoms": scores.take(place),
+            "ending": courses.ending.astype(object).take(family),
             "experience": of_therapist["experience"],
             "framework": of_therapist["framework"],
             "investment": of_family["investment"],
             "parent_trauma": of_family["parent_trauma"],
             "therapist_emotion": of_family["therapist_emotion"],
-            "parent_alliance": parent_alliance.to_numpy()[family],
-            "therapist_alliance": ratings.by_therapist[row, column],
+            "parent_alliance": parent_alliance.to_numpy().take(family),
+            "therapist_alliance": ratings.by_therapist.take(place),
         }
     )
     latent = pd.DataFrame(
         {
             **keys,
             "level": ratings.levels.expected[row],
-            "alliance": ratings.complete[row, column],
+            "alliance": ratings.complete.take(place),
             "apart": ratings.levels.apart[row],
-            "rupture": ratings.rupture[row, column],
+            "rupture": ratings.rupture.take(place),
         }
     )
     return sessions, latent
@@ -213,7 +214,7 @@ def _assemble(
 
 def _at(units: pd.DataFrame, place: Integers) -> dict[str, npt.NDArray[np.generic]]:
     """Return the columns of units, repeated for the rows of each unit."""
-    return {str(name): units[name].to_numpy()[place] for name in units}
+    return {str(name): units[name].to_numpy().take(place) for name in units}
 
 
 def _known_to_be_right(sessions: pd.DataFrame, units: Units) -> Entered:

@@ -191,7 +191,7 @@ def check_known_endings(frame: pd.DataFrame, column: str) -> None:
     """Refuse an ending that is not one of :data:`ENDINGS` (missing ones pass)."""
     values = frame[column]
     if is_categorical(values):
-        codes, distinct = values.cat.codes.to_numpy(), values.cat.categories
+        codes, distinct = values.array.codes, values.array.categories
     else:
         codes, distinct = group_codes(values)
     known = np.array([label in ENDINGS for label in distinct] + [True])  # missing ones pass

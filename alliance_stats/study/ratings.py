@@ -256,7 +256,7 @@ def scores(frame: pd.DataFrame, column: str) -> npt.NDArray[np.float64]:
                 f"Column '{column}' must be numeric, but holds {shown} in "
                 f"{describe_rows(text, frame.index)}. {advice}"
             )
-    return finite_or_missing(values.to_frame(), column)
+    return finite_or_missing(frame if values is frame[column] else values.to_frame(), column)
 
 
 def without_codes(

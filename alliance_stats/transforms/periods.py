@@ -23,6 +23,7 @@ from alliance_stats.checks import (
     finite_or_missing,
     require_columns,
     require_present,
+    value_codes,
 )
 from alliance_stats.door import replaced, require_new
 from alliance_stats.errors import AllianceStatsWarning, DataError, warn
@@ -208,7 +209,7 @@ def _constant(values: pd.Series, units: Integers, first_row: Integers) -> bool:
     codes: npt.NDArray[np.generic]
     first = first_row[units]
     if isinstance(values.dtype, pd.CategoricalDtype):
-        codes = values.cat.codes.to_numpy()
+        codes = values.array.codes
     elif isinstance(values.dtype, np.dtype) and values.dtype.kind in "iubf":
         codes = values.to_numpy()
         if values.dtype.kind == "f":
@@ -406,11 +407,12 @@ def _attendance(
     went = np.ones(len(data), dtype=bool)
     if attended is not None:
         went = truth(data, attended)
-        never = ~pd.Series(went).groupby(data[unit].to_numpy(dtype=object)).any()
+        units = value_codes(coded[unit])
+        never = np.bincount(units, weights=went)[units] == 0.0
         if never.any():
             raise DataError(
-                f"'{never.index[never][0]}' attended no session (column '{attended}'), so it has "
-                "no last one. Leave out units that never began."
+                f"'{data.loc[never, unit].iloc[0]}' attended no session (column '{attended}'), so "
+                "it has no last one. Leave out units that never began."
             )
     if ending is not None:
         _check_endings_known(coded, ending)

@@ -25,6 +25,43 @@ def test_nearest_name_is_proposed_whatever_the_case():
     assert checks.did_you_mean("FAMILY", ["alliance", "Family"]) == "Did you mean 'Family'?"
 
 
+@pytest.mark.parametrize(
+    ("values", "codes"),
+    [
+        ([12, 10, 12, 15], [1, 0, 1, 2]),
+        ([-3, 2**40, -3], [0, 1, 0]),
+        ([np.iinfo(np.int64).min, np.iinfo(np.int64).max], [0, 1]),
+        ([2.0, np.nan, 1.0], [0, -1, 1]),
+        (["b", None, "a", "b"], [0, -1, 1, 0]),
+        (pd.Categorical(["b", None, "b"], ["a", "b"]), [0, -1, 0]),
+    ],
+)
+def test_values_are_numbered_without_gaps(values, codes):
+    assert checks.value_codes(pd.Series(values)).tolist() == codes
+
+
+def test_whole_numbers_far_apart_or_close_have_the_same_groups():
+    close = pd.Series([7, 3, 3, 5], name="unit")
+    for values in (close, close * 10**15, close.astype(object), close.astype(float)):
+        codes, labels = checks.group_codes(values)
+        assert codes.tolist() == [2, 0, 0, 1]
+        assert labels[codes].tolist() == values.tolist()
+
+
+@pytest.mark.parametrize(
+    ("outer", "inner", "codes"),
+    [
+        ([1, 0, 0, 1], [0, 1, 2, 0], [2, 0, 1, 2]),  # nested: by the outer one first
+        ([0, 0, 1, 1], [0, 1, 0, 1], [0, 1, 2, 3]),  # crossed
+        ([0, 0, 1, 1], [1, 1, 0, 1], [0, 0, 1, 2]),  # one inner unit in two outer ones
+        ([0, -1, 1, 1], [0, 0, -1, 1], [0, -1, -1, 1]),
+        ([-1, -1], [0, 1], [-1, -1]),
+    ],
+)
+def test_pairs_of_codes_are_numbered_in_order(outer, inner, codes):
+    assert checks.nested_codes(np.array(outer), np.array(inner)).tolist() == codes
+
+
 def test_names_are_listed_where_none_is_near():
     assert checks.did_you_mean("zzz", ["a", "b"]) == "There are: 'a', 'b'."
 

@@ -367,6 +367,10 @@ class EndingCriterion:
             raise NotIdentifiedError(_RAN_AWAY)
         return Slopes(found.deviance, [found.Lambda], found.beta[self.counts], None, found.u)
 
+    def value(self, Lambda: Sequence[Array], other: Array, memory: Array) -> float:
+        """Return the deviance alone."""
+        return self.evaluate(Lambda, other, memory).deviance
+
     def coordinates(
         self, template: Template, Lambda: Sequence[Array], other: Array, memory: Array
     ) -> Coordinates:
