@@ -22,9 +22,18 @@ from scipy import linalg
 from alliance_stats.engine.blocks import CrossProducts, Layout, RowArrays, cross_products
 from alliance_stats.engine.descent import Descent, LevelPosterior, chain_covariance, descend
 from alliance_stats.engine.elimination import Elimination, eliminate
+from alliance_stats.engine.residual_correlation import Serial
 from alliance_stats.engine.residual_shape import ResidualShape
-from alliance_stats.engine.search import Convergence, Minimum, Options, search
-from alliance_stats.engine.template import Coordinates, Slopes, Template
+from alliance_stats.engine.search import (
+    SAME_DEVIANCE,
+    Convergence,
+    Minimum,
+    Options,
+    Stop,
+    run,
+    search,
+)
+from alliance_stats.engine.template import Coordinates, Slopes, Template, reduce_rank
 from alliance_stats.engine.threads import one_blas_thread
 from alliance_stats.estimates import Array
 
@@ -255,6 +264,8 @@ HESSIAN_STEP = 1e-4
 # Columns of a dense block from which on several BLAS threads help.
 LARGE_BLOCK = 300
 OPTIONS = Options(ftol=1e-13, gtol=1e-7, maxcor=20)
+# A look whether another minimum is lower: to about 1e-4 of the deviance.
+LOOK = Options(ftol=1e-7, gtol=1e-3, maxcor=20)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -364,10 +375,44 @@ def minimise(
                 eta = problem.shape.start(problem.rows.Xy[-1])
         first = moment_start(problem) if start is None else [x.copy() for x in start]
         stop = search(LinearCriterion(problem), first, eta, options=OPTIONS, scaling=scaling)
+        if start is None:
+            stop = _from_either_side(LinearCriterion(problem), stop, first)
         norm = float(np.abs(_gradient(stop.template, stop.slopes)).max(initial=0.0))
     flat = norm < FLAT_GRADIENT * max(1.0, np.sqrt(problem.n))
     record = Convergence(bool(flat), stop.evaluations, norm, stop.restarts, stop.message)
     return Minimum(stop.template, tuple(stop.Lambda), stop.other, stop.deviance, record)
+
+
+def _from_either_side(criterion: LinearCriterion, stop: Stop, first: Sequence[Array]) -> Stop:
+    """Look for a lower deviance from where one of two rivals takes all that both explain.
+
+    Random effects of units and a serial correlation within these units compete, and the deviance
+    may have a minimum with much of either: one look starts without the effects, one without the
+    correlation.
+    """
+    problem, shape = criterion.problem, criterion.problem.shape
+    if shape is None or problem.rows is None or not isinstance(shape.correlation, Serial):
+        return stop
+    n_units = len(np.unique(shape.correlation.units))
+    rivals = [x.factor for x in problem.layout.levels if len(x.row_starts) == n_units]
+    if not rivals:
+        return stop
+    eta = shape.start(problem.rows.Xy[-1])
+    alone = [np.zeros_like(own) if f in rivals else own for f, own in enumerate(first)]
+    effects = criterion.coordinates(*reduce_rank(criterion.template, alone), eta, None)
+    eta = np.append(eta[:-1], shape.correlation.independent)
+    freed = criterion.coordinates(criterion.template, first, eta, None)
+    last = np.eye(len(freed.origin))[-1:]
+    bare = run(criterion, freed.holding(last), options=LOOK)
+    begin = replace(freed, origin=np.append(freed.template.theta(bare.Lambda), bare.other))
+    looks = [run(criterion, own, options=LOOK) for own in (effects, begin)]
+    for look in (bare, *looks):
+        if look.deviance < stop.deviance - SAME_DEVIANCE:
+            lower = search(criterion, look.Lambda, look.other, options=OPTIONS)
+            stop = lower.after(look).after(stop, restarts=1)
+        else:
+            stop = stop.after(look, restarts=1)
+    return stop
 
 
 def moment_start(problem: Problem) -> list[Array]:

@@ -24,6 +24,10 @@ Kind = Literal["unstructured", "toeplitz", "common"]
 
 # Correlation at which the search for phi starts.
 START_PHI = 0.2
+# Correlation, of those that cannot be 0, at which rows are all but independent.
+NO_PHI = 1e-8
+# Largest correlation of neighbours: a step of the search may go where they would be the same.
+CLOSEST = 1.0 - 1e-12
 # Eigenvalue below which a pairwise start is no correlation matrix yet.
 LEAST_EIGENVALUE = 0.05
 # Step of the central differences of C, whose entries are of the order of 1: error about 1e-10.
@@ -63,8 +67,15 @@ class Serial:
 
     def start(self, residual: Array) -> Array:  # noqa: ARG002  (as by visits)
         """Return where the search starts: a small correlation."""
-        p = START_PHI
-        return np.array([np.arctanh(p) if self.signed else np.log(p / (1.0 - p))])
+        return np.array([self._eta(START_PHI)])
+
+    @property
+    def independent(self) -> float:
+        """The parameter at which rows are all but independent."""
+        return self._eta(0.0 if self.signed else NO_PHI)
+
+    def _eta(self, phi: float) -> float:
+        return float(np.arctanh(phi) if self.signed else np.log(phi / (1.0 - phi)))
 
     def phi(self, eta: Array) -> float:
         """Return the correlation at distance 1."""
@@ -119,7 +130,8 @@ class Serial:
         """Correlation of each row with the row before it, 0 where there is none."""
         gap = np.where(self.before >= 0, self.times - self.times[self.before], 1.0)
         phi = self.phi(eta)
-        return np.where(self.before >= 0, np.sign(phi) ** gap * np.abs(phi) ** gap, 0.0)
+        size = np.minimum(np.abs(phi) ** gap, CLOSEST)
+        return np.where(self.before >= 0, np.sign(phi) ** gap * size, 0.0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -239,7 +239,7 @@ def search(
         best, better = _try_directions_left_out(criterion, best, tried, options=options)
         if not better:
             break
-    # the linear deviance, which comes with a scaling, has not been seen to need it
+    # a refit that comes with a scaling starts beside the minimum of its model
     return best if scaling is not None else _try_without_each_term(criterion, best, options=options)
 
 

@@ -15,6 +15,9 @@ LOG_LIK = 1e-7
 ESTIMATE, STD_ERROR, SIGMA, SHAPE = 1e-4, 1e-4, 1e-3, 1e-3
 # clubSandwich takes lme4's tightened fit; both sides are algebra from there.
 SANDWICH_SE, SANDWICH_DF = 1e-5, 1e-4
+# Two maxima: a serial correlation can take the whole variance between units. lme stops at the lower
+# one; gls, which is the same model with an SD of 0 between units, finds the higher.
+LOWER_MAXIMUM = {"rats-both": "rats-both-gls"}
 
 
 def _frame(case) -> pd.DataFrame:
@@ -33,6 +36,10 @@ def _structure(text: str):
 def test_residual_structures(case):
     data = _frame(case)
     model = lmm(case["formula"], data, reml=case["reml"], residual=_structure(case["structure"]))
+    if case["name"] in LOWER_MAXIMUM:
+        assert model.log_lik > case["log_lik"] + 0.1
+        higher = LOWER_MAXIMUM[case["name"]]
+        case = next(one for one in NLME["fits"] if one["name"] == higher)
     assert model.log_lik == pytest.approx(case["log_lik"], rel=LOG_LIK)
     table = model.tidy(df_method="normal")
     np.testing.assert_allclose(

@@ -32,6 +32,10 @@ fits <- list(
   list("rats-both", rats, "weight ~ Time * Diet + (1 | Rat)", "VarianceBy:Diet CAR1:Time:Rat",
        lme(weight ~ Time * Diet, rats, ~ 1 | Rat, weights = varIdent(form = ~ 1 | Diet),
            correlation = corCAR1(form = ~ Time | Rat), control = tight)),
+  # the same with an SD of rats of 0: where lme stops, the likelihood is lower
+  list("rats-both-gls", rats, "weight ~ Time * Diet", "VarianceBy:Diet CAR1:Time:Rat",
+       gls(weight ~ Time * Diet, rats, weights = varIdent(form = ~ 1 | Diet),
+           correlation = corCAR1(0.8, form = ~ Time | Rat), control = tight_gls)),
   list("ovary-gls", ovary, "follicles ~ s + c", "AR1:visit:Mare",
        gls(follicles ~ s + c, ovary, correlation = corAR1(form = ~ visit | Mare), control = tight_gls)),
   list("orthodont-gls", ortho, "distance ~ age * Sex", "VarianceBy:Sex",
