@@ -173,7 +173,11 @@ def implied_variance(model: GeneralizedModel) -> float:
     dispersion = np.empty(0)
     if family.dispersion is not None and isinstance(fit, GeneralizedFit):
         dispersion = np.array([fit.one_dispersion])
-    no_scale = family.name == "beta-binomial" or family.support in ("shares", "positive counts")
+    no_scale = (
+        family.name == "beta-binomial"
+        or family.support in ("shares", "positive counts")
+        or family.link not in (*IMPLIED, "log")
+    )
     if no_scale or np.isnan(dispersion).any():
         why = "is not defined" if no_scale else "differs between rows, as the dispersion does"
         raise NotIdentifiedError(
