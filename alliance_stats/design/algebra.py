@@ -62,15 +62,8 @@ class Algebra:
                 return self._sum(operand, outermost=outermost)
             case Unary("-", operand):
                 return self._without(_Sum(), self._sum(operand, outermost=False))
-            case Binary("|" | "||", bracketed=bracketed):
-                if not bracketed:
-                    raise FormulaError(
-                        f"A random term in {self.formula!r} needs brackets: '(1 | group)'."
-                    )
-                if not outermost:
-                    raise FormulaError(f"Random terms in {self.formula!r} must be joined by '+'.")
-                self.bars.append(tree)
-                return _Sum()
+            case Binary("|" | "||"):
+                return self._random(tree, outermost=outermost)
             case Binary("+", left, right):
                 one, two = (self._sum(side, outermost=outermost) for side in (left, right))
                 return self._joined(one, two, [*one.terms, *two.terms])
@@ -89,6 +82,14 @@ class Algebra:
                     terms = ordered(_product("*", terms, one.terms))
                 return replace(one, terms=terms)
         raise self._no_term(tree)
+
+    def _random(self, tree: Binary, *, outermost: bool) -> _Sum:
+        if not tree.bracketed:
+            raise FormulaError(f"A random term in {self.formula!r} needs brackets: '(1 | group)'.")
+        if not outermost:
+            raise FormulaError(f"Random terms in {self.formula!r} must be joined by '+'.")
+        self.bars.append(tree)
+        return _Sum()
 
     @staticmethod
     def _joined(one: _Sum, two: _Sum, terms: Iterable[Term]) -> _Sum:

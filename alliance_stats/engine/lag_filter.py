@@ -178,8 +178,8 @@ def forward(
         kept.states[s], kept.spreads[s] = a, P
         if s + 1 < T:
             phi = residual.phi[:, s]
-            a = (phi @ a.reshape(R, K, C * N)).reshape(R, K, C, N)
-            P = np.matmul(phi[:, None], (phi @ P.reshape(R, K, K * N)).reshape(R, K, K, N))
+            a = _through(phi, a)
+            P = np.matmul(phi[:, None], _through(phi, P))
             P += residual.innovation[:, s, :, :, None]
     kept.log_det[:] = np.log(variances).sum(axis=(0, 1, 3))
     if not begun:
@@ -218,7 +218,7 @@ def backward(ratings: Ratings, residual: Residual, kept: LagPass, W: Array) -> L
     d_phi, d_innovation = np.zeros((2, *residual.phi.shape))
     d_error = np.zeros((R, K))
     d_mean = np.zeros((T, R, K, N))
-    d_first = d_pull = np.zeros((R, K, K))
+    d_first, d_pull = np.zeros((2, R, K, K))
     for s in reversed(range(T)):
         for k in reversed(range(K)):
             gain = kept.gains[s, k]
@@ -241,25 +241,28 @@ def backward(ratings: Ratings, residual: Residual, kept: LagPass, W: Array) -> L
         if s == 0:
             d_first = 0.5 * G
             q = min(K, C - 1)
-            d_pull = np.zeros((R, K, K))
             d_pull[:, :, :q] = -weighted[:, :, 1 : 1 + q].sum(axis=-1)
             break
         phi = residual.phi[:, s - 1]
         d_innovation[:, s - 1] = 0.5 * G
         P = kept.spreads[s - 1]
-        moved = (phi @ P.reshape(R, K, K * N)).reshape(R, K, K, N)  # Phi P
+        moved = _through(phi, P)
         per_lane = np.einsum("ricn,rjcn->rijn", weighted, later) - known
         d_phi[:, s - 1] = _outer(weighted, kept.states[s - 1]) + _outer(
             per_lane, np.swapaxes(moved, 1, 2)
         )
         turned = np.swapaxes(phi, 1, 2)
-        later = (turned @ later.reshape(R, K, C * N)).reshape(R, K, C, N)
-        known = np.matmul(
-            turned[:, None], (turned @ known.reshape(R, K, K * N)).reshape(R, K, K, N)
-        )
+        later = _through(turned, later)
+        known = np.matmul(turned[:, None], _through(turned, known))
     return LagGradient(
         d_phi, d_innovation, d_first, d_pull, d_error, _coefficient_gradient(ratings, d_mean)
     )
+
+
+def _through(phi: Array, x: Array) -> Array:
+    """Return ``phi x`` of every lane: (R, K, K) times (R, K, columns, N)."""
+    R, K, columns, N = x.shape
+    return np.asarray(phi @ x.reshape(R, K, columns * N)).reshape(R, K, columns, N)
 
 
 def _outer(left: Array, right: Array) -> Array:

@@ -183,20 +183,7 @@ def _whole_model() -> tuple[Relation, ...]:
     df2 = Relation("df2_n_k", "df2", ("r_squared", "k", "n"), lambda box, _: point(_free(box)),
                    "df2 = n - k - 1", _COHEN, path="df2")  # fmt: skip
     of_plain = (f, f_df, p, p_df, stars_twin(p), stars_twin(p_df))
-    shrunk = (
-        *(
-            replace(r, name=f"{r.name}_{law}", image=_if_shrunk(r.image, plain_of),
-                    formula=f"{r.formula}, R2 from {said}", exact=False)
-            for law, said, plain_of in (("adjusted", "the adjusted one", _plain_of_adjusted),
-                                        ("omega", "omega squared", _plain_of_omega))
-            for r in of_plain
-        ),
-        replace(back, name="r_squared_f_adjusted", image=_adjusted_of_f, exact=False,
-                formula="adjusted R2 or epsilon squared = 1 - (df1 + df2) / (F df1 + df2)"),
-        replace(back, name="omega_squared_f", image=_omega_of_f, exact=False,
-                formula="omega squared = df1 (F - 1) / (df1 (F - 1) + df1 + df2 + 1)"),
-    )  # fmt: skip
-    firm = (*of_plain, back, *shrunk)
+    firm = (*of_plain, back, *_shrunk(of_plain, back))
     ends = {"f": Interval(0.0, np.inf)}
     return (
         *firm,
@@ -212,6 +199,23 @@ def _whole_model() -> tuple[Relation, ...]:
         df1,
         loosened(df1, lambda box, _: Interval(0.0, box["k"].high), step, name="df1_step"),
         df2,
+    )  # fmt: skip
+
+
+def _shrunk(of_plain: tuple[Relation, ...], back: Relation) -> tuple[Relation, ...]:
+    """Return the same of shares of variance that are shrunk: adjusted, epsilon and omega."""
+    return (
+        *(
+            replace(r, name=f"{r.name}_{law}", image=_if_shrunk(r.image, plain_of),
+                    formula=f"{r.formula}, R2 from {said}", exact=False)
+            for law, said, plain_of in (("adjusted", "the adjusted one", _plain_of_adjusted),
+                                        ("omega", "omega squared", _plain_of_omega))
+            for r in of_plain
+        ),
+        replace(back, name="r_squared_f_adjusted", image=_adjusted_of_f, exact=False,
+                formula="adjusted R2 or epsilon squared = 1 - (df1 + df2) / (F df1 + df2)"),
+        replace(back, name="omega_squared_f", image=_omega_of_f, exact=False,
+                formula="omega squared = df1 (F - 1) / (df1 (F - 1) + df1 + df2 + 1)"),
     )  # fmt: skip
 
 

@@ -169,18 +169,10 @@ def _of_competing(
     model: CompetingHazards, *, term: str, form: str, form_df: int, state: str | None
 ) -> VaryingCoefficient:
     """Refit competing endings, one ending's coefficient changing with the session."""
-    if model.effects is not None:
-        raise ValueError(
-            "The model has random effects: fit it with cluster= instead, or give the formula the "
-            "covariate times a function of the session."
-        )
-    if state not in model.states:
-        raise DataError(
-            f"state={state!r} is no ending of the model. {did_you_mean(state, model.states)}"
-        )
+    ending = _place_of(state, model)
     kept = [model.design.fixed.names[k] for k in model.design.fixed.kept]
     counts = ~np.isnan(model.beta)
-    ending, rows = model.states.index(state), model.ending_rows
+    rows = model.ending_rows
     read_term(term, [name for name, own in zip(kept, counts[ending], strict=True) if own], form,
               form_df)  # fmt: skip
     session = model.periods.frame[model.periods.session].to_numpy(dtype=np.float64)
@@ -218,6 +210,20 @@ def _of_competing(
         ratio="odds ratio",
         state=state,
     )
+
+
+def _place_of(state: str | None, model: CompetingHazards) -> int:
+    """Return which of the model's endings is meant, where one coefficient can change."""
+    if model.effects is not None:
+        raise ValueError(
+            "The model has random effects: fit it with cluster= instead, or give the formula the "
+            "covariate times a function of the session."
+        )
+    if state not in model.states:
+        raise DataError(
+            f"state={state!r} is no ending of the model. {did_you_mean(state, model.states)}"
+        )
+    return model.states.index(state)
 
 
 def _widened(rows: EndingRows, ending: int, changes: Array) -> tuple[EndingRows, Array]:
