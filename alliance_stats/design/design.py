@@ -32,11 +32,8 @@ from alliance_stats.design.formula import (
 )
 from alliance_stats.design.grammar import Expression
 from alliance_stats.design.groupings import (
-    CodedTerms,
     Grouping,
-    Numbered,
-    build_grouping,
-    check_distinct,
+    build_groupings,
     check_not_fixed,
     random_columns,
     units_of,
@@ -216,10 +213,7 @@ def build_design(
     )
     coded = columns_as_read(coded, predictors, text=text)
     used = text_again(coded, text)
-    root_weights = _positive_roots(used, weights)
-    if known_variance is not None:
-        root_weights = 1.0 / _positive_roots(used, known_variance)
-    free_residual = known_variance is None and residual_variance
+    root_weights = _root_weights(used, weights, known_variance)
     y = numeric_values(_outcome(parsed), coded, learn=read)
     coding, X_all = code_terms(parsed.fixed, coded, learn=read)
     offset = coding.offsets(coded) if coding.offset else None
@@ -230,16 +224,8 @@ def build_design(
     start, residual = _least_squares(Q, R, left * root_weights)
     if residual_variance:
         _check_not_explained(residual, y * root_weights, parsed)
-    numbered: Numbered = {}
-    coded_terms: CodedTerms = {}
-    groupings = tuple(
-        build_grouping(
-            columns, terms, coded, root_weights, numbered=numbered, coded=coded_terms,
-            free_residual=free_residual, learn=read,
-        )
-        for columns, terms in by_group.items()
-    )  # fmt: skip
-    check_distinct(groupings)
+    free = known_variance is None and residual_variance
+    groupings = build_groupings(by_group, coded, root_weights, free_residual=free, learn=read)
     check_not_fixed(groupings, Q, root_weights)
     basis = FixedBasis(coding.names, kept, R, start, coding)
     design = Design(
@@ -283,9 +269,13 @@ def _outcome(parsed: MixedFormula) -> Expression:
     return parsed.outcome
 
 
-def _positive_roots(used: pd.DataFrame, weights: str | None) -> Array:
-    if weights is None:
-        return np.ones(len(used))
+def _root_weights(used: pd.DataFrame, weights: str | None, known_variance: str | None) -> Array:
+    if known_variance is not None:
+        return 1.0 / _positive_roots(used, known_variance)
+    return np.ones(len(used)) if weights is None else _positive_roots(used, weights)
+
+
+def _positive_roots(used: pd.DataFrame, weights: str) -> Array:
     values = finite_or_missing(used, weights)
     bad = ~(values > 0)
     if bad.any():

@@ -1,7 +1,7 @@
 """Grouping factors: units, labels, and the random-effects columns that vary over them."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,13 +16,10 @@ from alliance_stats.estimates import Array, Integers
 from alliance_stats.spelling import check_spelling
 
 __all__ = [
-    "CodedTerms",
     "Grouping",
-    "Numbered",
     "TermBasis",
     "back_transform",
-    "build_grouping",
-    "check_distinct",
+    "build_groupings",
     "check_not_fixed",
     "places_of",
     "random_columns",
@@ -60,7 +57,7 @@ class TermBasis:
     R: Array
 
 
-CodedTerms = dict[Terms, tuple[TermBasis, Array]]
+_CodedTerms = dict[Terms, tuple[TermBasis, Array]]
 """Bases of random terms and their working columns, (q, n), before any weight."""
 
 
@@ -110,12 +107,12 @@ def random_columns(basis: TermBasis, newdata: pd.DataFrame) -> Array:
     return basis.coding.columns(newdata)
 
 
-Numbered = dict[str | tuple[str, ...], tuple[Integers, pd.Index]]
+_Numbered = dict[str | tuple[str, ...], tuple[Integers, pd.Index]]
 """Numbers of a column's values, by its name, and of units, by the columns that name them."""
 
 
 def unit_labels(
-    columns: tuple[str, ...], data: pd.DataFrame, numbered: Numbered | None = None
+    columns: tuple[str, ...], data: pd.DataFrame, numbered: _Numbered | None = None
 ) -> tuple[Integers, pd.Index, pd.Index]:
     """Give each row's unit a number and each unit a label and a key.
 
@@ -135,7 +132,7 @@ def unit_labels(
         The unit of each row; text for tables, ``"T01:F1"``; and what identifies the unit, the
         value itself or a tuple of values.
     """
-    known: Numbered = {} if numbered is None else numbered
+    known: _Numbered = {} if numbered is None else numbered
     if columns[:1] not in known:
         check_spelling(data[columns[0]], kind="unit")
         known[columns[:1]] = _own_numbers(columns[0], data, known)
@@ -162,7 +159,7 @@ def unit_labels(
     return codes, pd.Index([*map(":".join, zip(*told, strict=True))]), keys
 
 
-def _own_numbers(column: str, data: pd.DataFrame, known: Numbered) -> tuple[Integers, pd.Index]:
+def _own_numbers(column: str, data: pd.DataFrame, known: _Numbered) -> tuple[Integers, pd.Index]:
     """Return the number of each value of a column, in sorted order, and the values."""
     if column not in known:
         values = data[column]
@@ -190,14 +187,42 @@ def places_of(keys: pd.Index, columns: Sequence[str], data: pd.DataFrame) -> Int
     return found
 
 
-def build_grouping(
+def build_groupings(
+    by_group: Mapping[tuple[str, ...], list[RandomTerm]],
+    used: pd.DataFrame,
+    root_weights: Array,
+    *,
+    free_residual: bool,
+    learn: pd.DataFrame,
+) -> tuple[Grouping, ...]:
+    """Read the grouping factors; what several of them use is numbered and coded once.
+
+    Raises
+    ------
+    NotIdentifiedError, FormulaError
+        A single unit, as many effects as rows, a column twice, two names for the same units.
+    """
+    numbered: _Numbered = {}
+    coded: _CodedTerms = {}
+    found = tuple(
+        _built(
+            columns, terms, used, root_weights, numbered=numbered, coded=coded,
+            free_residual=free_residual, learn=learn,
+        )
+        for columns, terms in by_group.items()
+    )  # fmt: skip
+    _check_distinct(found)
+    return found
+
+
+def _built(
     columns: tuple[str, ...],
     terms: list[RandomTerm],
     used: pd.DataFrame,
     root_weights: Array,
     *,
-    numbered: Numbered,
-    coded: CodedTerms,
+    numbered: _Numbered,
+    coded: _CodedTerms,
     free_residual: bool,
     learn: pd.DataFrame,
 ) -> Grouping:
@@ -244,7 +269,7 @@ def build_grouping(
     return Grouping(name, columns, labels, keys, codes, np.concatenate(Z), tuple(bases))
 
 
-def check_distinct(groupings: tuple[Grouping, ...]) -> None:
+def _check_distinct(groupings: tuple[Grouping, ...]) -> None:
     """Refuse two names for the same units: their variances cannot be separated."""
     for i, one in enumerate(groupings):
         for other in groupings[i + 1 :]:
@@ -326,7 +351,7 @@ def _pairs_in_words(pairs: Sequence[tuple[int, int]], names: Sequence[str]) -> s
 
 
 def _term_basis(
-    term: RandomTerm, used: pd.DataFrame, learn: pd.DataFrame, coded: CodedTerms
+    term: RandomTerm, used: pd.DataFrame, learn: pd.DataFrame, coded: _CodedTerms
 ) -> tuple[TermBasis, Array]:
     if term.terms in coded:
         return replace(coded[term.terms][0], term=term), coded[term.terms][1]

@@ -67,7 +67,7 @@ def unit_covariance(fit: OrdinalFit, newdata: pd.DataFrame, slopes: Array, slope
     slopes, slope
         Derivatives of P(y <= j) in the coefficients, thresholds and moves, and in the threshold.
     """
-    design, order = fit.design, fit.problem.layout.order
+    design = fit.design
     rows = code_new_rows(design, newdata, with_units=True, new_units=True)
     n_units = [len(g.labels) for g in design.groupings]
     size = sum(n * len(g.Z) for n, g in zip(n_units, design.groupings, strict=True))
@@ -83,6 +83,21 @@ def unit_covariance(fit: OrdinalFit, newdata: pd.DataFrame, slopes: Array, slope
         effects.append(spread(Lambda.T @ grouping.Z, grouping.codes, len(grouping.labels)))
         working = Lambda.T @ (Z @ back_transform(grouping.terms)).T
         new.append(spread(working * (units >= 0), units, len(grouping.labels)))
+    H = _joint_information(fit, np.hstack(effects))
+    factor = linalg.cholesky(H, lower=True)
+    whole = np.pad(slope, ((0, 0), (1, 1)))  # P(y <= j) from 0 to 1
+    c = np.concatenate([slopes @ fit.back, -whole[:, :, None] * np.hstack(new)[:, None]], axis=2)
+    half = linalg.solve_triangular(factor, c.reshape(-1, len(H)).T, lower=True)
+    half = half.T.reshape(*c.shape[:2], -1)
+    unknown = unknown_variance(fit, rows)
+    return np.asarray(
+        np.einsum("njh,nkh->njk", half, half) + np.einsum("nj,nk,n->njk", whole, whole, unknown)
+    )
+
+
+def _joint_information(fit: OrdinalFit, random: Array) -> Array:
+    """Return that of coefficients, thresholds and effects; `random` has the effects' columns."""
+    design, order = fit.design, fit.problem.layout.order
     eta = fit.problem.offset + fit.gamma @ fit.problem.Q
     for grouping, b in zip(design.groupings, fit.working_effects, strict=True):
         eta = eta + (grouping.Z * b[:, grouping.codes]).sum(axis=0)[order]
@@ -93,22 +108,13 @@ def unit_covariance(fit: OrdinalFit, newdata: pd.DataFrame, slopes: Array, slope
     aa[order], ab[order], bb[order] = -own.second_aa, -own.second_ab, -own.second_bb
     edges = below_slopes(fit, design.X, np.ones((len(eta), len(fit.J)))) @ fit.back
     step, each = design.y.astype(np.int64), np.arange(len(eta))
-    random = np.hstack(effects)
     upper = np.hstack([edges[each, step + 1], -random])
     lower = np.hstack([edges[each, step], -random])
     cross = upper.T @ (ab[:, None] * lower)
     H = upper.T @ (aa[:, None] * upper) + lower.T @ (bb[:, None] * lower) + cross + cross.T
     k = edges.shape[2]
     H[np.arange(k, len(H)), np.arange(k, len(H))] += 1.0
-    factor = linalg.cholesky(H, lower=True)
-    whole = np.pad(slope, ((0, 0), (1, 1)))  # P(y <= j) from 0 to 1
-    c = np.concatenate([slopes @ fit.back, -whole[:, :, None] * np.hstack(new)[:, None]], axis=2)
-    half = linalg.solve_triangular(factor, c.reshape(-1, len(H)).T, lower=True)
-    half = half.T.reshape(*c.shape[:2], -1)
-    unknown = unknown_variance(fit, rows)
-    return np.asarray(
-        np.einsum("njh,nkh->njk", half, half) + np.einsum("nj,nk,n->njk", whole, whole, unknown)
-    )
+    return np.asarray(H)
 
 
 def cumulative_with_slopes(

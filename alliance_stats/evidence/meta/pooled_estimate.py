@@ -1,6 +1,6 @@
 """Results of a meta-analysis."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -332,34 +332,33 @@ class MetaAnalysis:
             )
         return tuple(found)
 
+    def _expected(self, conf_level: float) -> Iterator[Section]:
+        """Yield what a new effect may be, and of correlations both that and the mean as r."""
+        if not self.is_pooled:
+            return
+        turned_back = self.effects.measure == "fisher_z"
+        for on in ("fitted", *(("r",) if turned_back else ())):
+            rows = {} if on == "fitted" else {"pooled": self.tidy(conf_level=conf_level, scale=on)}
+            if self.estimator != "fixed":
+                rows["a new effect"] = self.prediction(conf_level=conf_level, scale=on)
+            limits = ["estimate", "conf_low", "conf_high"]
+            parts = [part[limits].assign(of=of) for of, part in rows.items()]
+            if parts:
+                yield Section(
+                    "As a correlation" if on == "r" else "Expected",
+                    pd.concat(parts, ignore_index=True),
+                    names=("of",),
+                    measure="r" if on == "r" else "estimate",
+                    kind="bounded" if on == "r" else "number",
+                    conf_level=conf_level,
+                )
+
     def account(self, *, conf_level: float = 0.95) -> Account:
         """Return what was found as data."""
-        sections = [
-            Section("Coefficient", self.tidy(conf_level=conf_level), names=("term",),
-                    conf_level=conf_level)
-        ]  # fmt: skip
-        expected = self.is_pooled and self.estimator != "fixed"
-        turned_back = self.is_pooled and self.effects.measure == "fisher_z"
-        for on in ("fitted", *(("r",) if turned_back else ())):
-            rows = (
-                [] if on == "fitted" else [("pooled", self.tidy(conf_level=conf_level, scale=on))]
-            )
-            if expected:
-                rows.append(("a new effect", self.prediction(conf_level=conf_level, scale=on)))
-            if rows:
-                parts = [
-                    part[["estimate", "conf_low", "conf_high"]].assign(of=of) for of, part in rows
-                ]
-                sections.append(
-                    Section(
-                        "As a correlation" if on == "r" else "Expected",
-                        pd.concat(parts, ignore_index=True),
-                        names=("of",),
-                        measure="r" if on == "r" else "estimate",
-                        kind="bounded" if on == "r" else "number",
-                        conf_level=conf_level,
-                    )
-                )
+        own = Section(
+            "Coefficient", self.tidy(conf_level=conf_level), names=("term",), conf_level=conf_level
+        )
+        sections = [own, *self._expected(conf_level)]
         glance = self.glance().iloc[0]
         sizes = {"estimates": float(glance["nobs"])}
         if self.effects.studies is not None:
