@@ -11,7 +11,8 @@ import numpy as np
 from scipy import linalg
 
 from alliance_stats.engine.blocks import Layout, RowArrays, cross_products, lay_out
-from alliance_stats.engine.criterion import Problem, at_eta, minimise, solve
+from alliance_stats.engine.criterion import Problem, at_eta, solve
+from alliance_stats.engine.linear_search import minimise
 from alliance_stats.engine.residual_shape import ResidualShape
 from alliance_stats.engine.search import Minimum
 from alliance_stats.engine.template import Template

@@ -28,14 +28,14 @@ from scipy import linalg
 
 from alliance_stats.engine.blocks import CrossProducts
 from alliance_stats.engine.criterion import (
+    TWICE_STEP,
     Problem,
     Solution,
     at_eta,
     by_factor,
-    has_slopes,
+    eta_slopes,
     of_effects,
     posteriors,
-    shape_slopes,
     solve,
 )
 from alliance_stats.engine.descent import LevelPosterior, descend
@@ -55,9 +55,6 @@ FORWARD = np.array([-11.0, 18.0, -9.0, 2.0]) / 6.0
 NO_VARIANCE = 1e-9
 # Numbers in the columns of B beyond which differences take less memory.
 LARGEST = 20_000_000
-# Step in a residual shape's parameters, which are differentiated twice by differences: rounding
-# of the second difference about 1e-13 / step^2 of the criterion's scale.
-ETA_STEP = 1e-3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -178,7 +175,7 @@ def _by_differences(
         solution = solve(moved, factors)
         found = posteriors(moved, descend(moved.layout, solution.up))
         log_det_1, R_1 = _first_order(terms, found, moved.p + 1)
-        slopes = _eta_slopes(moved, factors, solution)
+        slopes = eta_slopes(moved, factors, solution)
         R_1 = np.concatenate([R_1, slopes[1]])
         return np.append(log_det_1, slopes[0]), R_1, solution.up.R
 
@@ -192,7 +189,7 @@ def _by_differences(
             points = [origin, *(first_order(i * BOUNDARY_STEP * unit) for i in (1, 2, 3))]
             weights = FORWARD / BOUNDARY_STEP
         else:
-            step = STEP if j < k else ETA_STEP
+            step = STEP if j < k else TWICE_STEP
             points = [first_order(-step * unit), first_order(step * unit)]
             weights = np.array([-0.5, 0.5]) / step
         log_det_2[:, j] = sum(w * point[0] for w, point in zip(weights, points, strict=True))
@@ -324,25 +321,6 @@ def covariance_curvature(problem: Problem, sigma: float) -> Curvature | None:
         log_det_1 += n * np.trace(half, axis1=1, axis2=2)
         log_det_2 -= n * np.einsum("kab,lba->kl", half, half)
     return Curvature(G, G_1, G_2, log_det_1, log_det_2, linear=True)
-
-
-def _eta_slopes(
-    problem: Problem, Lambda: Sequence[Array], solution: Solution
-) -> tuple[Array, Array]:
-    """Differentiate ``log|V|`` and ``R`` by the residual shape's parameters."""
-    width = problem.p + 1
-    if problem.eta is None or problem.shape is None:
-        return np.empty(0), np.empty((0, width, width))
-    if has_slopes(problem):
-        return shape_slopes(problem, solution, descend(problem.layout, solution.up))
-    log_det, R = np.empty(len(problem.eta)), np.empty((len(problem.eta), width, width))
-    for j, step in enumerate(ETA_STEP * np.eye(len(problem.eta))):
-        etas = (problem.eta + step, problem.eta - step)
-        ups = [solve(at_eta(problem, eta), Lambda).up for eta in etas]
-        dets = [problem.shape.log_det(eta) + up.log_det for eta, up in zip(etas, ups, strict=True)]
-        log_det[j] = (dets[0] - dets[1]) / (2.0 * ETA_STEP)
-        R[j] = (ups[0].R - ups[1].R) / (2.0 * ETA_STEP)
-    return log_det, R
 
 
 def _terms(problem: Problem, Lambda: Sequence[Array], *, boundary: bool) -> list[_Term]:

@@ -13,9 +13,10 @@ from alliance_stats.design.design import Design
 from alliance_stats.design.groupings import Grouping
 from alliance_stats.design.residual import Correlated
 from alliance_stats.engine.array_door import sorted_rows
-from alliance_stats.engine.criterion import at_eta, minimise, pulled_rows, solve
+from alliance_stats.engine.criterion import at_eta, pulled_rows, solve
 from alliance_stats.engine.generalized_search import GeneralizedCriterion, joint_mode
 from alliance_stats.engine.laplace import GeneralizedProblem
+from alliance_stats.engine.linear_search import minimise
 from alliance_stats.engine.residual_shape import ResidualShape
 from alliance_stats.engine.sandwich import ClusterRobust, RowVariances, cr2, turned
 from alliance_stats.engine.threads import one_blas_thread

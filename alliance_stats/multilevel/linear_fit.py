@@ -18,17 +18,10 @@ from alliance_stats.design.groupings import back_transform
 from alliance_stats.design.residual import ResidualStructure
 from alliance_stats.engine.array_door import Columns, arranged, sorted_rows
 from alliance_stats.engine.blocks import by_label, with_outcome
-from alliance_stats.engine.criterion import (
-    Problem,
-    Solution,
-    at_eta,
-    minimise,
-    newton_scaling,
-    posteriors,
-    solve,
-)
+from alliance_stats.engine.criterion import Problem, Solution, at_eta, posteriors, solve
 from alliance_stats.engine.curvature import Curvature, covariance_curvature, curvature
 from alliance_stats.engine.descent import LevelPosterior, descend
+from alliance_stats.engine.linear_search import minimise, newton_scaling
 from alliance_stats.engine.residual_shape import ResidualShape
 from alliance_stats.engine.search import Convergence, Minimum
 from alliance_stats.engine.template import Template

@@ -9,7 +9,8 @@ from scipy import linalg
 from alliance_stats.account import Account, Section, html_of, summary_of
 from alliance_stats.checks import did_you_mean
 from alliance_stats.engine.array_door import arranged, sorted_rows
-from alliance_stats.engine.criterion import at_eta, minimise, pulled_rows, solve
+from alliance_stats.engine.criterion import at_eta, pulled_rows, solve
+from alliance_stats.engine.linear_search import minimise
 from alliance_stats.engine.wild_bootstrap import (
     ClusterSums,
     cluster_sums,
