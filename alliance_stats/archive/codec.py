@@ -50,6 +50,8 @@ FORMER: Mapping[str, str] = {
     "association.mediation.product_profile": "association.mediation.path_intervals",
     "association.planned_contrasts": "association.variance_analysis",
     "engine.lag_table.LagOptions": "engine.lag_parameters.LagOptions",
+    "engine.search.Coordinates": "engine.template.Coordinates",
+    "engine.search.Slopes": "engine.template.Slopes",
     "engine.several_quadrature": "engine.quadrature",
     "engine.spread_families": "engine.families",
     "evidence.meta.pooling": "evidence.meta.sampled_effects",
