@@ -4,7 +4,7 @@ import itertools
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +24,7 @@ from alliance_stats.power.drawn_studies import Analysis, Plan, Workers, draw_stu
 __all__ = ["Power", "answered", "check_plan", "plain_values", "power"]
 
 _FEWEST = 2  # studies
+_FIRST = 50  # studies of each cell: where none of them has an answer, no more are drawn
 _ENOUGH = 1000  # studies from which no note speaks of the Monte Carlo error
 _95 = 1.959963984540054
 _ONE = np.ones(1)
@@ -266,7 +267,8 @@ def power(
     ------
     DataError
         If a design is impossible or has no such assumption, there are fewer studies than
-        `precision` needs, none could be analysed, or the folder belongs to another plan.
+        `precision` needs, none of the first 50 of any cell could be analysed (a misspelt term
+        is not waited for), or the folder belongs to another plan.
 
     Examples
     --------
@@ -279,8 +281,14 @@ def power(
     check_plan(n_studies, seed, alpha, workers)
     _check_precision(n_studies, precision)
     plan = Plan(design, analysis, seed, None if store is None else Path(store))
-    studies = draw_studies(plan, cells, n_studies, workers=workers, progress=progress)
-    return answered(Power(plan, cells, alpha, studies))
+    first = min(n_studies, _FIRST)
+    studies = draw_studies(plan, cells, first, workers=workers, progress=progress)
+    found = answered(Power(plan, cells, alpha, studies))
+    if first == n_studies:
+        return found
+    more = draw_studies(plan, cells, n_studies, start=first, workers=workers, progress=progress)
+    whole = pd.concat([studies, more]).sort_values(["cell", "study"], kind="stable")
+    return replace(found, studies=whole.reset_index(drop=True))
 
 
 def answered(found: Power) -> Power:

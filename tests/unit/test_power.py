@@ -147,6 +147,8 @@ def test_whatever_an_analysis_does_not_answer_is_counted(analysis):
 def test_an_analysis_that_never_answers_is_refused_with_its_reason():
     with pytest.raises(DataError, match="None of 5 studies could be analysed: ZeroDivisionError"):
         power(TRIAL, always_fails, n_studies=5, seed=1)
+    with pytest.raises(DataError, match="None of 50 studies could be analysed: ZeroDivisionError"):
+        power(TRIAL, always_fails, n_studies=100_000, seed=1)  # the rest is not drawn
     misspelt = ModelEffect(formula="alliance ~ session + (1 | person)", term="sesion")
     with pytest.raises(DataError, match="Did you mean 'session'"):
         power(SMALL, misspelt, n_studies=2, seed=1)
