@@ -110,10 +110,10 @@ def sorted_rows(layout: Layout, Xy: Array, groups: Sequence[Columns]) -> RowArra
     """Bring columns into a layout's order of rows."""
     order = layout.order
     return RowArrays(
-        tuple(groups[level.factor][1][:, order] for level in layout.levels),
-        tuple(groups[f][1][:, order] for f in layout.crossed),
+        tuple(groups[level.factor][1].take(order, axis=1) for level in layout.levels),
+        tuple(groups[f][1].take(order, axis=1) for f in layout.crossed),
         tuple(groups[f][0][order] for f in layout.crossed),
-        Xy[:, order],
+        Xy.take(order, axis=1),
     )
 
 

@@ -119,7 +119,8 @@ def descend(layout: Layout, up: Elimination) -> Descent:
         parent, G, A = layout.levels[k].parent, up.G[k], up.A[k]
         P = multiply(G.swapaxes(0, 1), G)
         E = -multiply(P, A)
-        E[np.arange(len(E)), np.arange(len(E))] += 1.0
+        for i in range(len(E)):
+            E[i, i] += 1.0
         E_t = E.swapaxes(0, 1)
         if k == 0 and up.crossing is not None:
             pull = _sparse_pull(up.C[0], up.crossing, above, parent, dense)

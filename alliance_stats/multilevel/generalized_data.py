@@ -124,7 +124,7 @@ def make_generalized_problem(
         layout,
         Template.full([[len(basis.names) for basis in g.terms] for g in groupings]),
         arrange_rows(layout, [g.Z for g in groupings], [g.codes for g in groupings], n),
-        np.ascontiguousarray(design.Q[:, order]),
+        design.Q.take(order, axis=1),
         offset[order],
         family,
         family.outcome(
