@@ -405,3 +405,24 @@ def test_the_conditional_odds_ratio_stands_beside_fishers_test() -> None:
     fisher = {**counts, "odds_ratio": ".2335", "conf_low": ".033", "conf_high": "1.31"}
     assert findings({**fisher, "p_value": ".076"}) == []
     assert findings({**fisher, "p_value": ".086"}) == ["p_value"]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"t": "\uff0d2.31", "df": "41", "p_value": ".026"},
+        {"t": "\u20102.31", "df": "41", "p_value": ".026\u1d47"},
+        {"t": "2\u00b731", "df": "41", "p_value": "0\u00b7026"},
+        {"t": "2.31a", "df": "(41)", "p_value": ".026 a,b"},
+        {"t": "4.98", "df": "41", "p_value": "1.2 \u00d7 10\u22125"},
+        {"t": "4.98", "df": "41", "p_value": "1.2 x 10\u207b\u2075"},
+        {"estimate": "0.42", "std_error": "(0.15)**", "t": "2.80", "df": "28"},
+        # the square of t(40) = 1.76, tested one-tailed
+        {"f": "3.10", "df1": "1", "df2": "40", "p_value": ".043"},
+        # standard errors in the columns of SDs: 1.1 / sqrt(.22^2 + .27^2) = 3.16
+        {"mean1": "5.1", "sd1": "0.22", "n1": "30", "mean2": "4.0", "sd2": "0.27", "n2": "30",
+         "t": "3.16", "df": "58"},
+    ],
+)  # fmt: skip
+def test_signs_letters_and_unstated_ways_of_a_right_row_accuse_nobody(row: dict[str, str]) -> None:
+    assert not findings(row)

@@ -81,6 +81,10 @@ def _welch_se(box: Box) -> Interval:
     return corners(lambda s1, s2: np.sqrt(s1**2 / n1 + s2**2 / n2), box["sd1"], box["sd2"])
 
 
+def _se_of_errors(box: Box) -> Interval:
+    return corners(lambda s1, s2: np.sqrt(s1**2 + s2**2), box["sd1"], box["sd2"])
+
+
 def over(scale: Callable[[Box], Interval]) -> Image:
     """Difference of means over an SE or SD; the two share no printed number, so this is exact."""
     return lambda box, _: quotient(difference(box), scale(box))
@@ -336,6 +340,12 @@ RELATIONS: tuple[Relation, ...] = (
             (_POOLED, Interval(-np.inf, np.inf)),
             *((p, Interval(0.0, 1.0)) for p in p_relations(_POOLED, name="p_pooled", df=pooled_df)),
         )
+    ),
+    *(
+        loosened(r, r.image, "the SDs are the standard errors of the means", name=f"{r.name}_se",
+                 is_exception=True)
+        for own in (replace(_POOLED, image=over(_se_of_errors)),)
+        for r in (own, *p_relations(own, name="p_pooled", df=pooled_df))
     ),
     *(
         loosened(r, _unless_welch(beside_own_p(robust(r.image), (_POOLED, _WELCH_T))), ROBUST,

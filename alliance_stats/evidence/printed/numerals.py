@@ -76,9 +76,29 @@ NOTHING = frozenset(
 _NS_LEVEL = "0.05"
 
 _NUMBER = r"[-+]?(?:[1-9]\d{0,2}(?:,\d{3})+(?:\.\d*)?|\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
-_VALUE = re.compile(rf"^(?P<sign>[<>]|<=|>=)?\s*(?P<number>{_NUMBER})\s*(?P<percent>%)?$")
+_VALUE = re.compile(rf"^(?P<sign><=|>=|[<>])?\s*(?P<number>{_NUMBER})\s*(?P<percent>%)?$")
 _RANGE = re.compile(rf"^(?P<first>{_NUMBER})\s*to\s*(?P<last>{_NUMBER})$")
-_SIGNS = str.maketrans({"\u2212": "-", "\u2013": "-", "\u2264": "<", "\u2265": ">"})
+_MINUS = "\u2010\u2011\u2012\u2013\u2212\ufe63\uff0d"
+_SIGNS = str.maketrans(
+    dict.fromkeys(_MINUS, "-")
+    | {"\u2264": "<", "\u2265": ">", "\uff1c": "<", "\uff1e": ">", "\uff05": "%"}
+)
+_MIDDLE_POINT = re.compile(r"(?<!\d)(\d*)[\u00b7\u2219\u22c5](?=\d)")  # 2\u00b731 in the Lancet
+_RAISED = dict(
+    zip(
+        map(ord, "\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079\u207b"),
+        "0123456789-",
+        strict=True,
+    )
+)
+_TIMES_TEN = re.compile(
+    rf"(?<=\d)\s*[x\u00d7\u00b7\u22c5]\s*10\s*"
+    rf"(?:\^?\s*([+{_MINUS}-]?\d+)|(\u207b?[\u00b9\u00b2\u00b3\u2070\u2074-\u2079]+))$"
+)
+# Letters that refer to a note below the table, as in 2.31a; e may be an exponent.
+_NOTE_LETTERS = re.compile(
+    r"(?<=[\d.%])\s?(?:[a-df-h](?:,\s?[a-df-h])*|[\u1d43\u1d47\u1d48\u1d9c\u1da0\u1d4d\u02b0]+)$"
+)
 _THIN = "\u00a0\u2009\u202f"
 _THOUSANDS_BLANK = re.compile(rf"(?<=\d)[{_THIN}](?=\d{{3}}(?!\d))")
 _AFTER_SIGN = re.compile(r"(?<![\d.,)%])([-+])\s+(?=[\d.,])")
@@ -171,9 +191,10 @@ def limits_in_percent(numbers: Mapping[str, Printed], owners: Sequence[str]) -> 
 def read_printed(text: str, *, decimal: str = ".") -> Printed:
     """Read a printed number.
 
-    Reads ``".10"``, ``"-1.27"`` (also with a true minus sign), ``"<.001"``, ``"1,301"``,
-    ``"20.6%"`` (as .206), ``"1.2e-5"`` and ``".23 to .31"``; with ``decimal=","`` ``"0,42"`` and
-    ``"1.301,5"``.
+    Reads ``".10"``, ``"-1.27"`` (with any of the signs that print as a minus), ``"<.001"``,
+    ``"1,301"``, ``"20.6%"`` (as .206), ``"1.2e-5"`` and ``"1.2 x 10^-5"``, ``".23 to .31"``, a
+    point at half height as in the Lancet, and ``"2.31a"`` without the letter of its note; with
+    ``decimal=","`` ``"0,42"`` and ``"1.301,5"``.
 
     Raises
     ------
@@ -199,11 +220,17 @@ def read_printed(text: str, *, decimal: str = ".") -> Printed:
 
 def _plain(text: str, decimal: str) -> str:
     """Return a text with plain signs, and a point for the decimal sign."""
-    plain = _THOUSANDS_BLANK.sub("", text.strip())
+    plain = _TIMES_TEN.sub(_exponent, _NOTE_LETTERS.sub("", text.strip()))
+    plain = _THOUSANDS_BLANK.sub("", plain)
+    plain = _MIDDLE_POINT.sub(rf"\1{decimal}", plain)
     plain = _DASH_RANGE.sub(" to ", plain).translate(_SIGNS)
     plain = re.sub(rf"[{_THIN}]", " ", plain).removeprefix("=").strip()
     plain = _AFTER_SIGN.sub(r"\1", plain)
     return plain if decimal == "." else " ".join(map(_point, plain.split()))
+
+
+def _exponent(match: re.Match[str]) -> str:
+    return "e" + (match[1] or match[2].translate(_RAISED)).translate(_SIGNS)
 
 
 def _point(word: str) -> str:
@@ -274,6 +301,7 @@ _CELL = re.compile(
     r"^(?P<main>[^()\[\]]*?)\s*(?P<stars>[*\u2217]+|[+\u2020])?\s*"
     r"(?:[(\[](?P<inside>[^()\[\]]*)[)\]]\s*(?P<late>[*\u2217]+|[+\u2020])?)?$"
 )
+_BRACKETED = re.compile(r"^\((?P<inside>[^()\[\],;]+)\)\s*(?P<stars>[*\u2217]*)$")
 # what one number in parentheses is, by the column of the number before it
 COMPANIONS: Mapping[str, str] = MappingProxyType(
     {
@@ -316,6 +344,8 @@ def read_cell(name: str, text: str, *, decimal: str = ".") -> dict[str, str]:
     if match := _PREFIX.match(plain):
         found |= _df_of(match["df"])
         plain = plain[match.end() :].removeprefix("=").strip()
+    if match := _BRACKETED.match(plain):  # a standard error or df below its estimate
+        plain = match["inside"] + match["stars"]
     match = _CELL.match(plain)
     if match is None:
         return found | {name: plain}

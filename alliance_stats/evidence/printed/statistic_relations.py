@@ -116,6 +116,13 @@ def _f_rounded(box: Box, setting: Setting) -> Interval:  # noqa: ARG001
 _ROUNDED_DF = "the df are corrected ones (Greenhouse-Geisser, Satterthwaite), printed as whole ones"
 
 
+def _f_one_tailed(box: Box, setting: Setting) -> Interval:
+    if box["df1"] != point(1.0):
+        raise NotIdentifiedError("F on more than one numerator df is no squared t")
+    two = _f(box, setting)
+    return Interval(two.low / 2.0, two.high / 2.0)
+
+
 def chi2_tail(chi2: Interval, df: Interval) -> Interval:
     """Return the feasible set of ``P(chi2(df) > x)``, which rises with df and falls with x."""
     if df.high <= 0.0:
@@ -237,6 +244,11 @@ RELATIONS: tuple[Relation, ...] = (
     *(
         loosened(r, _f_rounded, _ROUNDED_DF, name=f"{r.name}_rounded_df", is_exception=True,
                  unless=("k",))
+        for r in _P_F
+    ),
+    *(
+        loosened(r, _f_one_tailed, "p is one-tailed, of the t whose square F is",
+                 name=f"{r.name}_one_tailed", is_exception=True, unless=("k",))
         for r in _P_F
     ),
     *P_OF_CHI2,
