@@ -127,7 +127,7 @@ class AnalysisOfVariance:
             others = sum(e.ss for e in measured if e is not effect)
             rows.append(
                 {
-                    "term": ":".join((*effect.between, *effect.within)),
+                    "term": ":".join(map(str, (*effect.between, *effect.within))),
                     "ss": effect.ss,
                     "ss_error": effect.ss_error,
                     "df1": df1,

@@ -1,7 +1,7 @@
 """Analysis of variance from a frame: factors between and within persons, covariates."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -23,6 +23,7 @@ from alliance_stats.checks import (
     require_columns,
     units_with_several,
 )
+from alliance_stats.design.formula import OwnColumn
 from alliance_stats.door import replaced
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array, Integers
@@ -107,8 +108,8 @@ def anova(
         finite_or_missing(data, name)  # refuses what is no number
     long, rows = _complete(data, outcome, person, [*b, *w, *c])
     _check_levels(long, (*b, *w))
-    if w:
-        used, Y, cells, rows = _wide(long, outcome, b, w, c, str(person), rows)
+    if person is not None and w:
+        used, Y, cells, rows = _wide(long, outcome, b, w, c, person, rows)
     else:
         _check_once(long, person)
         used, Y, cells = long, long[outcome].to_numpy()[:, None], pd.DataFrame(index=[0])
@@ -166,7 +167,7 @@ def _scale(Y: Array, outcome: str) -> float:
 
 
 def _listed(names: str | Sequence[str]) -> tuple[str, ...]:
-    return (names,) if isinstance(names, str) else tuple(names)
+    return (names,) if isinstance(names, str) or not isinstance(names, Iterable) else tuple(names)
 
 
 def _check_design(  # noqa: PLR0917
@@ -262,12 +263,18 @@ def _notes(rows: RowLedger, person: str | None, w: tuple[str, ...]) -> tuple[str
     )
 
 
+_VALUE = OwnColumn("value")
+
+
 def _cell_table(Y: Array, groups: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
     parts = []
     for place in range(Y.shape[1]):
         own = cells.iloc[[place] * len(Y)].reset_index(drop=True)
-        parts.append(pd.concat([groups, own], axis=1).assign(_value=Y[:, place]))
+        parts.append(pd.concat([groups, own], axis=1))
+        parts[-1][_VALUE] = Y[:, place]
     long = pd.concat(parts, ignore_index=True)
-    names = [name for name in long.columns if name != "_value"]
-    table = long.groupby(names, observed=True, sort=True)["_value"].agg(["size", "mean", "std"])
+    # a factor keeps its name beside the columns of the result
+    long = long.rename(columns={name: OwnColumn(name) for name in ("n", "mean", "sd")})
+    names = [name for name in long.columns if name != _VALUE]
+    table = long.groupby(names, observed=True, sort=True)[_VALUE].agg(["size", "mean", "std"])
     return table.rename(columns={"size": "n", "std": "sd"}).reset_index()

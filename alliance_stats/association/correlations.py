@@ -25,6 +25,7 @@ from alliance_stats.checks import (
     group_codes,
     require_columns,
 )
+from alliance_stats.door import replaced
 from alliance_stats.engine.multiple_tests import holm
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array, Integers, one_line
@@ -311,7 +312,7 @@ def _used(
         used, rows = rows.keep(used, present[known], reason=reason)
     columns = {name: values[known & present] for name, values in columns.items()}
     table = pd.DataFrame(columns, index=used.index)
-    return table if groups is None else table.assign(**{groups: used[groups]}), columns, rows
+    return table if groups is None else replaced(table, {groups: used[groups]}), columns, rows
 
 
 def _pairs(

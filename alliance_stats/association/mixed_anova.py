@@ -173,7 +173,7 @@ def mixed_anova(analysis: AnalysisOfVariance) -> MixedAnova:
         raise NotIdentifiedError(
             "Without a factor within persons the mixed model is the analysis of variance itself."
         )
-    n_cells, n = len(analysis.within_cells), analysis.long[str(analysis.person)].nunique()
+    n_cells, n = len(analysis.within_cells), analysis.long[analysis.person].nunique()
     if n <= n_cells + len(analysis.cells) // n_cells:
         raise NotIdentifiedError(
             f"{plural(n, 'person')} are too few for the covariances of {n_cells} cells. Fit lmm "

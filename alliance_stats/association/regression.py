@@ -168,7 +168,7 @@ def regression(
             "from a linear outcome."
         )
     used = [*variables_of(bound.outcome), *variables_of(bound.fixed)]
-    also = tuple(dict.fromkeys([*map(str, used), *([] if cluster is None else [cluster])]))
+    also = tuple(dict.fromkeys([*used, *([] if cluster is None else [cluster])]))
     if family == "ordinal":
         return _ordered(bound, data, cluster, steps)
     fits = [
@@ -190,10 +190,15 @@ def _ordered(
     """Fit a regression on ordered categories."""
     if steps:
         raise FormulaError("steps= are for linear, logistic and Poisson regression.")
+    if not bound.fixed.has_intercept:
+        raise FormulaError(
+            f"{bound.text!r} leaves the intercept out, but thresholds take its place anyway. Write "
+            "the formula without '0 +' or '- 1'."
+        )
     names = variables_of(bound.outcome)
     if len(names) != 1 or bound.response != str(names[0]):
         raise FormulaError(f"An ordinal outcome is one column as it is; got '{bound.response}'.")
-    also = tuple(map(str, variables_of(bound.fixed))) + (() if cluster is None else (cluster,))
+    also = tuple(variables_of(bound.fixed)) + (() if cluster is None else (cluster,))
     used, rows = complete_rows(data, [names[0], *also], {})
     codes, categories = _places(used[names[0]])
     own = OwnColumn(str(names[0]))
@@ -265,7 +270,7 @@ def _fit(
     data: pd.DataFrame,
     family: str,
     weights: str | None,
-    also: tuple[str, ...],
+    also: tuple[Hashable, ...],
 ) -> LinearFit | GeneralizedFit:
     if family == "linear":
         design, _ = build_design(formula, data, weights=weights, also=also)
@@ -276,7 +281,7 @@ def _fit(
 
 
 def _clusters(
-    name: str, data: pd.DataFrame, also: tuple[str, ...], weights: str | None
+    name: str, data: pd.DataFrame, also: tuple[Hashable, ...], weights: str | None
 ) -> Clusters:
     used, _ = complete_rows(data, [*also, *([] if weights is None else [weights])], {})
     codes, labels = group_codes(used[name])

@@ -42,7 +42,7 @@ class Algebra:
 
     def _sum(self, tree: Expression, *, outermost: bool) -> _Sum:
         match tree:
-            case Column("."):
+            case Column(".", False):
                 raise self._error(
                     "'.' (every other column) is not understood; write the columns out, "
                     "joined by '+'"
@@ -132,7 +132,7 @@ def nested(tree: Expression, formula: str) -> list[tuple[str, ...]]:
         sides = [nested(side, formula) for side in (tree.left, tree.right)]
         if all(len(side) == 1 for side in sides):
             return [tuple(dict.fromkeys((*sides[0][0], *sides[1][0])))]
-    if isinstance(tree, Column) and tree.name != ".":
+    if isinstance(tree, Column) and (tree.name != "." or tree.ticked):
         return [(str(tree.name),)]
     raise FormulaError(
         f"Cannot read the grouping '{written(tree)}' in {formula!r}; groupings are "

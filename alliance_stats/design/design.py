@@ -202,7 +202,7 @@ def build_design(
     predictors = _predictors(parsed)
     ids = list(dict.fromkeys(column for columns in by_group for column in columns))
     needed = list(dict.fromkeys([*predictors, *ids]))
-    further = [column for column in (weights, known_variance, *also) if column]
+    further = [column for column in (weights, known_variance, *also) if column is not None]
     require_columns(data, further)
     read, text = looked_up(data, needed)
     for column in ids:

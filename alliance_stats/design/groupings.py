@@ -242,8 +242,14 @@ def _built(
     for term in terms:
         basis, working = _term_basis(term, used, learn, coded)
         columns_of_term = working * root_weights
-        _check_told_apart(basis, columns_of_term, codes)
         q = len(basis.names)
+        if q * (q + 1) // 2 > n:
+            raise NotIdentifiedError(
+                f"{term} has {q} columns that vary over '{name}', hence {q * (q + 1) // 2} "
+                f"variances and covariances from {n} rows. If one of its columns is a number, "
+                "convert it first (pandas.to_numeric); else leave the term out."
+            )
+        _check_told_apart(basis, columns_of_term, codes)
         if free_residual and n_units == n:
             raise NotIdentifiedError(
                 f"{term}: each of the {n} rows is a unit of '{name}' by itself. What units differ "

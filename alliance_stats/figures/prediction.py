@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from alliance_stats.checks import require_kind
+from alliance_stats.door import replaced
 from alliance_stats.errors import DataError
 from alliance_stats.figures.axes import (
     dress,
@@ -220,7 +221,7 @@ def _chances(model: LandmarkModel, newdata: pd.DataFrame, conf_level: float) -> 
         )
     who = newdata.index.repeat(len(model.landmarks))
     every = newdata.loc[who].reset_index(drop=True)
-    every = every.assign(**{model.session: model.landmarks * len(newdata)})
+    every = replaced(every, {model.session: model.landmarks * len(newdata)})
     found = model.predict(every, conf_level=conf_level)
     found.insert(0, "row", who)
     return found

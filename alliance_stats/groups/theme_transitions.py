@@ -228,7 +228,7 @@ def _later_states(
     data: pd.DataFrame, later: Mapping[str, str] | str
 ) -> tuple[pd.Series, tuple[str, ...]]:
     """Return each case's later state as a number (-1 where missing), and the states' names."""
-    if isinstance(later, str):
+    if not isinstance(later, Mapping):
         check_spelling(data[later])
         codes, index = group_codes(data[later])
         return pd.Series(codes, index=data.index), tuple(str(label) for label in index)

@@ -276,6 +276,7 @@ def part_of(design: Design, kept: Booleans) -> Design:
 
 def _grouping(fit: LinearFit | GeneralizedFit, name: str) -> Grouping:
     groupings = {g.name: g for g in fit.design.groupings}
+    name = str(name)
     if name not in groupings:
         raise DataError(
             f"'{name}' is not a grouping factor of the model. {did_you_mean(name, groupings)}"
@@ -287,6 +288,7 @@ def cluster_codes(fit: LinearFit | GeneralizedFit, name: str) -> Integers:
     """Return each row's unit of a grouping factor or of the residual correlation."""
     if isinstance(fit, GeneralizedFit):
         return _grouping(fit, name).codes
+    name = str(name)
     shape = fit.problem.shape
     within = {s.within for s in fit.structures if isinstance(s, Correlated)}
     named = [g.name for g in fit.design.groupings]

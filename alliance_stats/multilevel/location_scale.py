@@ -317,7 +317,7 @@ def location_scale(
         raise TypeError(f"varying must be True or False; got {varying!r}.")
     data = check_frame(data)
     terms = bound_terms(parse_terms(scale), list(data.columns))
-    design, used = build_design(formula, data, also=[str(v) for v in variables_of(terms)])
+    design, used = build_design(formula, data, also=variables_of(terms))
     if len(design.groupings) != 1 or design.groupings[0].names != (INTERCEPT,):
         raise FormulaError(
             f"location_scale takes one random intercept, as '(1 | person)'; got "

@@ -258,7 +258,7 @@ def glmm(
     data = check_frame(data)
     terms = _dispersion_terms(dispersion, chosen, data)
     formula, data, trials_of = pair_of_counts(formula, data, chosen, weights)
-    also = [*(str(v) for v in variables_of(terms)), *([] if offset is None else [offset])]
+    also = [*variables_of(terms), *([] if offset is None else [offset])]
     extra = also if trials_of is None else [*also, trials_of]
     design, used = build_design(formula, data, also=extra, residual_variance=False)
     if not design.groupings:

@@ -11,8 +11,14 @@ from scipy import linalg, stats
 
 from alliance_stats.checks import check_frame, did_you_mean, finite_or_missing, require_columns
 from alliance_stats.design.design import Design, build_design
-from alliance_stats.design.formula import INTERCEPT, bound_formula, parse_formula, parse_terms
-from alliance_stats.design.grammar import written
+from alliance_stats.design.formula import (
+    INTERCEPT,
+    bound_formula,
+    bound_terms,
+    parse_formula,
+    parse_terms,
+    printed,
+)
 from alliance_stats.door import replaced
 from alliance_stats.engine.generalized_search import minimise_jointly
 from alliance_stats.engine.ordered import ordered_family
@@ -314,11 +320,12 @@ def nominal_columns(design: Design, nominal: str | None, kind: str) -> tuple[int
             f"nominal= gives every threshold its own effect, and {kind} thresholds are tied to one "
             "another: leave thresholds= out."
         )
+    own_terms = bound_terms(parse_terms(nominal), [*design.frame.columns])
     place = {int(column): i for i, column in enumerate(design.fixed.kept)}
     terms = {t.name: t for t in design.fixed.coding.terms if t.factors}
     found: list[int] = []
-    for term in parse_terms(nominal).terms:
-        name = ":".join(map(written, term))
+    for term in own_terms.terms:
+        name = ":".join(map(printed, term))
         if term and name not in terms:
             raise FormulaError(
                 f"nominal= names {name}, which is no term of {design.formula.text!r}. "

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 import numpy.typing as npt
@@ -182,11 +183,18 @@ class FactorModel:
         value = float(self.fit.theta[parameter.number])
         match parameter.about:
             case "loading":
-                name, item = parameter.term.split(" -> ")
-                f = names.index(name)
-                return value * float(_root(P[f, f]) / sds[items.index(item)])
+                f, i = next(
+                    (f, i)
+                    for (f, name), (i, item) in product(enumerate(names), enumerate(items))
+                    if parameter.term == f"{name} -> {item}"
+                )
+                return value * float(_root(P[f, f]) / sds[i])
             case "factor covariance":
-                f, h = (names.index(name) for name in parameter.term.split(" ~ "))
+                f, h = next(
+                    (f, h)
+                    for (f, one), (h, other) in product(enumerate(names), repeat=2)
+                    if parameter.term == f"{one} ~ {other}"
+                )
                 return value / float(_root(P[f, f] * P[h, h]))
             case "residual variance":
                 return value / float(sds[items.index(parameter.term)]) ** 2

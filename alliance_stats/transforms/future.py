@@ -41,7 +41,11 @@ _MOST_ROLES = 10
 
 
 def whole_course_means(
-    data: pd.DataFrame, *, unit: str, session: str, columns: Collection[str] | None = None
+    data: pd.DataFrame,
+    *,
+    unit: Hashable,
+    session: Hashable,
+    columns: Collection[str] | None = None,
 ) -> list[str]:
     """Return the columns that are, or were made from, a mean over each unit's whole course.
 
@@ -92,7 +96,7 @@ def whole_course_means(
 
 
 def _leaks(
-    data: pd.DataFrame, *, unit: str, session: str, columns: Collection[str] | None
+    data: pd.DataFrame, *, unit: Hashable, session: Hashable, columns: Collection[str] | None
 ) -> list[str]:
     """Return what :func:`whole_course_means` does, for a checked frame."""
     require_present(data, session, why="to know which session a row belongs to")

@@ -1,11 +1,32 @@
 """A column may have any name in the functions that make a formula of their own."""
 
+from collections.abc import Callable, Hashable, Mapping
+
 import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose
 
-from alliance_stats import apim, cox_ph, discrete_hazard, fine_gray, person_period, within_between
+from alliance_stats import (
+    anova,
+    apim,
+    compare_groups,
+    competing_hazards,
+    cox_ph,
+    discrete_hazard,
+    factor_model,
+    fine_gray,
+    landmark_chance,
+    leave_one_out,
+    lmm,
+    location_scale,
+    mediation,
+    ordinal,
+    person_period,
+    regression,
+    simple_slopes,
+    within_between,
+)
 from alliance_stats.design.grammar import quoted
 from alliance_stats.errors import NotIdentifiedError
 
@@ -139,3 +160,107 @@ def test_a_spline_gives_up_the_column_that_the_baseline_hazard_holds() -> None:
         )
         == 3
     )
+
+
+# a table of sessions side by side has numbers, or dates, for names; a point alone is a name too
+LABELS = (3, 2.5, ".", "🙂 mood", "a -> b", "n", "mean")
+END = LONG["person"].str[1:].astype(int) % 6 + 1
+WIDE = LONG.assign(
+    other=RNG.normal(size=N),
+    group=np.where(RNG.random(N) < 0.5, "a", "b"),
+    flag=RNG.random(N) < 0.5,
+    stays=LONG["session"] <= END,
+    late=np.where(LONG["session"] == END, RNG.choice([0, 1, 2], N), 0),
+    time=RNG.exponential(size=N) + 0.01,
+    step=np.tile([1, 2, 3], 80),
+)
+Call = Callable[[pd.DataFrame, Mapping[str, Hashable]], object]
+NAMED: dict[str, tuple[tuple[str, ...], Call]] = {
+    "regression": (
+        ("y", "x", "person"),
+        lambda d, n: regression(f"{quoted(n['y'])} ~ {quoted(n['x'])}", d, cluster=n["person"]),
+    ),
+    "simple_slopes": (
+        ("x", "group"),
+        lambda d, n: simple_slopes(
+            regression(f"{quoted(n['y'])} ~ {quoted(n['x'])} * {quoted(n['group'])}", d),
+            n["x"], by=n["group"],
+        ),
+    ),
+    "anova": (
+        ("group", "x"),
+        lambda d, n: anova(d, outcome=n["y"], between=n["group"], covariates=[n["x"]]),
+    ),
+    "mediation": (
+        ("flag", "x"),
+        lambda d, n: mediation(d, treatment=n["flag"], mediator=n["x"], outcome=n["y"]),
+    ),
+    "location_scale": (
+        ("group", "person"),
+        lambda d, n: location_scale(
+            f"{quoted(n['y'])} ~ 1 + (1 | {quoted(n['person'])})", d, scale=quoted(n["group"])
+        ),
+    ),
+    "leave_one_out": (
+        ("therapist",),
+        lambda d, n: leave_one_out(
+            lmm(f"{quoted(n['y'])} ~ {quoted(n['x'])} + (1 | {quoted(n['therapist'])})", d),
+            n["therapist"],
+        ),
+    ),
+    "competing_hazards": (
+        ("session", "person", "x"),
+        lambda d, n: competing_hazards(
+            quoted(n["x"]), d[d["stays"]], session=n["session"], event=n["late"], unit=n["person"],
+            baseline="polynomial", baseline_df=1,
+        ),
+    ),
+    "landmark_chance": (
+        ("person", "late", "x"),
+        lambda d, n: landmark_chance(
+            quoted(n["x"]), d[d["stays"]], session=n["session"], event=n["late"],
+            unit=n["person"], horizon=3,
+        ),
+    ),
+    "ordinal": (
+        ("x", "person"),
+        lambda d, n: ordinal(
+            f"{quoted(n['step'])} ~ {quoted(n['x'])} + (1 | {quoted(n['person'])})", d,
+            nominal=quoted(n["x"]),
+        ),
+    ),
+    "compare_groups": (
+        ("therapist", "y"),
+        lambda d, n: compare_groups(
+            d, outcomes=[n["y"]], group=n["group"], cluster=n["person"], seed=1
+        ),
+    ),
+}  # fmt: skip
+
+
+def _numbers(result: object) -> pd.Series:
+    table = result.tidy()  # type: ignore[attr-defined]
+    return table[next(name for name in ("estimate", "statistic", "highest") if name in table)]
+
+
+@pytest.mark.filterwarnings("ignore::alliance_stats.errors.AllianceStatsWarning")
+@pytest.mark.parametrize(
+    ("asked", "role"), [(name, role) for name, (roles, _) in NAMED.items() for role in roles]
+)
+def test_any_label_is_a_column(asked: str, role: str) -> None:
+    call = NAMED[asked][1]
+    names = {str(name): name for name in WIDE.columns}
+    expected = _numbers(call(WIDE, names))
+    for label in LABELS:
+        found = call(WIDE.rename(columns={role: label}), names | {role: label})
+        assert_allclose(_numbers(found), expected, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("label", ["a -> b", "a ~ b", 3, 2.5])
+def test_items_of_any_label_are_standardised(label: Hashable) -> None:
+    trait = RNG.normal(size=120)
+    items = pd.DataFrame({f"i{k}": trait + RNG.normal(size=120) for k in range(4)})
+    names = {"F": [label, "i1", "i2", "i3"]}
+    found = factor_model(items.rename(columns={"i0": label}), names).tidy()
+    expected = factor_model(items, {"F": list(items)}).tidy()
+    assert_allclose(found["standardized"], expected["standardized"], rtol=1e-6)

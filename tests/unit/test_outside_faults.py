@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 
 import alliance_stats as als
+from alliance_stats import comparisons, lmm, regression
 from alliance_stats.change import ChangeReference, classify_change, least_reliable_change
-from alliance_stats.errors import AllianceStatsError, DataError, NotIdentifiedError
+from alliance_stats.errors import AllianceStatsError, DataError, FormulaError, NotIdentifiedError
 from alliance_stats.figures import kaplan_meier_figure
 
 CLOSE = 1e-6  # the same fit under other names or in another unit: up to the search's own stop
@@ -281,3 +282,24 @@ def test_a_random_intercept_that_runs_away_names_quadrature() -> None:
         als.glmm("y ~ t + (1 | id)", data, family="binomial")
     model = als.glmm("y ~ t + (1 | id)", data, family="binomial", nodes=25)
     assert 2.0 < model.tidy(effects="ran_pars")["estimate"].iloc[0] < 10.0
+
+
+def test_an_ordered_regression_has_its_thresholds_for_an_intercept() -> None:
+    data = pd.DataFrame({"step": [1, 2, 3, 1, 2, 3, 3, 1], "flag": [True, False] * 4})
+    with pytest.raises(FormulaError, match="thresholds take its place"):
+        regression("step ~ 0 + flag", data, family="ordinal")
+
+
+def test_a_number_read_as_categories_asks_for_no_matrix_of_slopes() -> None:
+    rng = np.random.default_rng(1)
+    data = pd.DataFrame({"y": rng.normal(size=90), "g": np.repeat(np.arange(9), 10)})
+    data["x"] = pd.Categorical(rng.normal(size=90))
+    with pytest.raises(NotIdentifiedError, match="4095 variances and covariances from 90 rows"):
+        lmm("y ~ 1 + (x | g)", data)
+
+
+def test_one_value_is_compared_with_none() -> None:
+    rng = np.random.default_rng(1)
+    data = pd.DataFrame({"y": rng.normal(size=20), "flag": True, "x": rng.normal(size=20)})
+    with pytest.raises(NotIdentifiedError, match="'flag' has one value"):
+        comparisons(regression("y ~ x + flag", data), "flag")

@@ -1,6 +1,6 @@
 """The specification of a mediation, and the rows that it uses."""
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -94,7 +94,8 @@ class Asked:
     def named(self) -> str:
         """The question in a phrase."""
         kind = "serial mediation" if self.serial else "mediation"
-        text = f"{kind} of {self.treatment} on {self.outcome} by {' and '.join(self.mediators)}"
+        by = " and ".join(map(str, self.mediators))
+        text = f"{kind} of {self.treatment} on {self.outcome} by {by}"
         return text if self.moderator is None else f"{text}, moderated by {self.moderator}"
 
 
@@ -219,7 +220,7 @@ class Case:
 
 def listed(names: str | Sequence[str]) -> tuple[str, ...]:
     """Return one name or several as a tuple."""
-    return (names,) if isinstance(names, str) else tuple(names)
+    return (names,) if isinstance(names, str) or not isinstance(names, Iterable) else tuple(names)
 
 
 def read(

@@ -19,6 +19,7 @@ from alliance_stats.association.mediation.asked import Asked, Case, Natural
 from alliance_stats.association.mediation.equations import Equations, Paths
 from alliance_stats.association.regression_model import LinearRegression
 from alliance_stats.design.design import Design, fixed_columns
+from alliance_stats.door import replaced
 from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.estimates import Array, Integers
 from alliance_stats.formatting import format_number
@@ -331,9 +332,9 @@ def counterfactuals(  # noqa: PLR0917
     pair = how.pair(frame[asked.treatment].to_numpy(dtype=np.float64))
     models = []
     for w in at:
-        own = frame if asked.moderator is None else frame.assign(**{asked.moderator: w})
+        own = frame if asked.moderator is None else replaced(frame, {asked.moderator: w})
         columns = [
-            _columns(own.assign(**{asked.treatment: x}), asked, [f.design for f in first], outcome,
+            _columns(replaced(own, {asked.treatment: x}), asked, [f.design for f in first], outcome,
                      course)
             for x in pair
         ]  # fmt: skip
@@ -367,10 +368,10 @@ def _columns(
     if course is None:
         base = fixed_columns(outcome, zero)[None]
     else:
-        by_session = [zero.assign(**{course.session: number}) for number in course.sessions]
+        by_session = [replaced(zero, {course.session: number}) for number in course.sessions]
         base = np.array([fixed_columns(outcome, own) for own in by_session])
         zero = by_session[0]
-    slopes = [fixed_columns(outcome, zero.assign(**{m: 1.0})) - base[0] for m in asked.mediators]
+    slopes = [fixed_columns(outcome, replaced(zero, {m: 1.0})) - base[0] for m in asked.mediators]
     return Columns(tuple(fixed_columns(design, frame) for design in mediators), base, tuple(slopes))
 
 

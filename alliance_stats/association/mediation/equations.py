@@ -201,12 +201,13 @@ class Equations:
         start = sum(len(fit.design.fixed.kept) for fit in self.fits[:equation])
         design = self.fits[equation].design
         shown = [design.fixed.names[i] for i in design.fixed.kept]
-        wanted = {":".join(names), ":".join(reversed(names))}
+        wanted = {":".join(map(str, names)), ":".join(map(str, reversed(names)))}
         found = [i for i, name in enumerate(shown) if name in wanted]
         if not found:
             raise NotIdentifiedError(
                 f"The other columns of the equation of '{self.asked.targets[equation]}' tell "
-                f"'{' x '.join(names)}': its path cannot be told from theirs. Leave one out."
+                f"'{' x '.join(map(str, names))}': its path cannot be told from theirs. "
+                "Leave one out."
             )
         return start + found[0]
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -198,7 +198,8 @@ def read_samples(
 ) -> Samples:
     """Check the frame, number its groups, and set aside rows whose group is not known."""
     data = check_frame(data)
-    nesting = [cluster] if isinstance(cluster, str) else list(cluster or ())
+    given: list[Any] = list(cluster) if isinstance(cluster, list | tuple) else [cluster]
+    nesting = [name for name in given if name is not None]
     require_columns(data, [*outcomes, group, *nesting, baseline, paired])
     _check_roles(outcomes, group, nesting, baseline, paired)
     units = [*nesting, *([] if paired is None else [paired])]

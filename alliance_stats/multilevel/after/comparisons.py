@@ -256,10 +256,15 @@ def comparisons(
     predictor = require_predictor(variable, known)
     inference = infer(model, df_method)
     groups = _groups(model.design.frame, names_of(by))
+    scenarios = _scenarios(model.design.frame, predictor, values)
+    if not scenarios:
+        raise NotIdentifiedError(
+            f"'{variable}' has one value in the rows used: there is nothing to compare it with."
+        )
     lines, expected, gradient, simulated = [], [], [], []
     betas = _draw(inference, n_resamples, rng)
     linear = link_of(model).name == "identity"
-    for name, (before, after) in _scenarios(model.design.frame, predictor, values).items():
+    for name, (before, after) in scenarios.items():
         arms = [ExpectedResponses.of(model, inference, frame, level) for frame in (before, after)]
         for label, rows in groups:
             _check_estimable(inference, arms, rows, variable, linear=linear)

@@ -136,9 +136,9 @@ class ReferenceGrid:
 def predictors(design: Design) -> dict[str, Predictor]:
     """Return the predictors of the fixed effects, in the order of the formula."""
     frame = design.frame
-    factors: dict[str, bool] = {}
+    factors: dict[Any, bool] = {}
     for factor in design.fixed.coding.factors:
-        for name in map(str, factor.columns):
+        for name in factor.columns:
             dtype = frame[name].dtype
             text = not pd.api.types.is_numeric_dtype(dtype) or dtype.kind == "b"
             coded = factor.is_categorical and not factor.truth
@@ -232,7 +232,8 @@ def grid_columns(design: Design, grid: ReferenceGrid) -> Array:
 
 def names_of(given: str | Sequence[str] | None) -> tuple[str, ...]:
     """Read one name or several; refuse one that appears twice."""
-    names = (given,) if isinstance(given, str) else tuple(given or ())
+    several: list[Any] = list(given) if isinstance(given, list | tuple) else [given]
+    names = tuple(name for name in several if name is not None)
     for name in names:
         if names.count(name) > 1:
             raise FormulaError(f"'{name}' is given twice.")

@@ -328,7 +328,7 @@ def leave_one_out(
         require_linear(model, asked="leave_one_out refits", fitted="lmm, glmm or ordinal")
     fit = model.fit
     codes = cluster_codes(fit, cluster)
-    found = [g for g in fit.design.groupings if g.name == cluster]
+    found = [g for g in fit.design.groupings if g.name == str(cluster)]
     if not found:
         raise DataError(f"'{cluster}' has no random effect: leave_one_out leaves out such units.")
     labels = found[0].labels

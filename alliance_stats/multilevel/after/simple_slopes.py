@@ -9,6 +9,7 @@ import pandas as pd
 from alliance_stats.account import Account, Section, html_of, summary_of
 from alliance_stats.checks import require_columns, units_with_several
 from alliance_stats.design.design import Design, all_fixed_columns
+from alliance_stats.door import replaced
 from alliance_stats.errors import DataError, FormulaError, NotIdentifiedError
 from alliance_stats.estimates import Array, named_covariance, one_line
 from alliance_stats.ledger import RowLedger
@@ -243,7 +244,7 @@ def slope_rows(design: Design, frame: pd.DataFrame, predictor: Predictor) -> Arr
     step = STEP * (float(predictor.values.std(ddof=0)) or 1.0)
     total = np.zeros((len(frame), len(design.fixed.names)))
     for shift, weight in STENCIL:
-        moved = frame.assign(**{predictor.name: frame[predictor.name] + shift * step})
+        moved = replaced(frame, {predictor.name: frame[predictor.name] + shift * step})
         total += (weight / step) * all_fixed_columns(design, moved)
     return total
 

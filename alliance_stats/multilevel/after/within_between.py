@@ -216,11 +216,11 @@ def within_between(
         if level not in levels:
             raise DataError(f"slopes= names '{level}'. {did_you_mean(level, levels)}")
     further = parse_formula(covariates or "1", needs_response=False)
-    named = [outcome, predictor, *levels, *map(str, variables_of(further.fixed))]
-    named += [str(name) for term in further.random for name in variables_of(term.terms)]
+    named = [outcome, predictor, *levels, *variables_of(further.fixed)]
+    named += [name for term in further.random for name in variables_of(term.terms)]
     named += [name for term in further.random for name in term.grouping]
     # the components are to meet no column that the model does not use
-    own = data[[name for name in data.columns if str(name) in named]]
+    own = data[[name for name in data.columns if name in named or str(name) in named]]
     split = decompose(own, predictor, levels=levels)
     components = [str(name) for name in split.columns if name not in own.columns]
     fixed = reduce(operator.add, map(column, components)) + further.fixed

@@ -8,6 +8,7 @@ import pandas as pd
 
 from alliance_stats.account import Account, Column, Section, html_of, summary_of
 from alliance_stats.checks import check_frame, require_columns, require_kind
+from alliance_stats.door import replaced
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array, one_line
 from alliance_stats.ledger import RowLedger
@@ -237,7 +238,7 @@ def adjusted_curves(
                 f"values={values[:2]!r}."
             )
     asked = None if times is None else asked_times(times)
-    found = [_averaged(model, own.assign(**{variable: value}), asked) for value in values]
+    found = [_averaged(model, replaced(own, {variable: value}), asked) for value in values]
     return AdjustedCurves(
         variable=variable,
         groups=tuple(values),

@@ -8,7 +8,15 @@ import pandas as pd
 
 from alliance_stats.checks import check_choice, check_frame, require_columns, require_present
 from alliance_stats.design.design import build_design
-from alliance_stats.design.formula import formula_of, intercepts, parse_formula
+from alliance_stats.design.formula import (
+    MixedFormula,
+    Terms,
+    bound_formula,
+    formula_of,
+    intercepts,
+    parse_formula,
+)
+from alliance_stats.door import replaced
 from alliance_stats.engine.quadrature import MOST_NODES
 from alliance_stats.engine.threads import one_blas_thread
 from alliance_stats.errors import (
@@ -141,8 +149,8 @@ def competing_hazards(
     """
     check_choice(baseline, BASELINES, name="baseline")
     _check_nesting(cluster, random, nodes, weights)
-    group = _grouping(random)
     data = check_frame(data)
+    group = _grouping(random, list(data.columns))
     require_columns(data, [event, cluster, weights, *group])
     coded, states = _coded(data, event, censored, labels or {})
     also = [group] if group else []
@@ -155,7 +163,7 @@ def competing_hazards(
         refuse_copies(periods, [group])
     everyone, observed = periods, _observed(periods, states)
     periods, terms = modelled(formula, periods, baseline, baseline_df)
-    frame = periods.frame.assign(**{_OUTCOME: periods.frame[_OUTCOME].astype(np.int64)})
+    frame = replaced(periods.frame, {_OUTCOME: periods.frame[_OUTCOME].astype(np.int64)})
     design, frame = build_design(
         formula_of(_OUTCOME, terms, [intercepts([unit])]), frame, residual_variance=False
     )
@@ -207,7 +215,7 @@ def _check_nesting(
         )
 
 
-def _grouping(random: str | None) -> tuple[str, ...]:
+def _grouping(random: str | None, columns: Sequence[Hashable]) -> tuple[str, ...]:
     """Return the columns that name a unit of the random term."""
     if random is None:
         return ()
@@ -217,7 +225,7 @@ def _grouping(random: str | None) -> tuple[str, ...]:
             f"random={random!r}: competing hazards take one grouping whose units have an effect on "
             "each ending, '(1 | therapist)', or '(1 || therapist)' for independent effects."
         )
-    return terms[0].grouping
+    return bound_formula(MixedFormula(random, None, Terms(()), terms), columns).random[0].grouping
 
 
 def _coded(
@@ -254,7 +262,7 @@ def _coded(
     if len(set(states)) < len(states):
         raise DataError(f"labels= gives one word to several endings: {', '.join(states)}.")
     codes = values.map({none: 0.0, **{value: k + 1.0 for k, value in enumerate(found)}})
-    return data.assign(**{_OUTCOME: codes.astype(np.float64)}), states
+    return replaced(data, {_OUTCOME: codes.astype(np.float64)}), states
 
 
 def _observed(
@@ -360,4 +368,4 @@ def _effects(
             f"({fit.convergence.message}); do not use its numbers.",
             ConvergenceWarning,
         )
-    return EndingEffects(fit, states, ":".join(group), labels, n_units, unit)
+    return EndingEffects(fit, states, ":".join(map(str, group)), labels, n_units, unit)

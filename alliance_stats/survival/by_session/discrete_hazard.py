@@ -311,9 +311,9 @@ def hazard_periods(
             "'alliance + role'; session and event are arguments of their own."
         )
     named = set() if formula.strip() == "1" else formula_variables(formula, offset=offset)
-    needed = [str(name) for name in data.columns if str(name) in named]
+    needed = [name for name in data.columns if str(name) in named]
     for group in also:
-        needed += [column for column in group if column in data.columns]
+        needed += [label for label in data.columns if label in group or str(label) in group]
     periods = read_periods(
         data, session=session, event=event, unit=unit, needed=needed, causes=causes is not None
     )

@@ -8,6 +8,7 @@ from scipy import special, stats
 
 from alliance_stats.checks import check_frame, require_columns
 from alliance_stats.design.design import code_new_rows
+from alliance_stats.door import replaced
 from alliance_stats.engine.families import Family
 from alliance_stats.engine.generalized_search import glm_coefficients
 from alliance_stats.engine.laplace import GeneralizedProblem
@@ -397,7 +398,7 @@ class SessionCourses:
             return pd.DataFrame({session: numbers})
         if len(newdata) == 1:
             repeated = newdata.iloc[np.zeros(len(numbers), dtype=int)].reset_index(drop=True)
-            return repeated.assign(**{session: numbers})
+            return replaced(repeated, {session: numbers})
         require_columns(newdata, [session], what="newdata")
         missing = sorted(set(numbers) - set(newdata[session]))
         if missing or newdata[session].duplicated().any():

@@ -268,10 +268,10 @@ def _with_frailty(
     fit: CoxFit
     result: FrailtyFit | NestedFrailty
     if len(levels) == 2:
-        both = (str(levels[0]), str(levels[1]))
+        both = (levels[0], levels[1])
         fit, covariance, result = fit_nested_frailty(X, sets, intervals, design.terms, both)
     else:
-        one = (str(levels[0]), distribution)
+        one = (levels[0], distribution)
         fit, covariance, result = fit_frailty(X, sets, intervals, design.terms, one)
     return _model(
         (design, intervals, sets), fit, (covariance, covariance), ties=ties, frailty=result

@@ -3,7 +3,7 @@
 The likelihood of a frailty's variance: its slope, profile and maximum.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -367,7 +367,11 @@ def median_hazard_ratio(variance: float, distribution: str) -> float:
 
 
 def fit_frailty(
-    X: Array, sets: RiskSets, intervals: Intervals, terms: tuple[str, ...], frailty: tuple[str, str]
+    X: Array,
+    sets: RiskSets,
+    intervals: Intervals,
+    terms: tuple[str, ...],
+    frailty: tuple[Hashable, str],
 ) -> tuple[CoxFit, Array, FrailtyFit]:
     """Fit a Cox model with one random effect per group.
 
@@ -395,7 +399,7 @@ def fit_frailty(
         log_lik = problem.log_lik(variance)
         fit, covariance = fit_of(state, plain), _inverse(state.arrow.schur)
     result = FrailtyFit(
-        group=group,
+        group=str(group),
         distribution=distribution,
         variance=variance,
         levels=levels,

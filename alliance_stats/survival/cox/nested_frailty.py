@@ -7,6 +7,7 @@ approximation ``log PL - u' S^-1 u / 2 - log|S| / 2 - log|H| / 2`` with H the pe
 about u and beta (Ripatti & Palmgren 2000, doi:10.1111/j.0006-341X.2000.01016.x).
 """
 
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -304,7 +305,11 @@ class NestedFrailty:
 
 
 def fit_nested_frailty(
-    X: Array, sets: RiskSets, intervals: Intervals, terms: tuple[str, ...], levels: tuple[str, str]
+    X: Array,
+    sets: RiskSets,
+    intervals: Intervals,
+    terms: tuple[str, ...],
+    levels: tuple[Hashable, Hashable],
 ) -> tuple[CoxFit, Array, NestedFrailty]:
     """Fit a Cox model with a random effect of each inner and each outer group.
 
@@ -336,7 +341,7 @@ def fit_nested_frailty(
     theirs = np.asarray(summed / (problem.size + at[0] / at[1]))
     effects = (state.b - theirs[above], theirs)
     result = NestedFrailty(
-        groups=levels,
+        groups=(str(inner), str(outer)),
         variances=variances,
         labels=(labels, upper_labels),
         effects=(effects[0] * (variances[0] > 0.0), effects[1] * (variances[1] > 0.0)),
@@ -350,7 +355,7 @@ def fit_nested_frailty(
 
 
 def _outer_of(
-    codes: Integers, upper: Integers, labels: pd.Index, levels: tuple[str, str]
+    codes: Integers, upper: Integers, labels: pd.Index, levels: tuple[Hashable, Hashable]
 ) -> Integers:
     """Return each inner group's outer one, refusing an id that occurs under two."""
     above = np.zeros(len(labels), dtype=np.int64)

@@ -16,6 +16,7 @@ from alliance_stats.checks import (
 )
 from alliance_stats.design.design import build_design, code_new_rows
 from alliance_stats.design.formula import formula_of, parse_terms
+from alliance_stats.door import replaced
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array, Booleans, Integers
 from alliance_stats.formatting import plural
@@ -134,7 +135,7 @@ def landmark_chance(
         known_before=known_before,
     )  # fmt: skip
     named = set() if formula.strip() == "1" else formula_variables(formula)
-    needed = [*(str(name) for name in data.columns if str(name) in named)]
+    needed = [name for name in data.columns if str(name) in named]
     needed += [] if cluster is None else [cluster]
     rows, ledger = _landmark_rows(
         data, (session, event, unit), needed, (int(horizon), cause, landmarks)
@@ -146,7 +147,7 @@ def landmark_chance(
     )
     known = rows.where(rows.weight > 0.0)
     design, _ = build_design(
-        formula_of(event, terms, ()), known.frame.assign(**{event: known.left}),
+        formula_of(event, terms, ()), replaced(known.frame, {event: known.left}),
         residual_variance=False,
     )  # fmt: skip
     X = design.X if design.X.shape[1] == len(design.fixed.kept) else design.X[:, design.fixed.kept]
@@ -202,7 +203,11 @@ def _landmark_rows(
     within, cause, landmarks = asked
     codes = data[event]
     seen = data[session].to_numpy(dtype=np.int64)
-    final = data.groupby(unit, sort=False)[session].transform("max").to_numpy(dtype=np.int64)
+    final = (
+        data.groupby(unit, sort=False, observed=True)[session]
+        .transform("max")
+        .to_numpy(dtype=np.int64)
+    )
     code = codes.where(seen == final)
     last = pd.DataFrame({"unit": data[unit], "code": code}).loc[seen == final]
     ending = data[unit].map(last.set_index("unit")["code"]).to_numpy()
@@ -227,7 +232,7 @@ def _landmark_rows(
     chosen = _chosen(seen, left, weight, landmarks, within)
     used, rows = rows.keep(data, np.isin(seen, chosen), reason="no landmark")
     own = np.isin(seen, chosen)
-    frame = used.assign(**{session: seen[own]})
+    frame = replaced(used, {session: seen[own]})
     return LandmarkRows(frame, time[own], state[own], weight[own], left[own].astype(float)), rows
 
 

@@ -170,7 +170,7 @@ def refuse_copies(periods: Periods, groups: Sequence[tuple[str, ...]]) -> None:
     event = pd.factorize(frame[periods.event].take(at_end))[0]
     for columns in groups:
         require_columns(frame, list(columns))
-        name = ":".join(columns)
+        name = ":".join(map(str, columns))
         of_group = row_units(frame, columns)[at_end]
         sizes = np.bincount(of_group[of_group >= 0])
         if sizes.max() == 1:
@@ -402,8 +402,7 @@ def refuse_the_future(
     variables = variables - {str(name) for name in known_before}
     if not variables or not frame[person].duplicated().any():
         return
-    unit = str(person)
-    leaks = sorted(whole_course_means(frame, unit=unit, session=str(session), columns=variables))
+    leaks = sorted(whole_course_means(frame, unit=person, session=session, columns=variables))
     if leaks:
         raise DataError(
             f"Covariate '{leaks[0]}' is, or comes from, a mean over all rows of each '{person}': "
@@ -415,7 +414,7 @@ def refuse_the_future(
     persons = pd.factorize(frame[person])[0]
     for column in sorted(variables):
         if column in frame and pd.api.types.is_numeric_dtype(frame[column].dtype):
-            _refuse_centred(frame[column], persons, unit)
+            _refuse_centred(frame[column], persons, str(person))
 
 
 def _refuse_centred(column: pd.Series, persons: Integers, person: str) -> None:

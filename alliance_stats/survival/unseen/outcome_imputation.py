@@ -26,6 +26,7 @@ from scipy import linalg, sparse
 
 from alliance_stats.design.design import Design, code_new_rows
 from alliance_stats.design.groupings import back_transform, unit_labels, units_of
+from alliance_stats.door import replaced
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array, Integers
 from alliance_stats.multilevel import LinearMixedModel
@@ -225,7 +226,7 @@ def completed_design(design: Design, unseen: pd.DataFrame, y: Array) -> Design:
         root_weights=np.ones(n),
         groupings=tuple(groupings),
         fixed=replace(design.fixed, R=R / np.sqrt(n), offset=linalg.solve_triangular(R, start)),
-        frame=frame.assign(**{response: y}),
+        frame=replaced(frame, {response: y}),
         offset=offset,
     )
 

@@ -232,7 +232,7 @@ def pattern_mixture(
     stacked = np.vstack(maps)
     within = (stacked @ fit.beta.to_numpy()).reshape(len(names), -1)
     within_covariance: Array = stacked @ fit.vcov().to_numpy() @ stacked.T
-    labelled = frame.assign(**{pattern: labels})
+    labelled = replaced(frame, {pattern: labels})
     average = _average(simple, labelled, (within, within_covariance), (pattern, unit), arms)
     return PatternMixture(
         fit=fit,

@@ -24,6 +24,7 @@ from alliance_stats.checks import (
     require_present,
 )
 from alliance_stats.design.design import code_new_rows
+from alliance_stats.door import replaced
 from alliance_stats.errors import DataError, FormulaError
 from alliance_stats.estimates import Array, Booleans, Integers, one_line
 from alliance_stats.formatting import plural
@@ -291,7 +292,7 @@ def _assumptions(
         return code_new_rows(model.design, frame, with_units=False).X
 
     def there(frame: pd.DataFrame) -> pd.DataFrame:
-        other = frame.assign(**{arm: reference})
+        other = replaced(frame, {arm: reference})
         if seen[arm].dtype == frame[arm].dtype:
             other[arm] = other[arm].astype(frame[arm].dtype)
         return other
@@ -299,7 +300,7 @@ def _assumptions(
     after, last = _left(model, unseen, time, unit)
     jump = (columns(there(unseen)) - columns(unseen)) * after[:, None]
     known = ~np.isnan(last)
-    at_last = unseen.assign(**{time: np.where(known, last, finite_or_missing(unseen, time))})
+    at_last = replaced(unseen, {time: np.where(known, last, finite_or_missing(unseen, time))})
     parted = (columns(at_last) - columns(there(at_last))) * (after & known)[:, None]
     units = _units(model, unseen, unit)
     left = np.isin(units[: len(seen)], units[len(seen) :][after])[:, None]

@@ -26,6 +26,7 @@ from alliance_stats.design.formula import (
     parse_formula,
 )
 from alliance_stats.design.groupings import back_transform
+from alliance_stats.door import replaced
 from alliance_stats.errors import DataError, FormulaError, NotIdentifiedError
 from alliance_stats.estimates import Array, Integers
 from alliance_stats.multilevel import LinearMixedModel, lmm
@@ -218,8 +219,8 @@ def _arrays(
 def _read_random(outcome: str, unit: str, random: str | None) -> tuple[MixedFormula, str | None]:
     """Return the outcome's formula, its units by their own column, and the clusters' column."""
     parsed = parse_formula(outcome)
-    own = [term for term in parsed.random if term.grouping[-1] == unit]
-    above = [term for term in parsed.random if term.grouping[-1] != unit]
+    own = [term for term in parsed.random if term.grouping[-1] == str(unit)]
+    above = [term for term in parsed.random if term.grouping[-1] != str(unit)]
     if len(own) != 1 or len(above) > 1:
         raise DataError(
             f"The outcome needs one random term, of '{unit}', whose effects are shared with the "
@@ -360,7 +361,7 @@ def _slopes(
     step = _CLOCK_STEP * ((ends[1] - ends[0]) or 1.0)
     # one-sided at the ends, beyond which splines may not be defined
     ahead, behind = np.minimum(clock + step, ends[1]), np.maximum(clock - step, ends[0])
-    after, before = (columns(rows.assign(**{time: at})) for at in (ahead, behind))
+    after, before = (columns(replaced(rows, {time: at})) for at in (ahead, behind))
     apart = (ahead - behind)[:, None]
     if not np.abs(after[1] - before[1]).max() > 0.0:
         raise NotIdentifiedError(
@@ -376,7 +377,7 @@ def _check_known(growth: LinearMixedModel, rows: pd.DataFrame, unit: str) -> Non
     codings = [
         growth.design.fixed.coding, *(basis.coding for basis in of_units(growth, unit).terms)
     ]  # fmt: skip
-    for name in dict.fromkeys(str(name) for coding in codings for name in coding.variables):
+    for name in dict.fromkeys(name for coding in codings for name in coding.variables):
         require_columns(rows, [name], what="periods")
         require_present(rows, name, why="for the outcome's course at that session")
 
