@@ -242,7 +242,10 @@ def not_a_number(values: pd.Series) -> str:
         return ""
     written = [
         ""
-        if isinstance(value, Number) or value is None or value is pd.NA or value is pd.NaT
+        if (isinstance(value, Number) and not isinstance(value, bool))
+        or value is None
+        or value is pd.NA
+        or value is pd.NaT
         else repr(value)
         for value in values.array
     ]

@@ -3,7 +3,8 @@
 import re
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime, time
 from importlib import import_module
 from pathlib import Path
@@ -40,6 +41,10 @@ DAMAGED = (  # what a damaged or foreign file makes readers of stored tables rai
     struct.error,
 )
 _MERGED = re.compile(r'<(?:\w+:)?mergeCell [^>]*ref="([^"]+)"')
+_HIDDEN = re.compile(r"<(?:\w+:)?row ([^>]*hidden=\"(?:1|true)\"[^>]*)>")
+_PLACE = re.compile(r'\br="(\d+)"')
+_STYLES = "xl/styles.xml"
+_PERCENT = re.compile(r'xf [^>]*numFmtId="(?:9|10)"|formatCode="[^"]*%')
 _WITHOUT_VALUE = re.compile(
     r'<(?:\w+:)?c r="([A-Z]+[0-9]+)"([^>]*)>\s*<(?:\w+:)?f(?:\s[^>]*)?(?:/>|>[^<]*</(?:\w+:)?f>)\s*'
     r"(?:<(?:\w+:)?v\s*/>|<(?:\w+:)?v>\s*</(?:\w+:)?v>)?\s*</(?:\w+:)?c>"
@@ -61,7 +66,7 @@ def read_excel(
     file: Path, *, ids: Sequence[str], labelled: Sequence[str], sheet: str | None, header_rows: int
 ) -> TableFile:
     """Read one sheet of a workbook; see ``read_table``."""
-    chosen, rows = _opened(file, sheet)
+    chosen, rows, notes = _opened(file, sheet)
     if not rows:
         raise DataError(f"Sheet '{chosen}' of '{file.name}' is empty: it has no header row.")
     if not rows[0]:
@@ -82,7 +87,7 @@ def read_excel(
         if name or not pd.isna(values).all():
             columns.append(Cells.mixed(name or f"Unnamed: {place}", values))
     index = pd.RangeIndex(2, 1 + len(rows))  # the row numbers that a spreadsheet shows
-    return settled(
+    table = settled(
         columns,
         index,
         ids=ids,
@@ -90,10 +95,11 @@ def read_excel(
         file_name=file.name,
         header_rows=header_rows,
     )
+    return replace(table, notes=(*notes, *table.notes))
 
 
-def _opened(file: Path, sheet: str | None) -> tuple[str, list[tuple[object, ...]]]:
-    """Return the sheet that is meant, and the cells of its rows."""
+def _opened(file: Path, sheet: str | None) -> tuple[str, list[tuple[object, ...]], tuple[str, ...]]:
+    """Return the sheet that is meant, the cells of its rows, and what is not seen of it."""
     openpyxl = extra("openpyxl", file)
     try:
         with ZipFile(file) as parts:
@@ -103,8 +109,13 @@ def _opened(file: Path, sheet: str | None) -> tuple[str, list[tuple[object, ...]
             book = openpyxl.load_workbook(file, read_only=True, data_only=True)
             try:
                 chosen = _sheet([part.title for part in book.worksheets], file, sheet)
-                _refuse_lost_cells(parts, chosen, file)
+                written = parts.read(_part_of(parts, chosen)).decode("utf-8", errors="replace")
+                _refuse_lost_cells(written, chosen, file)
                 rows = _cells_of_rows(book[chosen])
+                notes = tuple(_note_on_hidden(written))
+                styles = parts.read(_STYLES) if _STYLES in parts.namelist() else b""
+                if _PERCENT.search(styles.decode("utf-8", errors="replace")):
+                    notes += tuple(_note_on_percent(book[chosen]))
             finally:
                 book.close()
     except DataError:
@@ -114,7 +125,7 @@ def _opened(file: Path, sheet: str | None) -> tuple[str, list[tuple[object, ...]
             f"'{file.name}' cannot be read as an Excel file: {error}. Open it in the program that "
             "wrote it and save it again as .xlsx, without a password."
         ) from error
-    return chosen, rows
+    return chosen, rows, notes
 
 
 def _cells_of_rows(sheet: Any) -> list[tuple[object, ...]]:
@@ -160,9 +171,34 @@ def _refuse_a_stray_cell(rows: list[tuple[object, ...]], sheet: str, file: Path)
     )
 
 
-def _refuse_lost_cells(parts: ZipFile, sheet: str, file: Path) -> None:
+def _note_on_hidden(written: str) -> Iterator[str]:
+    """Yield a note on rows that a filter, or a hand, has hidden: they are read."""
+    hidden = [int(place) for row in _HIDDEN.findall(written) for place in _PLACE.findall(row)]
+    if hidden:
+        listed = describe_rows(np.ones(len(hidden), bool), pd.Index(hidden))
+        yield (
+            f"Read although hidden in the sheet (by a filter or by hand): {listed}. Delete what "
+            "does not belong to the data."
+        )
+
+
+def _note_on_percent(sheet: Any) -> Iterator[str]:
+    """Yield a note on columns whose numbers the sheet shows a hundred times as large."""
+    first: dict[int, str] = {}
+    names: tuple[object, ...] = ()
+    for row in sheet.rows:
+        names = names or tuple(cell.value for cell in row)
+        for place, cell in enumerate(row[: len(names)]):
+            shown = place not in first and "%" in str(getattr(cell, "number_format", ""))
+            if shown and isinstance(cell.value, int | float):
+                first[place] = f"'{names[place]}' ({cell.value:.0%} in {cell.coordinate} is "
+                first[place] += f"{cell.value:g})"
+    if first:
+        yield f"Shown in per cent by the sheet and read as shares: {', '.join(first.values())}."
+
+
+def _refuse_lost_cells(written: str, sheet: str, file: Path) -> None:
     """Refuse merged cells, of which only the first has a value, and formulas without one."""
-    written = parts.read(_part_of(parts, sheet)).decode("utf-8", errors="replace")
     merged = _MERGED.findall(written)
     if merged:
         rows = sorted(
@@ -177,7 +213,8 @@ def _refuse_lost_cells(parts: ZipFile, sheet: str, file: Path) -> None:
         without = ""
         if rows:
             labels = pd.Index(rows)
-            without = f", so that {describe_rows(np.ones(len(rows), bool), labels)} lack it"
+            lacking = describe_rows(np.ones(len(rows), bool), labels)
+            without = f", so that {lacking} lack{'s' if len(rows) == 1 else ''} it"
         raise DataError(
             f"Cells of sheet '{sheet}' of '{file.name}' are merged ({listed}): only the first of "
             f"them holds the value{without}. Unmerge them and write the value into each cell."

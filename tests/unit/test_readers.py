@@ -820,3 +820,20 @@ def test_row_labels_of_parquet_that_were_columns_are_columns(tmp_path: Path, dat
     data.set_index("person").to_parquet(tmp_path / "study.parquet")
     study = Study.from_file(tmp_path / "study.parquet", **ROLES)
     assert study.sessions["person"].tolist() == ["Ána", "b", "c"]
+
+
+def test_what_a_sheet_hides_or_shows_a_hundredfold_is_told(tmp_path: Path) -> None:
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook()
+    for row in (["id", "score"], [1, 0.5], [2, 0.25], [3, 1]):
+        book.active.append(row)
+    book.active.row_dimensions[3].hidden = True
+    book.active["B2"].number_format = "0%"
+    book.save(tmp_path / "x.xlsx")
+    found = read_table(tmp_path / "x.xlsx", ids=["id"])
+    assert found.frame["score"].tolist() == [0.5, 0.25, 1]
+    hidden, percent = found.notes
+    assert hidden.startswith("Read although hidden in the sheet (by a filter or by hand): row 3.")
+    assert (
+        percent == "Shown in per cent by the sheet and read as shares: 'score' (50% in B2 is 0.5)."
+    )
