@@ -22,6 +22,7 @@ __all__ = [
     "check_comparable",
     "check_conf_level",
     "check_frame",
+    "check_magnitude",
     "check_not_empty",
     "comparable",
     "describe_rows",
@@ -44,6 +45,7 @@ __all__ = [
 _ROWS_SHOWN = 5
 _TABLE = 4  # places a row of a table in which whole numbers are ticked off, at most
 _LETTERS_SHOWN = 60
+_MOST_DIGITS = 302  # a double holds six more, for sums
 
 
 def did_you_mean(name: object, candidates: Iterable[object]) -> str:
@@ -226,6 +228,19 @@ def finite_or_missing(data: pd.DataFrame, column: Hashable) -> npt.NDArray[np.fl
             "Correct the values, or set them to missing."
         )
     return floats
+
+
+def check_magnitude(
+    numbers: npt.NDArray[np.float64], name: object, *, power: int = 2
+) -> npt.NDArray[np.float64]:
+    """Return numbers whose powers (and sums of them) a double holds; refuse others, naming them."""
+    size = float(np.nanmax(np.abs(numbers), initial=0.0))
+    if size and not -_MOST_DIGITS < power * np.log10(size) < _MOST_DIGITS:
+        raise DataError(
+            f"Column '{name}' holds numbers of a size of {size:.3g}, whose squares cannot be "
+            "computed with. Give it in another unit."
+        )
+    return numbers
 
 
 def _as_truth_or_numbers(values: pd.Series) -> pd.Series:

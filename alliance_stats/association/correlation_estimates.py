@@ -65,7 +65,8 @@ class CorrelationEstimate:
         if not np.isfinite(self.z_error):
             return np.nan, np.nan
         half = float(stats.t.isf((1.0 - conf_level) / 2.0, self.df)) * self.z_error
-        z = np.arctanh(np.clip(self.r, -1.0, 1.0))
+        with np.errstate(divide="ignore"):  # of -1 and 1, whose limits are themselves
+            z = np.arctanh(np.clip(self.r, -1.0, 1.0))
         return float(np.tanh(z - half)), float(np.tanh(z + half))
 
 

@@ -18,7 +18,13 @@ from alliance_stats.account import (
     section_cells,
     summary_of,
 )
-from alliance_stats.checks import check_frame, finite_or_missing, group_codes, require_columns
+from alliance_stats.checks import (
+    check_frame,
+    check_magnitude,
+    finite_or_missing,
+    group_codes,
+    require_columns,
+)
 from alliance_stats.design.rows import check_categories
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import DUST, Array, Integers, one_line
@@ -274,7 +280,7 @@ def _describe(
         column.dtype
     )
     if numeric:
-        values = finite_or_missing(data, variable)
+        values = check_magnitude(finite_or_missing(data, variable), variable)
         if np.isin(values[~np.isnan(values)], (0.0, 1.0)).all():
             return _binary(values, variable, codes, labels)
         return _continuous(values, variable, codes, labels)

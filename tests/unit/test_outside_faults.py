@@ -303,3 +303,35 @@ def test_one_value_is_compared_with_none() -> None:
     data = pd.DataFrame({"y": rng.normal(size=20), "flag": True, "x": rng.normal(size=20)})
     with pytest.raises(NotIdentifiedError, match="'flag' has one value"):
         comparisons(regression("y ~ x + flag", data), "flag")
+
+
+@pytest.mark.parametrize("unit", [1e-160, 1e160])
+@pytest.mark.parametrize(
+    "asked",
+    [
+        lambda d: als.compare_groups(d, outcomes="y", group="g"),
+        lambda d: als.compare_groups(d, outcomes="z", group="g", baseline="y"),
+        lambda d: als.correlations(d, ["y", "z"]),
+        lambda d: als.table_one(d, variables="y", group="g"),
+        lambda d: als.coder_agreement(d, coders=["y", "z"], measurement="interval", seed=1),
+    ],
+)
+def test_numbers_whose_squares_no_double_holds_are_refused(
+    asked: Callable[[pd.DataFrame], object], unit: float
+) -> None:
+    rng = np.random.default_rng(1)
+    data = pd.DataFrame({"g": list("AB") * 12, "id": np.repeat(range(6), 4)})
+    data = data.assign(y=rng.normal(size=24) * unit, z=rng.normal(size=24))
+    with pytest.raises(DataError, match="Give it in another unit"):
+        asked(data)
+
+
+def test_a_perfect_correlation_has_its_interval_in_peace() -> None:
+    data = pd.DataFrame({"x": [1.0, 2, 3, 4, 6], "y": [2.0, 4, 6, 8, 12]})
+    assert als.correlations(data, ["x", "y"]).tidy()["conf_low"].item() == 1.0
+
+
+def test_a_truth_value_among_ratings_is_named() -> None:
+    data = pd.DataFrame({"y": [1.0, True, 3.0], "g": ["a", "a", "b"]}, dtype=object)
+    with pytest.raises(DataError, match="True in row 1"):
+        als.decompose(data, "y", levels=["g"])

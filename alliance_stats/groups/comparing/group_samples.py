@@ -9,6 +9,7 @@ import pandas as pd
 
 from alliance_stats.checks import (
     check_frame,
+    check_magnitude,
     describe_rows,
     finite_or_missing,
     group_codes,
@@ -234,11 +235,14 @@ def read_samples(
 def read_outcome(samples: Samples, name: str) -> Outcome:
     """Take one outcome's complete cases and count what is missing in each group."""
     values, kind, categories = _read_values(samples.data, name)
+    if samples.cluster is not None:
+        check_magnitude(values, name, power=4)
     complete = ~np.isnan(values)
     baseline = None
     reason = f"'{name}' is missing"
     if samples.baseline is not None:
         baseline = finite_or_missing(samples.data, samples.baseline)
+        check_magnitude(baseline, samples.baseline)
         complete &= ~np.isnan(baseline)
         reason = f"'{name}' or '{samples.baseline}' is missing"
     observed = complete
@@ -285,7 +289,7 @@ def _read_values(data: pd.DataFrame, name: str) -> tuple[Array, Kind, tuple[str,
             f"{not_a_number(column)}. Give a numeric column, a 0/1 column{one}, or an ordered "
             "category (pandas.Categorical(..., ordered=True))."
         )
-    values = finite_or_missing(data, name)
+    values = check_magnitude(finite_or_missing(data, name), name)
     observed = values[~np.isnan(values)]
     values = tied(values, dust=DUST * float(np.abs(observed).max(initial=0.0)))
     binary = bool(np.isin(observed, (0.0, 1.0)).all())
