@@ -21,7 +21,6 @@ from alliance_stats.checks import (
     check_choice,
     check_conf_level,
     check_frame,
-    check_magnitude,
     finite_or_missing,
     group_codes,
     require_columns,
@@ -296,9 +295,7 @@ def _used(
     data: pd.DataFrame, names: list[str], given: list[str], *, groups: str | None, missing: Missing
 ) -> tuple[pd.DataFrame, dict[str, Array], RowLedger]:
     """Return the rows used, their numbers by column, and what became of the others."""
-    columns = {
-        name: check_magnitude(finite_or_missing(data, name), name) for name in (*names, *given)
-    }
+    columns = {name: finite_or_missing(data, name) for name in (*names, *given)}
     needed = given if missing == "pairwise" else [*names, *given]
     present = np.ones(len(data), dtype=bool)
     for name in needed:

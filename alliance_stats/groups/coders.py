@@ -301,9 +301,8 @@ def _numbers(data: pd.DataFrame, coders: Sequence[str], level: str) -> tuple[Arr
         codes = np.column_stack([c.cat.codes for c in columns]).astype(float)
         return np.where(codes < 0, math.nan, codes), np.arange(len(ordered[0]), dtype=np.float64)
     if all(pd.api.types.is_numeric_dtype(c.dtype) for c in columns):
-        ratings = np.column_stack(
-            [check_magnitude(finite_or_missing(data, coder), coder, power=4) for coder in coders]
-        )
+        read = [check_magnitude(finite_or_missing(data, c), c, power=4) for c in coders]
+        ratings = np.column_stack(read)
         largest = float(np.abs(ratings[~np.isnan(ratings)]).max(initial=0.0))
         return tied(ratings, dust=DUST * largest), None
     if level != "nominal":

@@ -311,7 +311,6 @@ def test_one_value_is_compared_with_none() -> None:
     [
         lambda d: als.compare_groups(d, outcomes="y", group="g"),
         lambda d: als.compare_groups(d, outcomes="z", group="g", baseline="y"),
-        lambda d: als.correlations(d, ["y", "z"]),
         lambda d: als.table_one(d, variables="y", group="g"),
         lambda d: als.coder_agreement(d, coders=["y", "z"], measurement="interval", seed=1),
     ],
