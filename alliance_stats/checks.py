@@ -182,10 +182,12 @@ def require_columns(
             check_comparable(data[column])
 
 
-def check_column_names(names: Mapping[str, object]) -> None:
+def check_column_names(names: Mapping[str, object], data: object) -> None:
     """Refuse a Series, an array or a number in place of a column's name: argument -> name."""
+    labels = set(getattr(data, "columns", ()))
     for argument, name in names.items():
-        if name is not None and not isinstance(name, str):
+        known = isinstance(name, Hashable) and (isinstance(name, str) or name in labels)
+        if name is not None and not known:
             raise DataError(
                 f"{argument}= takes the name of a column of data; got {type(name).__name__}. "
                 "Put the values into a column first."

@@ -152,7 +152,7 @@ def regression(
     """
     check_choice(family, _FAMILIES, name="family")
     data = check_frame(data)
-    check_column_names({"cluster": cluster, "weights": weights})
+    check_column_names({"cluster": cluster, "weights": weights}, data)
     require_columns(data, [cluster, weights])
     if weights is not None and family != "linear":
         raise FormulaError("weights= are for a linear regression.")

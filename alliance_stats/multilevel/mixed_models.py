@@ -129,7 +129,7 @@ def lmm(
     """
     if not isinstance(reml, bool):
         raise TypeError(f"reml must be True or False; got {reml!r}.")
-    check_column_names({"weights": weights, "known_variance": known_variance})
+    check_column_names({"weights": weights, "known_variance": known_variance}, data)
     if weights is not None and known_variance is not None:
         raise DataError("Give weights= or known_variance=, not both: they say the same thing.")
     named = columns_of(residual)
@@ -250,7 +250,7 @@ def glmm(
     1      session     -0.12       0.01
     """
     chosen = family_of(family, link)
-    check_column_names({"weights": weights, "offset": offset})
+    check_column_names({"weights": weights, "offset": offset}, data)
     if weights is not None and chosen.support != "trials":
         raise ValueError(
             "weights= are trials of a binomial or beta-binomial outcome; a rate has an offset=."

@@ -14,7 +14,6 @@ from alliance_stats.design.design import Design, build_design
 from alliance_stats.design.formula import (
     INTERCEPT,
     bound_formula,
-    bound_terms,
     parse_formula,
     parse_terms,
     printed,
@@ -320,11 +319,10 @@ def nominal_columns(design: Design, nominal: str | None, kind: str) -> tuple[int
             f"nominal= gives every threshold its own effect, and {kind} thresholds are tied to one "
             "another: leave thresholds= out."
         )
-    own_terms = bound_terms(parse_terms(nominal), [*design.frame.columns])
     place = {int(column): i for i, column in enumerate(design.fixed.kept)}
     terms = {t.name: t for t in design.fixed.coding.terms if t.factors}
     found: list[int] = []
-    for term in own_terms.terms:
+    for term in parse_terms(nominal).terms:
         name = ":".join(map(printed, term))
         if term and name not in terms:
             raise FormulaError(

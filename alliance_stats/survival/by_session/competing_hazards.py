@@ -2,20 +2,14 @@
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from alliance_stats.checks import check_choice, check_frame, require_columns, require_present
 from alliance_stats.design.design import build_design
-from alliance_stats.design.formula import (
-    MixedFormula,
-    Terms,
-    bound_formula,
-    formula_of,
-    intercepts,
-    parse_formula,
-)
+from alliance_stats.design.formula import formula_of, intercepts, parse_formula
 from alliance_stats.door import replaced
 from alliance_stats.engine.quadrature import MOST_NODES
 from alliance_stats.engine.threads import one_blas_thread
@@ -215,7 +209,7 @@ def _check_nesting(
         )
 
 
-def _grouping(random: str | None, columns: Sequence[Hashable]) -> tuple[str, ...]:
+def _grouping(random: str | None, columns: Sequence[Hashable]) -> tuple[Any, ...]:
     """Return the columns that name a unit of the random term."""
     if random is None:
         return ()
@@ -225,7 +219,8 @@ def _grouping(random: str | None, columns: Sequence[Hashable]) -> tuple[str, ...
             f"random={random!r}: competing hazards take one grouping whose units have an effect on "
             "each ending, '(1 | therapist)', or '(1 || therapist)' for independent effects."
         )
-    return bound_formula(MixedFormula(random, None, Terms(()), terms), columns).random[0].grouping
+    labels = {str(column): column for column in columns}
+    return tuple(labels.get(name, name) for name in terms[0].grouping)
 
 
 def _coded(
