@@ -134,15 +134,16 @@ def _series(others: pd.DataFrame, sessions: Integers, units: Integers) -> Intege
     ids over the rows that a session happens to have goes up and down.)
     """
     moments = pd.DataFrame({"unit": units, "session": sessions})
-    if int((moments.value_counts() > 1).sum()) < _BY_LUCK:
-        return units
-    for name in others:
+    several = int((moments.value_counts() > 1).sum())
+    for name in others if several else ():
         column = others[name]
-        whole = column.dtype.kind != "f" or bool((column % 1.0 == 0.0).all())
-        if not whole or not comparable(column) or column.isna().any():
+        if not comparable(column) or column.isna().any():
             continue
-        label = pd.factorize(column)[0]
-        own = moments.assign(label=label)
+        if pd.api.types.is_numeric_dtype(column.dtype) and (
+            several < _BY_LUCK or (column % 1.0 != 0.0).any()  # numbers may differ by luck
+        ):
+            continue
+        own = moments.assign(label=pd.factorize(column)[0])
         if not own.duplicated().any():
             number: Integers = own.groupby(["unit", "label"]).ngroup().to_numpy(np.int64)
             if 2 * (number.max() + 1) <= len(number):

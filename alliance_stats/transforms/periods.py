@@ -277,9 +277,9 @@ def person_period(
         As in :func:`last_session`; but with `scores` a unit's course ends with the last session
         that holds any rating, with a warning, unless `attended` or `ending_session` says which
         sessions were attended. Any other number that differs within units is a rating too, but for
-        what rows have that were only filled in: clocks (ages, days, running numbers), numbers of
-        members, what is the same for all at a session, and what is one number in all rows without
-        a score. A unit without any rating keeps its rows, with a warning.
+        what rows have that were only filled in: clocks (ages, days, running numbers), numbers and
+        ids of members, what is the same for all at a session, and what is one number in all rows
+        without a score. A unit without any rating keeps its rows, with a warning.
     scores
         Time-varying numeric columns to be carried forward; each is the mean of the unit's ratings
         at the session (over members, if the unit is a family; select raters beforehand).
