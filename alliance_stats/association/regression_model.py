@@ -19,8 +19,8 @@ from alliance_stats.multilevel import (
     Inference,
     LinearFit,
     RSquared,
-    all_coefficients,
     coefficients,
+    named_coefficients,
 )
 
 __all__ = ["GeneralizedRegression", "LinearRegression", "Regression", "Vcov"]
@@ -77,8 +77,7 @@ class Regression:
     @property
     def beta(self) -> pd.Series:
         """Coefficients on the scale of the link; aliased ones are NaN."""
-        values = all_coefficients(self.design, self.fit.beta)
-        return pd.Series(values, index=list(self.design.fixed.names), name="estimate")
+        return named_coefficients(self.design, self.fit.beta)
 
     def vcov(self, kind: Vcov | None = None) -> pd.DataFrame:
         """Return the covariance of the coefficients; `kind` is what :meth:`tidy` calls `vcov`."""

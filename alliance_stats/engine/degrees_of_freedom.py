@@ -187,23 +187,25 @@ def kenward_roger(curve: Curvature) -> KenwardRoger:
     ``F_ij``, and ``tr(V^-1 V_i V^-1 V_j)`` is ``-log|V|_ij``: no array of the size of the data is
     formed. (Halekoh & Hojsgaard 2014, doi:10.18637/jss.v059.i09, give the formulas.)
     """
-    p = len(curve.G) - 1
-    Phi = linalg.inv(curve.G[:p, :p])
-    P, Q = curve.G_1[:, :p, :p], curve.G_2[:, :, :p, :p] / 2.0
-    PhiP = np.einsum("pq,kqr->kpr", Phi, P)
+    Phi, P, Q, PhiP = _of_coefficients(curve)
     W = variance_of_variances(curve, reml=True)
     inner = np.einsum("kl,klpq->pq", W, Q) - np.einsum("kl,kpq,lqr->pr", W, P, PhiP)
     return KenwardRoger(Phi, Phi + 2.0 * Phi @ inner @ Phi, P, W)
+
+
+def _of_coefficients(curve: Curvature) -> tuple[Array, Array, Array, Array]:
+    """Return ``Phi = (X'V^-1 X)^-1``, first and half of second derivatives of X'V^-1 X, Phi P."""
+    p = len(curve.G) - 1
+    Phi = linalg.inv(curve.G[:p, :p])
+    P = curve.G_1[:, :p, :p]
+    return Phi, P, curve.G_2[:, :, :p, :p] / 2.0, np.einsum("pq,kqr->kpr", Phi, P)
 
 
 def variance_of_variances(curve: Curvature, *, reml: bool) -> Array:
     """Return twice the inverse expected information on covariance parameters linear in V."""
     if not reml:
         return 2.0 * _inverse_where_curved(-curve.log_det_2)
-    p = len(curve.G) - 1
-    Phi = linalg.inv(curve.G[:p, :p])
-    P, Q = curve.G_1[:, :p, :p], curve.G_2[:, :, :p, :p] / 2.0
-    PhiP = np.einsum("pq,kqr->kpr", Phi, P)
+    Phi, _, Q, PhiP = _of_coefficients(curve)
     crossed = np.einsum("kpq,lqp->kl", PhiP, PhiP)
     information = -curve.log_det_2 - 2.0 * np.einsum("pq,klqp->kl", Phi, Q) + crossed
     return 2.0 * _inverse_where_curved(information)

@@ -59,7 +59,12 @@ from alliance_stats.multilevel.model_likelihood import ModelLikelihood
 from alliance_stats.multilevel.model_profiles import Profile
 from alliance_stats.multilevel.ordinal_mixed_model import OrdinalMixedModel
 from alliance_stats.multilevel.outcome_checks import check_not_separated
-from alliance_stats.multilevel.parameter_tables import all_coefficients, coefficients, tidy_frame
+from alliance_stats.multilevel.parameter_tables import (
+    all_coefficients,
+    coefficients,
+    named_coefficients,
+    tidy_frame,
+)
 from alliance_stats.multilevel.refits import refit_without
 from alliance_stats.multilevel.refitted_intervals import Bootstrap, Redrawn, redraw
 
@@ -124,6 +129,7 @@ __all__ = [
     "location_scale",
     "make_generalized_problem",
     "ml_refit",
+    "named_coefficients",
     "ordinal",
     "parametric_bootstrap",
     "permutation_test",

@@ -26,8 +26,9 @@ from alliance_stats.multilevel.model_words import (
     linear_notes,
 )
 from alliance_stats.multilevel.parameter_tables import (
-    all_coefficients,
+    effect_covariances,
     fixed_table,
+    named_coefficients,
     ran_pars_table,
     ran_vals_table,
 )
@@ -107,8 +108,7 @@ class LinearMixedModel:
     @property
     def beta(self) -> pd.Series:
         """Coefficients; aliased ones are NaN."""
-        values = all_coefficients(self.design, self.fit.beta)
-        return pd.Series(values, index=list(self.design.fixed.names), name="estimate")
+        return named_coefficients(self.design, self.fit.beta)
 
     @property
     def log_lik(self) -> float:
@@ -122,10 +122,7 @@ class LinearMixedModel:
 
     def covariances(self) -> dict[str, pd.DataFrame]:
         """Return, for each grouping factor, the covariance of its random effects (as given)."""
-        return {
-            grouping.name: pd.DataFrame(D, index=list(grouping.names), columns=list(grouping.names))
-            for grouping, D in zip(self.design.groupings, self.fit.covariances, strict=True)
-        }
+        return effect_covariances(self.fit)
 
     def anova(
         self,

@@ -24,6 +24,8 @@ from alliance_stats.multilevel.model_words import generalized_notes
 from alliance_stats.multilevel.ordinal_fit import OrdinalFit, proportionality_table
 from alliance_stats.multilevel.parameter_tables import (
     all_coefficients,
+    effect_covariances,
+    named_coefficients,
     ran_pars_table,
     ran_vals_table,
     random_section,
@@ -103,8 +105,7 @@ class OrdinalMixedModel:
     @property
     def beta(self) -> pd.Series:
         """Coefficients on the scale of the link; the intercept is 0, aliased ones are NaN."""
-        values = all_coefficients(self.design, self.fit.beta)
-        return pd.Series(values, index=list(self.design.fixed.names), name="estimate")
+        return named_coefficients(self.design, self.fit.beta)
 
     @property
     def convergence(self) -> Convergence:
@@ -175,10 +176,7 @@ class OrdinalMixedModel:
 
     def covariances(self) -> dict[str, pd.DataFrame]:
         """Return, for each grouping factor, the covariance of its random effects (as given)."""
-        return {
-            grouping.name: pd.DataFrame(D, index=list(grouping.names), columns=list(grouping.names))
-            for grouping, D in zip(self.design.groupings, self.fit.covariances, strict=True)
-        }
+        return effect_covariances(self.fit)
 
     def anova(
         self,

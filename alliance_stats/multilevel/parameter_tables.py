@@ -24,8 +24,10 @@ __all__ = [
     "coefficients",
     "dispersion_section",
     "dispersion_table",
+    "effect_covariances",
     "effects_as_given",
     "fixed_table",
+    "named_coefficients",
     "named_parameters",
     "ran_pars_table",
     "ran_vals_table",
@@ -311,6 +313,20 @@ def all_coefficients(design: Design, values: Array) -> Array:
     found = np.full(len(design.fixed.names), np.nan)
     found[design.fixed.kept] = values
     return found
+
+
+def named_coefficients(design: Design, values: Array) -> pd.Series:
+    """Return all coefficients by name, with NaN for aliased ones."""
+    names = list(design.fixed.names)
+    return pd.Series(all_coefficients(design, values), index=names, name="estimate")
+
+
+def effect_covariances(fit: Fit) -> dict[str, pd.DataFrame]:
+    """Return, for each grouping factor, the covariance of its random effects (as given)."""
+    return {
+        grouping.name: pd.DataFrame(D, index=list(grouping.names), columns=list(grouping.names))
+        for grouping, D in zip(fit.design.groupings, fit.covariances, strict=True)
+    }
 
 
 def coefficients(inference: Inference) -> Coefficients:

@@ -96,9 +96,7 @@ class CrossLagged:
             measure="covariance", columns={"correlation": Column("r", "bounded")},
         )  # fmt: skip
         table = self.model.table
-        sizes = {"rows": self.rows.n_used, "persons": len(table.persons)}
-        sizes |= {level: len(np.unique(table.units[level])) for level in table.nested_in}
-        sizes |= {"sessions": len(table.sessions)}
+        sizes = {**table.sizes, "sessions": len(table.sessions)}
         fit = Phrase(
             "The log-likelihood is {} on {} parameters.",
             ((self.model.log_lik, 2), (self.model.n_parameters, 0)),

@@ -84,6 +84,12 @@ class SessionTable:
     units: dict[str, Integers]
     rows: RowLedger
 
+    @property
+    def sizes(self) -> dict[str, float]:
+        """Rows, persons, and units of each level above them."""
+        counts = {level: len(np.unique(self.units[level])) for level in self.nested_in}
+        return {"rows": self.rows.n_used, "persons": len(self.persons), **counts}
+
 
 LaggedModel = FittedLags[SessionTable]
 

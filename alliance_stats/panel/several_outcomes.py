@@ -72,10 +72,7 @@ class SeveralOutcomes:
             "Correlations", self.tidy(conf_level=conf_level), names=("level", "outcome", "other"),
             measure="r", kind="bounded", statistic="z", conf_level=conf_level,
         )  # fmt: skip
-        table = self.model.table
-        sizes = {"rows": self.rows.n_used, "persons": len(table.persons)}
-        sizes |= {level: len(np.unique(table.units[level])) for level in table.nested_in}
-        return Account.of(self, sizes, (correlations,), sources=("bates2015",))
+        return Account.of(self, self.model.table.sizes, (correlations,), sources=("bates2015",))
 
     summary = summary_of
     _repr_html_ = html_of

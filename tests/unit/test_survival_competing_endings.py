@@ -5,7 +5,12 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from alliance_stats.account import as_sentences
 from alliance_stats.errors import DataError, NotIdentifiedError
-from alliance_stats.survival import cumulative_incidence, gray_test, restricted_mean
+from alliance_stats.survival import (
+    accuracy_of_risks,
+    cumulative_incidence,
+    gray_test,
+    restricted_mean,
+)
 
 FOUR = pd.DataFrame(
     {
@@ -120,4 +125,25 @@ def test_a_last_time_at_which_all_at_risk_ended_is_told() -> None:
     assert found.notes == (
         "All 2 of 'all' still at risk at time 4 ended then, after 3 whose ending is not known had "
         "left the risk set: read the curves up to the time before.",
+    )
+
+
+@pytest.mark.parametrize("cause", [1, 1.0, "1", np.int64(1)])
+def test_an_ending_that_is_a_number_is_found_whatever_its_type(cause: object) -> None:
+    draw = np.random.default_rng(1)
+    data = pd.DataFrame(
+        {
+            "time": draw.integers(1, 20, 80),
+            "state": draw.integers(0, 3, 80),
+            "risk": draw.uniform(size=80),
+        }
+    )
+    columns = {"time": "time", "event": "state"}
+    judged = accuracy_of_risks(data, **columns, cause=cause, risks={8: "risk"}).tidy()
+    spent = restricted_mean(data, **columns, cause=cause, until=10.0).tidy()
+    pd.testing.assert_frame_equal(
+        judged, accuracy_of_risks(data, **columns, cause="1", risks={8: "risk"}).tidy()
+    )
+    pd.testing.assert_frame_equal(
+        spent, restricted_mean(data, **columns, cause="1", until=10.0).tidy()
     )

@@ -5,17 +5,17 @@ from collections.abc import Hashable
 import numpy as np
 import pandas as pd
 
-from alliance_stats.checks import check_frame, describe_rows, did_you_mean, require_columns
+from alliance_stats.checks import check_frame, describe_rows, require_columns
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.formatting import plural
-from alliance_stats.spelling import plain_number
 from alliance_stats.survival.cox.cluster_errors import cluster_sums
 from alliance_stats.survival.cox.cox_design import cox_design, formula_variables
 from alliance_stats.survival.cox.cox_fit import climb
 from alliance_stats.survival.cox.fine_gray_model import FineGrayModel
 from alliance_stats.survival.curves.subdistribution import subdistribution
+from alliance_stats.survival.rows.dropout_definitions import ending_named
 from alliance_stats.survival.rows.hazard_rows import refuse_outcomes
-from alliance_stats.survival.rows.time_at_risk import Intervals, read_intervals, weighted_rows
+from alliance_stats.survival.rows.time_at_risk import read_intervals, weighted_rows
 
 __all__ = ["fine_gray"]
 
@@ -114,7 +114,7 @@ def fine_gray(
     refuse_outcomes(
         intervals.frame.columns, formula_variables(formula, offset=True), outcomes=(time, event)
     )
-    name = _ending(intervals, event, cause)
+    name = ending_named(cause, intervals.states, event)
     if intervals.cluster is not None and intervals.n_clusters < 2:
         raise DataError(f"Column '{cluster}' holds one cluster; at least two are needed.")
     design, intervals = cox_design(formula, intervals)
@@ -138,16 +138,6 @@ def fine_gray(
         covariance=influence @ influence.T,
         sets=sets,
     )
-
-
-def _ending(intervals: Intervals, event: Hashable, cause: object) -> str:
-    """Return the ending that is modelled, which must be among those of the column."""
-    name = str(plain_number(cause))
-    if name not in intervals.states:
-        raise DataError(
-            f"Column '{event}' has no ending {cause!r}. {did_you_mean(name, intervals.states)}"
-        )
-    return name
 
 
 def _refuse_several_rows(data: pd.DataFrame, person: Hashable) -> None:

@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 
 from alliance_stats.account import Account, Section, html_of, summary_of
-from alliance_stats.checks import did_you_mean
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import (
     Array,
@@ -18,7 +17,6 @@ from alliance_stats.estimates import (
     one_line,
 )
 from alliance_stats.ledger import RowLedger
-from alliance_stats.spelling import plain_number
 from alliance_stats.survival.curves.cumulative_incidence import (
     incidence_curves,
     incidence_influence,
@@ -31,6 +29,7 @@ from alliance_stats.survival.curves.life_table import (
     product_limit,
     survival_influence,
 )
+from alliance_stats.survival.rows.dropout_definitions import ending_named
 from alliance_stats.survival.rows.time_at_risk import (
     Intervals,
     Spells,
@@ -272,7 +271,9 @@ def restricted_mean(
         data, time=time, event=event, entry=entry, strata=strata, cluster=cluster,
         also=[] if weights is None else [weights], competing=cause is not None, censored=censored,
     )  # fmt: skip
-    number = None if cause is None else _number(intervals, event, cause)
+    number = None
+    if cause is not None:
+        number = intervals.states.index(ending_named(cause, intervals.states, event))
     refuse_single_clusters(intervals, cluster)
     intervals = weighted_rows(intervals, weights)
     until = float(same_times(np.array([until]), intervals.exit)[0])
@@ -300,16 +301,6 @@ def restricted_mean(
         intervals=intervals,
         cause=None if number is None else intervals.states[number],
     )
-
-
-def _number(intervals: Intervals, event: Hashable, cause: object) -> int:
-    """Return the place of an ending among those of the rows."""
-    name = str(plain_number(cause))
-    if name not in intervals.states:
-        raise DataError(
-            f"Column '{event}' has no ending {cause!r}. {did_you_mean(name, intervals.states)}"
-        )
-    return intervals.states.index(name)
 
 
 def _attended(spells: Spells, label: str, until: float) -> tuple[float, float, Array]:

@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 
 from alliance_stats.checks import (
-    did_you_mean,
     finite_or_missing,
     group_codes,
     require_columns,
@@ -27,6 +26,7 @@ from alliance_stats.survival.prediction.risk_accuracy import (
     RiskAccuracy,
     known_weights,
 )
+from alliance_stats.survival.rows.dropout_definitions import ending_named
 from alliance_stats.survival.rows.time_at_risk import Intervals, read_intervals
 
 __all__ = ["accuracy_of_risks", "folds_of", "left_out", "risk_accuracy"]
@@ -167,11 +167,8 @@ def accuracy_of_risks(
         data, time=time, event=event, cluster=cluster, also=columns, competing=cause is not None,
         censored=censored,
     )  # fmt: skip
-    if cause is not None and str(cause) not in intervals.states:
-        raise DataError(
-            f"Column '{event}' has no ending {cause!r}. {did_you_mean(cause, intervals.states)}"
-        )
-    state = _ended(intervals, None if cause is None else str(cause))
+    ending = None if cause is None else ending_named(cause, intervals.states, event)
+    state = _ended(intervals, ending)
     parts = {}
     for t in sorted(risks):
         risk = finite_or_missing(intervals.frame, risks[t])

@@ -6,7 +6,7 @@ begun when last seen; for one still in treatment the last is not over, and it wa
 through all earlier ones.
 """
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -31,6 +31,7 @@ __all__ = [
     "MissedLastScheduled",
     "clock_words",
     "ended",
+    "ending_named",
     "on_the_calendar",
     "read_endings",
     "read_event",
@@ -347,3 +348,17 @@ def _censored_value(event: Hashable, labels: pd.Index) -> object:
         f"not ended, as in censored={plain_number(labels.tolist()[0])!r}; if everyone's has, give "
         "censored=()."
     )
+
+
+def ending_named(cause: object, states: Sequence[str], event: Hashable) -> str:
+    """Return the name of the ending that is meant, which must be among those of the column.
+
+    Raises
+    ------
+    DataError
+        If no row ends so.
+    """
+    name = str(plain_number(cause))
+    if name not in states:
+        raise DataError(f"Column '{event}' has no ending {cause!r}. {did_you_mean(name, states)}")
+    return name
