@@ -12,6 +12,7 @@ from alliance_stats.design.residual import (
     VarianceExponential,
     VariancePower,
 )
+from alliance_stats.engine.residual_correlation import Serial
 from alliance_stats.estimates import link_words
 from alliance_stats.formatting import format_df, format_number, plural
 from alliance_stats.multilevel.few_units import few_unit_notes, generalized_few_unit_notes
@@ -42,6 +43,8 @@ __all__ = [
 RARE = 0.01
 # Share of Satterthwaite's df below which Kenward and Roger's are said beside them.
 MUCH_FEWER = 0.5
+# Correlation below which one that cannot be negative is at 0.
+NO_CORRELATION = 1e-5
 
 DF_WORDS = {
     "satterthwaite": "t tests with Satterthwaite df",
@@ -270,6 +273,7 @@ def linear_notes(fit: LinearFit) -> tuple[str, ...]:
             + ". Standard errors and df (Satterthwaite) are those of the model without it."
             + _kept_at_boundary(fit)
         )
+    found += _without_correlation(fit)
     return (*found, *_aliased(fit.design.fixed.aliased), *few_unit_notes(fit))
 
 
@@ -293,6 +297,19 @@ def _kept_at_boundary(fit: LinearFit) -> str:
         " Kenward-Roger's (df_method='kenward-roger', as pbkrtest) count it as estimated, with far "
         f"fewer df: {'; '.join(fewer)}. With few units that is the safer test."
     )
+
+
+def _without_correlation(fit: LinearFit) -> list[str]:
+    """Say so where a residual correlation that cannot be negative is at 0."""
+    shape = fit.problem.shape
+    if shape is None or not isinstance(shape.correlation, Serial) or shape.correlation.signed:
+        return []
+    if shape.correlation.phi(shape.parts(fit.eta)[-1]) > NO_CORRELATION:
+        return []
+    return [
+        f"The residual correlation {shape.correlation.name} is at its lower bound, 0: the numbers "
+        "are those of the model without it, but AIC and BIC count it."
+    ]
 
 
 def _aliased(names: Sequence[str]) -> list[str]:

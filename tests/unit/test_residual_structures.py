@@ -6,6 +6,7 @@ import pytest
 
 from alliance_stats import (
     AR1,
+    CAR1,
     CR2,
     CompoundSymmetry,
     Toeplitz,
@@ -180,6 +181,21 @@ def test_new_rows_take_the_sd_of_their_stratum_and_covariate():
     with pytest.raises(DataError, match="say for which value"):
         variance_partition(apart)
     assert variance_partition(apart, at={"visit": 2}).tidy()["estimate"].notna().any()
+
+
+def test_a_correlation_at_its_bound_is_named_and_changes_nothing():
+    """Residuals that go up and down by turns: a correlation that cannot be negative is 0."""
+    data = visits(T=6).assign(time=lambda d: d["visit"] + 0.1)
+    data["y"] += data["visit"] % 2 * 2.0
+    model = lmm("y ~ arm + (1 | person)", data, residual=CAR1("time", within="person"))
+    without = lmm("y ~ arm + (1 | person)", data)
+    assert model.log_lik == pytest.approx(without.log_lik, abs=1e-6)
+    ours, theirs = (m.tidy()[["estimate", "std_error", "df"]] for m in (model, without))
+    np.testing.assert_allclose(ours, theirs, rtol=SAME_FIT)
+    assert any("CAR1(time) is at its lower bound, 0" in note for note in model.notes)
+    either = lmm("y ~ arm + (1 | person)", data, residual=AR1("visit", within="person"))
+    assert not any("bound" in note for note in either.notes)
+    assert either.log_lik > model.log_lik
 
 
 def test_what_cannot_be_is_refused():
