@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 
+import numpy as np
 from threadpoolctl import ThreadpoolController
 
 __all__ = ["one_blas_thread"]
@@ -34,14 +35,18 @@ def _controller() -> ThreadpoolController:
 
 @contextmanager
 def one_blas_thread() -> Iterator[None]:
-    """Hold BLAS to one thread; the caller's setting is restored at the end."""
+    """Hold BLAS to one thread; the caller's setting is restored at the end.
+
+    What is too small for a double is 0 meanwhile, also where the caller has NumPy raise for it.
+    """
     with _HELD.lock:
         if _HELD.callers == 0:
             _HELD.limit = _controller().limit(limits=1, user_api="blas")
             _HELD.limit.__enter__()
         _HELD.callers += 1
     try:
-        yield
+        with np.errstate(under="ignore"):
+            yield
     finally:
         with _HELD.lock:
             _HELD.callers -= 1

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import statsmodels.formula.api as smf
@@ -126,3 +127,11 @@ def test_fits_at_once_leave_the_libraries_their_threads() -> None:
         assert [pool["num_threads"] for pool in threadpool_info()] == before
     assert len(fitted) == 4
     assert len(set(fitted)) == 1
+
+
+def test_a_caller_who_has_numpy_raise_has_fits() -> None:
+    rng = np.random.default_rng(1)
+    data = pd.DataFrame({"step": rng.integers(1, 4, 90), "x": rng.normal(size=90) * 40.0})
+    data = data.assign(person=np.repeat(range(15), 6))
+    with np.errstate(all="raise"):
+        assert np.isfinite(als.ordinal("step ~ x + (1 | person)", data).tidy()["estimate"]).all()

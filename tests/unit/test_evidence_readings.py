@@ -426,3 +426,29 @@ def test_the_conditional_odds_ratio_stands_beside_fishers_test() -> None:
 )  # fmt: skip
 def test_signs_letters_and_unstated_ways_of_a_right_row_accuse_nobody(row: dict[str, str]) -> None:
     assert not findings(row)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        # 1 - (42 / 37)(1 - .0785) = -.046: adjusted R squared below 0
+        {"r_squared": "-.05", "k": "5", "n": "43", "f": "0.63", "df1": "5", "df2": "37"},
+        # Wilcoxon's r = z / sqrt(n) = 2.90 / sqrt(17), its sign dropped
+        {"z": "-2.90", "p_value": "0.004", "n": "17", "r": "0.70"},
+        {"r": "0.70", "p_value": "0.004", "n": "17"},
+        # the exact p of U of 6 and 8 persons, of whom the table counts one group
+        {"z": "-2.71", "p_value": ".005", "n2": "6", "n": "14"},
+        {"z": "-1.51", "p_value": "0.164", "n2": "4"},
+        # Welch's t beside a d in units of sqrt((1.20^2 + 1.81^2) / 2)
+        {"sd1": "1.20", "n1": "37", "sd2": "1.81", "n2": "10", "t": "-1.44", "d": "-0.57"},
+        # ln(1.20) / (ln(2.24 / 0.65) / 3.92) = 0.58: an odds ratio as the estimate
+        {"estimate": "1.20", "conf_low": "0.65", "conf_high": "2.24", "p_value": "0.56"},
+        # Bonferroni over more tests than 1 / .157
+        {"t": "1.43", "df": "74", "p_value": "1.000"},
+        # ln OR = .412, SE = .332: Woolf's p beside Pearson's chi-squared
+        {"events1": "30", "n1": "75", "events2": "27", "n2": "88", "odds_ratio": "1.51",
+         "p_value": ".215", "chi2": "1.55", "df": "1"},
+    ],
+)  # fmt: skip
+def test_right_rows_of_other_tests_accuse_nobody(row: dict[str, str]) -> None:
+    assert not findings(row)

@@ -18,6 +18,7 @@ __all__ = ["adjustments"]
 _MOST_TESTS = 6
 _WITHOUT_A_WORD = (3, 4)  # groups whose pairs are compared
 _MOST_GROUPS = 12
+_MOST_CAPPED = 45  # the pairs of ten groups
 
 
 def adjustments(
@@ -45,6 +46,8 @@ def adjustments(
         else:  # a p between the two is neither
             yield f"{m} tests (Bonferroni or Holm)", product
             yield f"{m} tests (Sidak)", sidak
+    if not tests and _MOST_CAPPED * plain.high >= 1.0:
+        yield "so many tests that it came to 1 (Bonferroni)", Interval(1.0, 1.0)
     for rank in range(2, tests):
         times = tests / rank
         found = Interval(min(1.0, times * plain.low), min(1.0, times * plain.high))

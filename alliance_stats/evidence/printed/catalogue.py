@@ -143,7 +143,9 @@ QUANTITIES: Mapping[str, Quantity] = MappingProxyType(
         "odds_ratio": _positive("an odds ratio"),
         "hazard_ratio": _positive("a hazard ratio"),
         "exp_b": _positive("exponentiated coefficient"),
-        "r_squared": _share("proportion of variance explained"),
+        "r_squared": Quantity(
+            "proportion of variance explained; adjusted, it may be negative", low=-1.0, high=1.0
+        ),
         "k": _count("number of predictors"),
         "mean": Quantity("a mean"),
         "sd": _positive("a standard deviation"),

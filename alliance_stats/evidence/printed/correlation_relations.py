@@ -272,6 +272,7 @@ _R_OF_T = Relation(
 _Z_OF_R = Relation(
     "z_r", "z", _N, _z_of_r, "z = atanh(r) sqrt(n - 3)", FISHER, path="r n"
 )  # fmt: skip
+_RANKS = "r is the effect size z / sqrt(n) of a rank test (Rosenthal 1991)"
 _ANY = Interval(-np.inf, np.inf)
 _ANY_P = Interval(0.0, 1.0)
 
@@ -292,6 +293,12 @@ def _of_coefficient(
     return loosened(firm, image, _ZERO_ORDER, name=f"{firm.name}_{ending}", also=also)
 
 
+def _z_of_ranks(box: Box, _: Setting) -> Interval:
+    """Return z where r is the effect size z / sqrt(n) of a rank test; papers drop the sign."""
+    size = corners(lambda r, n: abs(r) * np.sqrt(n), box["r"], box["n"], turns=((0.0,), ()))
+    return Interval(-size.high, -size.low) if "z" in box and box["z"].high < 0.0 else size
+
+
 def _tested() -> tuple[Relation, ...]:
     """Return t, z and p of a correlation: simple, partial, or not the one that was tested."""
     simple = p_relations(_T_OF_R, name="p_r", df=_df_of_n)
@@ -308,6 +315,12 @@ def _tested() -> tuple[Relation, ...]:
         _Z_OF_R,
         loosened(_Z_OF_R, lambda box, setting: _ANY, _ZERO_ORDER,  # noqa: ARG005
                  name="z_r_coefficient", also=("estimate",)),
+        loosened(_Z_OF_R, _z_of_ranks, _RANKS, name="z_r_ranks", is_exception=True),
+        *(
+            loosened(r, of_ranks.image, _RANKS, name=f"{r.name}_ranks", is_exception=True)
+            for of_ranks in p_relations(replace(_Z_OF_R, image=_z_of_ranks), name="", df=no_df)[:1]
+            for r in simple
+        ),
         *simple,
         *on_df,
         *fisher,

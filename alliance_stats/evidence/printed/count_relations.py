@@ -22,7 +22,7 @@ from alliance_stats.evidence.printed.relation import (
 )
 from alliance_stats.evidence.printed.wald_relations import OTHER_INTERVAL, critical_value
 
-__all__ = ["RELATIONS", "Cells", "cells_of_box", "exact", "fisher_p", "pearson"]
+__all__ = ["RELATIONS", "Cells", "cells_of_box", "exact", "fisher_p", "pearson", "woolf_p"]
 
 _GRIM = "Brown & Heathers 2017, doi:10.1177/1948550616673876"
 _DEFINITION = "definition"
@@ -188,6 +188,15 @@ def _fisher_exact(box: Box, setting: Setting) -> Interval:
     if max(a + b, c + d) > _LARGEST_TABLE:
         raise NotIdentifiedError("Fisher's p is not computed for groups of this size")
     return point(fisher_p((a, b, c, d), setting.tails))
+
+
+def woolf_p(cells: Cells, tails: str) -> float:
+    """Return p of z = log odds ratio / its SE (Woolf 1955); 1 where a cell is empty."""
+    if min(cells) == 0:
+        return 1.0
+    a, b, c, d = cells
+    z = np.log(a * d / (b * c)) / np.sqrt(1 / a + 1 / b + 1 / c + 1 / d)
+    return tail_probability(point(float(z)), None, tails).low
 
 
 def _mid_p(box: Box, setting: Setting) -> Interval:
@@ -371,6 +380,10 @@ def _fourfold() -> tuple[Relation, ...]:
         ),
         Relation("p_counts_fisher", "p_value", _TABLE, _fisher_exact, "Fisher's exact p",
                  "Fisher 1922, doi:10.2307/2340521", path="p counts"),
+        Relation("p_counts_woolf", "p_value", _TABLE,
+                 lambda box, setting: point(woolf_p(cells_of_box(box), setting.tails)),
+                 "p of the log odds ratio over its SE",
+                 "Woolf 1955, doi:10.1111/j.1469-1809.1955.tb01348.x", path="p counts"),
     )  # fmt: skip
     crude = Relation("odds_ratio_counts", "odds_ratio", _TABLE, _odds_ratio, "OR = a d / (b c)",
                      _DEFINITION, path="counts")  # fmt: skip
@@ -400,7 +413,7 @@ def _otherwise_fourfold(
                      is_exception=True)
             for r in (crude, *chi2, *p_value)
         ),
-        loosened(p_value[-1], _mid_p, "it is Fisher's mid-p", name="p_counts_mid",
+        loosened(p_value[-2], _mid_p, "it is Fisher's mid-p", name="p_counts_mid",
                  is_exception=True),
         *(
             loosened(r, _of_the_interval, _CLUSTERED,

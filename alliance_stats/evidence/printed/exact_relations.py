@@ -19,6 +19,7 @@ from alliance_stats.evidence.printed.count_relations import (
     exact,
     fisher_p,
     pearson,
+    woolf_p,
 )
 from alliance_stats.evidence.printed.relation import (
     Box,
@@ -52,12 +53,14 @@ def _one_df(box: Box) -> None:
 
 
 def _of_these_counts(box: Box, setting: Setting) -> Interval:
-    """Return the p of Fisher's test or Yates' correction that is nearest to the printed p."""
+    """Return the p of Fisher, Yates or Woolf that is nearest to the printed p."""
     _one_df(box)
     cells = cells_of_box(box)
     if max(cells) > _LARGEST_CELL:
         raise NotIdentifiedError("Fisher's p is not computed for groups of this size")
-    return _nearest(box, np.array([fisher_p(cells, setting.tails), _yates_p(cells, setting)]))
+    tails = setting.tails
+    found = [fisher_p(cells, tails), _yates_p(cells, setting), woolf_p(cells, tails)]
+    return _nearest(box, np.array(found))
 
 
 _LARGEST_CELL = 100_000
@@ -196,6 +199,21 @@ def _of_ranks(box: Box, setting: Setting) -> Interval:
     return Interval(sides * special.ndtr(-sharper), sides * special.ndtr(-blunter))
 
 
+def _of_one_group(name: str) -> Image:
+    """Return the bounds where the size of one group alone is printed, the other at least four."""
+
+    def image(box: Box, setting: Setting) -> Interval:
+        other = _FEWEST_RANKED
+        if "n" in box:
+            other = exact(box, "n") - exact(box, name)
+        if other < 1.0:
+            raise NotIdentifiedError("a group is as large as both together")
+        return _of_ranks({**box, "n1": box[name], "n2": point(other)}, setting)
+
+    return image
+
+
+_FEWEST_RANKED = 4.0
 _FEW_RANKED = 50  # the 60,343 exact p of up to so many persons lie within these bounds
 
 _EXACT = "the p is that of Fisher's exact test, or of chi-squared with Yates' correction"
@@ -226,9 +244,14 @@ RELATIONS: tuple[Relation, ...] = tuple(
     for end, image, said, also, unless in _WAYS
 ) + tuple(
     loosened(
-        firm, _of_ranks, "it is the exact p of a rank test", name=f"{firm.name}_ranks_{end}",
-        also=also, unless=(*unless, "r", *_NO_RANKS), is_exception=True,
+        firm, image, "it is the exact p of a rank test", name=f"{firm.name}_ranks_{end}",
+        also=also, unless=(*unless, *_NO_RANKS), is_exception=True,
     )
     for firm in P_OF_Z
-    for end, also, unless in (("groups", ("n1", "n2"), ()), ("n", ("n",), ("n1", "n2")))
+    for end, image, also, unless in (
+        ("groups", _of_ranks, ("n1", "n2"), ()),
+        ("n", _of_ranks, ("n",), ("n1", "n2")),
+        ("n1", _of_one_group("n1"), ("n1",), ("n2",)),
+        ("n2", _of_one_group("n2"), ("n2",), ("n1",)),
+    )
 )  # fmt: skip

@@ -238,4 +238,28 @@ def _of(ratio: str) -> tuple[Relation, ...]:
     )  # fmt: skip
 
 
-RELATIONS: tuple[Relation, ...] = tuple(relation for ratio in RATIOS for relation in _of(ratio))
+def _under_estimate() -> tuple[Relation, ...]:
+    """Return p where a ratio and its limits are printed as an estimate and its interval."""
+    firm = Relation(
+        "", "z", ("estimate", *_NAMES), lambda box, _: box["estimate"],
+        "z = estimate / SE, SE from the interval's width", ALTMAN, path="interval",
+    )  # fmt: skip
+    by_log = p_relations(
+        replace(
+            firm,
+            image=lambda box, setting: quotient(_log(box["estimate"]), _log_width(box, setting)),
+        ),
+        name="p_interval_ratio",
+        df=no_df,
+    )
+    return tuple(
+        loosened(r, r.image, "the estimate and its limits are ratios, such as odds ratios",
+                 name=r.name, unless=("std_error", *RATIOS), is_exception=True)
+        for r in by_log
+    )  # fmt: skip
+
+
+RELATIONS: tuple[Relation, ...] = (
+    *(relation for ratio in RATIOS for relation in _of(ratio)),
+    *_under_estimate(),
+)

@@ -90,8 +90,8 @@ def _d_from_t(box: Box, _: Setting) -> Interval:
 _SD_RATIO = 4.0
 
 
-def _d_from_welch_t(box: Box, setting: Setting) -> Interval:
-    """Return d for a Welch t; it is monotone in the ratio of the SDs."""
+def _d_from_welch_t(box: Box, setting: Setting, kind: int = 0) -> Interval:
+    """Return d for a Welch t, by the pooled or (1) the average SD; monotone in the SDs' ratio."""
     n1, n2 = size(box, "n1"), size(box, "n2")
     if n1 == n2:
         raise NotIdentifiedError("Welch's t is the pooled one")
@@ -99,13 +99,16 @@ def _d_from_welch_t(box: Box, setting: Setting) -> Interval:
     if {"sd1", "sd2"} <= set(box):
         ratio = quotient(box["sd1"], box["sd2"])
 
-    def factor(times: float) -> float:
+    def factors(times: float) -> tuple[float, float]:
         # squares of a ratio without bound would overflow: they are bounded where nothing changes
         square = min(times, 1e6) ** 2
         pooled = ((n1 - 1) * square + n2 - 1) / (n1 + n2 - 2)
-        return float(np.sqrt((square / n1 + 1 / n2) / (pooled * (1 / n1 + 1 / n2))))
+        plain = (square / n1 + 1 / n2) / (1 / n1 + 1 / n2)
+        average = (square + 1) / 2
+        return float(np.sqrt(plain / pooled)), float(np.sqrt(plain / average))
 
-    by = Interval(*sorted((factor(ratio.low), factor(ratio.high))))
+    found = [factors(end)[kind] for end in (ratio.low, ratio.high)]
+    by = Interval(min(found), max(found))
     return corners(lambda d, times: d * times, _d_from_t(box, setting), by)
 
 
@@ -173,6 +176,12 @@ def _from_tests() -> tuple[Relation, ...]:
     return (
         by_t,
         loosened(by_t, _d_from_welch_t, "t is Welch's, and the SDs differ", name="d_welch_t"),
+        loosened(
+            by_t,
+            lambda box, setting: _d_from_welch_t(box, setting, 1),
+            "t is Welch's, and d is in units of the average SD",
+            name="d_average_welch_t",
+        ),
         loosened(
             by_t,
             _d_of_a_model,

@@ -55,19 +55,24 @@ def _r_squared_of_f(box: Box, _: Setting) -> Interval:
     return corners(lambda f, df1, df2: f * df1 / (f * df1 + df2), box["f"], box["df1"], box["df2"])
 
 
+def _or_zero(shrunk: Interval) -> Interval:
+    """Return a shrunk share where a negative one may be printed as it is, or as 0."""
+    return Interval(shrunk.low, max(shrunk.high, 0.0))
+
+
 def _adjusted_of_f(box: Box, _: Setting) -> Interval:
     """Return adjusted R squared, which is epsilon squared of the F test as well."""
-    return corners(
-        lambda f, df1, df2: max(1.0 - (df1 + df2) / (f * df1 + df2), 0.0),
+    return _or_zero(corners(
+        lambda f, df1, df2: 1.0 - (df1 + df2) / (f * df1 + df2),
         box["f"], box["df1"], box["df2"],
-    )  # fmt: skip
+    ))  # fmt: skip
 
 
 def _omega_of_f(box: Box, _: Setting) -> Interval:
-    return corners(
-        lambda f, df1, df2: max(df1 * (f - 1.0) / (df1 * (f - 1.0) + df1 + df2 + 1.0), 0.0),
+    return _or_zero(corners(
+        lambda f, df1, df2: df1 * (f - 1.0) / (df1 * (f - 1.0) + df1 + df2 + 1.0),
         box["f"], box["df1"], box["df2"],
-    )  # fmt: skip
+    ))  # fmt: skip
 
 
 def _plain_of_adjusted(share: float, df1: float, df2: float) -> float:
