@@ -196,7 +196,7 @@ def check_column_names(names: Mapping[str, object], data: object) -> None:
 
 def require_present(data: pd.DataFrame, column: Hashable, *, why: str) -> None:
     """Raise if `column` has a missing value; `why` ends the sentence with what it is needed for."""
-    missing = data[column].isna().to_numpy()
+    missing = np.asarray(pd.isna(data[column].array))
     if missing.any():
         raise DataError(
             f"Column '{column}' is missing in {describe_rows(missing, data.index)}, "

@@ -254,7 +254,7 @@ def complete_rows(
     ledger = RowLedger.start(data, levels) if rows is None else rows
     used = data
     for column in dict.fromkeys(columns):
-        missing = used[column].isna().to_numpy()
+        missing = np.asarray(pd.isna(used[column].array))
         if missing.any():
             reason = (reasons or {}).get(column, f"'{column}' is missing")
             used, ledger = ledger.keep(used, ~missing, reason=reason)

@@ -386,7 +386,7 @@ def rows_with_all(
     """
     kept, reasons = np.ones(len(data), dtype=bool), {}
     for column in dict.fromkeys(columns):
-        present = data[column].notna().to_numpy()
+        present = ~np.asarray(pd.isna(data[column].array))
         lost = int((happened & kept & ~present).sum())
         reasons[column] = f"'{column}' is missing" + (f", {lost} of them with {event}" * bool(lost))
         kept &= present
