@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from queue import Queue
@@ -55,17 +56,24 @@ def _copy(target: Path) -> Path:
     return target
 
 
+def places_of(change: Change, sources: Mapping[Path, str]) -> list[Path]:
+    """Return the files in which the line stands, once for each time."""
+    named = {path: text for path, text in sources.items() if change.file in ("", path.name)}
+    return [path for path, text in named.items() for _ in range(text.count(change.line))]
+
+
+def sources_of(tree: Path) -> dict[Path, str]:
+    """Return the package's files and their text."""
+    files = sorted((tree / "alliance_stats").rglob("*.py"))
+    return {path: path.read_text(encoding="utf-8") for path in files}
+
+
 def _try(change: Change, tree: Path) -> str:
-    places = [
-        path
-        for path in sorted((tree / "alliance_stats").rglob("*.py"))
-        if change.file in ("", path.name) and change.line in path.read_text(encoding="utf-8")
-    ]
+    sources = sources_of(tree)
+    places = places_of(change, sources)
     if len(places) != 1:
-        return f"found in {len(places)} files"
-    text = places[0].read_text(encoding="utf-8")
-    if text.count(change.line) != 1:
-        return f"found {text.count(change.line)} times"
+        return f"found {len(places)} times"
+    text = sources[places[0]]
     tests = [str(path) for pattern in change.tests for path in sorted(tree.glob(pattern))]
     if not tests:
         return "no such tests"

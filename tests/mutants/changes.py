@@ -189,8 +189,8 @@ CHANGES = (
     # generalized models
     _c(
         "logit third derivative",
-        "special.expit(-eta) * (1.0 - 2.0 * p)",
-        "special.expit(-eta) * (1.0 - p)",
+        "outcome.trials * p * complement * (complement - p)",
+        "outcome.trials * p * complement * complement",
         GLMM,
     ),
     _c(
