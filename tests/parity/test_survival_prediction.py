@@ -267,3 +267,19 @@ def test_uneven_clinics_and_tied_times_equal_loops_over_pairs(seed: int) -> None
         )
         got = found.set_index("term")["estimate"]
         assert_allclose([got["auc"], got["brier"]], expected, rtol=1e-10)
+
+
+def test_a_covariate_that_repeats_another_changes_no_chance() -> None:
+    rows = periods(sample("one")).assign(
+        twice=lambda d: 2.0 * d["x"], z=lambda d: np.cos(7.0 * d.groupby("unit").ngroup())
+    )
+    options = {
+        "session": "session", "event": "code", "unit": "unit", "horizon": 2,
+        "landmarks": [1, 2, 3], "form": "dummies",
+    }  # fmt: skip
+    plain = landmark_chance("x + z", rows, **options)
+    again = landmark_chance("x + twice + z", rows, **options)
+    early = rows[rows["session"] <= 3]
+    assert_allclose(again.predict(early), plain.predict(early), rtol=FIT)
+    one, other = (landmark_accuracy(m).tidy()["estimate"] for m in (plain, again))
+    assert_allclose(one, other, rtol=FIT)

@@ -163,8 +163,7 @@ class FirthHazards:
             return predicted_ratios(self.design, self.beta, newdata, scale=scale)
         check_choice(scale, ("link", "response"), name="scale")
         newdata = check_frame(newdata, what="newdata")
-        columns = code_new_rows(self.design, newdata, with_units=False).X
-        eta = columns[:, list(self.design.fixed.kept)] @ self.beta
+        eta = code_new_rows(self.design, newdata, with_units=False).X @ self.beta
         values = eta if scale == "link" else family_of("binomial", self.link).mean(eta)
         return pd.DataFrame({"estimate": values}, index=newdata.index)
 

@@ -150,9 +150,8 @@ def landmark_chance(
         formula_of(event, terms, ()), replaced(known.frame, {event: known.left}),
         residual_variance=False,
     )  # fmt: skip
-    X = design.X if design.X.shape[1] == len(design.fixed.kept) else design.X[:, design.fixed.kept]
     of = unit if cluster is None else cluster
-    beta, covariance, n_clusters = _clustered_fit(X, known, of)
+    beta, covariance, n_clusters = _clustered_fit(design.X, known, of)
     return LandmarkModel(
         design=design,
         observed=rows,
@@ -368,4 +367,4 @@ def landmark_accuracy(
 
 
 def _columns(model: LandmarkModel, frame: pd.DataFrame) -> Array:
-    return code_new_rows(model.design, frame, with_units=False).X[:, list(model.design.fixed.kept)]
+    return code_new_rows(model.design, frame, with_units=False).X

@@ -159,7 +159,7 @@ class LandmarkModel:
                 f"Session {asked[~inside][0]:g} was no landmark: they were "
                 f"{', '.join(map(str, known))}."
             )
-        X = code_new_rows(self.design, newdata, with_units=False).X[:, list(self.design.fixed.kept)]
+        X = code_new_rows(self.design, newdata, with_units=False).X
         if np.isnan(X).any():
             raise DataError("newdata lacks values of the formula's columns.")
         eta = X @ self.beta
