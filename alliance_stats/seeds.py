@@ -2,7 +2,7 @@
 
 import numpy as np
 
-__all__ = ["Seed", "whole_seed"]
+__all__ = ["Seed", "repeatable", "whole_seed"]
 
 Seed = int | np.random.Generator | None
 """A whole number repeats the draws; a generator is drawn from; with None no two runs are alike."""
@@ -12,4 +12,11 @@ def whole_seed(seed: Seed) -> int | None:
     """Return a seed that can be used again: the whole number itself, or one that is drawn."""
     if isinstance(seed, np.random.Generator):
         return int(seed.integers(2**32))
+    return seed
+
+
+def repeatable(seed: Seed) -> Seed:
+    """Return the seed of a bootstrap, which must be given."""
+    if seed is None:
+        raise ValueError("A bootstrap needs seed=, so that it can be repeated.")
     return seed

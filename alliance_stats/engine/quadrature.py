@@ -37,7 +37,7 @@ from alliance_stats.engine.laplace import (
 )
 from alliance_stats.estimates import Array
 
-__all__ = ["adaptive_quadrature", "criterion_of"]
+__all__ = ["adaptive_quadrature", "check_node_count", "criterion_of"]
 
 ROOT_TWO, LOG_TWO_PI = float(np.sqrt(2.0)), float(np.log(2.0 * np.pi))
 
@@ -249,6 +249,12 @@ def _inner(
 MOST_NODES = 100
 # A relative SD under which the unit's integral is that of a constant.
 NO_SPREAD = 1e-5
+
+
+def check_node_count(nodes: object, *, most: int = MOST_NODES) -> None:
+    """Refuse what is no number of nodes from 1 to `most`."""
+    if not isinstance(nodes, int) or not 1 <= nodes <= most:
+        raise ValueError(f"nodes must be a whole number from 1 to {most}; got {nodes!r}.")
 
 
 def criterion_of(

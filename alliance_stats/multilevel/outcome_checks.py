@@ -19,7 +19,7 @@ from alliance_stats.design.design import Design
 from alliance_stats.design.grammar import Column
 from alliance_stats.engine.families import Family
 from alliance_stats.engine.laplace import GeneralizedProblem
-from alliance_stats.engine.quadrature import MOST_NODES
+from alliance_stats.engine.quadrature import check_node_count
 from alliance_stats.engine.search import Minimum
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array, Booleans
@@ -214,8 +214,7 @@ def check_not_runaway(design: Design, fit: Minimum, nodes: int) -> None:
 
 def check_nodes(design: Design, nodes: int) -> None:
     """Refuse quadrature of more than two correlated effects, or of crossed factors."""
-    if not isinstance(nodes, int) or not 1 <= nodes <= MOST_NODES:
-        raise ValueError(f"nodes must be a whole number from 1 to {MOST_NODES}; got {nodes!r}.")
+    check_node_count(nodes)
     if not can_be_integrated(design):
         terms = [str(basis.term) for g in design.groupings for basis in g.terms]
         raise ValueError(

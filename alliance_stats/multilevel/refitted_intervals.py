@@ -33,7 +33,7 @@ from alliance_stats.multilevel.model_profiles import profile_fit
 from alliance_stats.multilevel.ordinal_fit import OrdinalFit
 from alliance_stats.multilevel.parameter_tables import named_parameters
 from alliance_stats.multilevel.refits import Fit, drawn, refit
-from alliance_stats.seeds import Seed, whole_seed
+from alliance_stats.seeds import Seed, repeatable, whole_seed
 
 __all__ = [
     "CI_METHODS",
@@ -348,9 +348,7 @@ def with_intervals(
             likelihood = "ML" if fixed or not fit.problem.reml else "REML"
             found = profile_fit(fit, terms=terms, likelihood=likelihood).tidy(conf_level=conf_level)
     else:
-        if seed is None:
-            raise ValueError("A bootstrap needs seed=, so that it can be repeated.")
-        draws = bootstrap_fit(fit, all_parameters, n=DRAWS, seed=seed)
+        draws = bootstrap_fit(fit, all_parameters, n=DRAWS, seed=repeatable(seed))
         found = draws.tidy(conf_level=conf_level)
         estimated = table["estimate"].notna().to_numpy()
         _warn(draws, found.set_index("term")["note"].reindex(names)[estimated].dropna())

@@ -29,7 +29,7 @@ from alliance_stats.multilevel.linear_mixed_model import LinearMixedModel, requi
 from alliance_stats.multilevel.model_likelihood import HasLikelihood, refer_ratio
 from alliance_stats.multilevel.predictions import simulated
 from alliance_stats.renaming import renamed
-from alliance_stats.seeds import Seed
+from alliance_stats.seeds import Seed, repeatable
 
 __all__ = ["LikelihoodRatioTest", "likelihood_ratio_test"]
 
@@ -405,9 +405,7 @@ def _simulated_null(
     seed: Seed,
 ) -> tuple[npt.NDArray[np.float64], int]:
     """Return simulated statistics and the number of data sets in which a refit did not converge."""
-    if seed is None:
-        raise ValueError("A bootstrap needs seed=, so that it can be repeated.")
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(repeatable(seed))
     found, stopped = np.empty(n), 0
     for i in range(n):
         y = simulated(small.fit, rng)

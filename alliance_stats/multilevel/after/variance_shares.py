@@ -25,7 +25,7 @@ from alliance_stats.multilevel.ordinal_mixed_model import OrdinalMixedModel
 from alliance_stats.multilevel.predictions import new_residual_variance
 from alliance_stats.multilevel.refitted_intervals import Bootstrap
 from alliance_stats.renaming import renamed
-from alliance_stats.seeds import Seed
+from alliance_stats.seeds import Seed, repeatable
 
 __all__ = ["VariancePartition", "variance_partition"]
 
@@ -253,11 +253,9 @@ def variance_partition(
     if ci_method == "profile":
         intervals = profile_shares(model.fit)
     if ci_method == "bootstrap":
-        if seed is None:
-            raise ValueError("A bootstrap needs seed=, so that it can be repeated.")
         shares = partial(_shares, at=at)
         intervals = parametric_bootstrap(
-            model, shares, n_resamples=n_resamples, seed=seed, workers=workers
+            model, shares, n_resamples=n_resamples, seed=repeatable(seed), workers=workers
         )
     weighted = bool(np.ptp(model.design.root_weights) > 0)
     return VariancePartition(variances, at, intervals, weighted, model.rows)

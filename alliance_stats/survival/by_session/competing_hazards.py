@@ -11,7 +11,7 @@ from alliance_stats.checks import check_choice, check_frame, require_columns, re
 from alliance_stats.design.design import build_design
 from alliance_stats.design.formula import formula_of, intercepts, parse_formula
 from alliance_stats.door import replaced
-from alliance_stats.engine.quadrature import MOST_NODES
+from alliance_stats.engine.quadrature import check_node_count
 from alliance_stats.engine.threads import one_blas_thread
 from alliance_stats.errors import (
     ConvergenceWarning,
@@ -338,8 +338,7 @@ def _effects(
     states, nodes, correlated
         Names of the endings; quadrature nodes; whether effects may be correlated.
     """
-    if not isinstance(nodes, int) or not 1 <= nodes <= MOST_NODES:
-        raise ValueError(f"nodes must be a whole number from 1 to {MOST_NODES}; got {nodes!r}.")
+    check_node_count(nodes)
     if nodes ** len(states) > _MOST_POINTS:
         most = int(_MOST_POINTS ** (1.0 / len(states)))
         raise ValueError(

@@ -27,6 +27,7 @@ from alliance_stats.design.formula import (
 )
 from alliance_stats.design.groupings import back_transform
 from alliance_stats.door import replaced
+from alliance_stats.engine.quadrature import check_node_count
 from alliance_stats.errors import DataError, FormulaError, NotIdentifiedError
 from alliance_stats.estimates import Array, Integers
 from alliance_stats.multilevel import LinearMixedModel, lmm
@@ -178,8 +179,7 @@ def shared_parameter(
 
 def _check_asked(association: str, time: str | None, nodes: int) -> None:
     check_choice(association, _ASSOCIATIONS, name="association")
-    if not isinstance(nodes, int) or not 1 <= nodes <= MOST_NODES:
-        raise ValueError(f"nodes must be a whole number from 1 to {MOST_NODES}; got {nodes!r}.")
+    check_node_count(nodes, most=MOST_NODES)
     if (time is not None) != ("slope" in association):
         raise ValueError(
             "association='slope' needs time=, the clock of the outcome's formula, and nothing else "
