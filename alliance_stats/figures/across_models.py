@@ -63,7 +63,8 @@ def draw_coefficients(
     if ratios:
         _ratio_axis(ax, values)
     else:
-        low, high = min(values.min(), 0.0), max(values.max(), 0.0)
+        known = values[np.isfinite(values)]
+        low, high = known.min(initial=0.0), known.max(initial=0.0)
         pad = 0.05 * (high - low) or 0.5
         ax.set_xlim(low - pad, high + pad)
         ax.xaxis.set_major_locator(MaxNLocator(max(int(width_in_points(ax) / 40.0), 2)))

@@ -201,7 +201,7 @@ def draw_trajectories(
 def _draw_persons(ax: Axes, rated: pd.DataFrame, style: Look) -> None:
     """Draw a line per person, a dot where there is one rating; columns person, session, score."""
     person, session, _ = rated.columns
-    rated = rated.sort_values([person, session], kind="stable")
+    rated = rated.reset_index(drop=True).sort_values([person, session], kind="stable")
     # one split of the sorted rows: a loop over groups is slow for thousands of persons
     starts = np.flatnonzero(rated[person].ne(rated[person].shift()).to_numpy())[1:]
     tracks = np.split(rated.iloc[:, 1:].to_numpy(dtype=float), starts)

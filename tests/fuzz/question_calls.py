@@ -97,7 +97,7 @@ FAMILIES: dict[str, tuple[str, Callable[[Any], object]]] = {
     "new units of steps": (
         "sessions",
         lambda d: _steps(d).step_probabilities(
-            d.assign(family="unseen"), level="conditional", new_units="average"
+            d.assign(family="unseen").sort_index(), level="conditional", new_units="average"
         ),
     ),
     "leave_one_out of counts": (

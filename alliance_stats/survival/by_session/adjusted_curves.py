@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from alliance_stats.account import Account, Column, Section, html_of, summary_of
-from alliance_stats.checks import check_frame, require_columns, require_kind
+from alliance_stats.checks import check_frame, group_codes, require_columns, require_kind
 from alliance_stats.door import replaced
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array, one_line
@@ -231,7 +231,7 @@ def adjusted_curves(
     require_columns(own, [variable])
     _check_variable(model, variable)
     if values is None:
-        values = sorted(own[variable].dropna().unique().tolist())
+        values = group_codes(own[variable])[1].tolist()
         if len(values) > _FEW:
             raise DataError(
                 f"Column '{variable}' has {len(values)} values: say which to compare, as in "
