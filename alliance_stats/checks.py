@@ -418,7 +418,7 @@ def check_choice(value: str, choices: Sequence[str], *, name: str) -> str:
     return value
 
 
-def units_with_several(data: pd.DataFrame, *, unit: str, column: str) -> pd.Index:
+def units_with_several(data: pd.DataFrame, *, unit: Hashable, column: Hashable) -> pd.Index:
     """Return the units in which `column` takes more than one value, in order of appearance.
 
     A missing value counts as a value of its own; rows with a missing unit are passed over.

@@ -377,7 +377,9 @@ def _pairs(
         mask = (np.arange(2) == side)[:, None] if roles else np.ones((2, 1))
         for effect, x, values in effects:
             words = [effect, *([x] if x else []), *([role] if roles else [])]
-            names[effect, x, role] = labels.new("_".join(words) if len(words) > 1 else "mean_")
+            names[effect, x, role] = labels.new(
+                "_".join(map(str, words)) if len(words) > 1 else "mean_"
+            )
             columns.append(np.nan_to_num(values) * mask)
     kept = np.isfinite(rows.y).any(axis=0)
     pairs = Pairs(

@@ -148,7 +148,7 @@ class FamilyBalance:
         kinds = {}
         if self.person is not None:
             levels = self.equal.tidy(effects="ran_vals")
-            levels = levels[levels["group"] == self.person]
+            levels = levels[levels["group"] == str(self.person)]
             sizes = levels.set_index("level")["estimate"].abs()
             persons = self.ids.drop_duplicates("person")
             kinds["lasting"] = persons.assign(size=persons["person"].astype(object).map(sizes))
@@ -360,7 +360,7 @@ def _spreads(
     residual = pars[pars["group"] == "Residual"].set_index("level")["estimate"]
     kinds = {"momentary": [float(residual[stratum]) for stratum in strata]}
     if person is not None:
-        own = pars[pars["group"] == person].set_index("term")["estimate"]
+        own = pars[pars["group"] == str(person)].set_index("term")["estimate"]
         kinds = {"lasting": [float(own[f"sd__{_inside(i)}"]) for i in range(len(strata))], **kinds}
     found = {
         f"{kind}|{s}": v for kind, sds in kinds.items() for s, v in zip(strata, sds, strict=True)

@@ -256,6 +256,18 @@ def test_any_label_is_a_column(asked: str, role: str) -> None:
         assert_allclose(_numbers(found), expected, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("label", [0, 3, 2.5])
+def test_predictors_of_dyads_and_units_of_hazards_have_any_label(label: Hashable) -> None:
+    found = apim(DYADS.rename(columns={"x": label}), **{**ASKED, "predictors": [label]}).tidy()
+    assert_allclose(found["estimate"], apim(DYADS, **ASKED).tidy()["estimate"], rtol=1e-6)
+    data = WIDE[WIDE["stays"]].assign(left=WIDE["late"] > 0)
+    asked = {"session": "session", "event": "left", "unit": "person", "baseline": "polynomial"}
+    expected = discrete_hazard("x", data, random="(1 | therapist)", **asked).tidy()
+    renamed = data.rename(columns={"therapist": label})
+    hazard = discrete_hazard("x", renamed, random=f"(1 | `{label}`)", **asked).tidy()
+    assert_allclose(hazard["estimate"], expected["estimate"], rtol=1e-4)
+
+
 @pytest.mark.parametrize("label", ["a -> b", "a ~ b", 3, 2.5])
 def test_items_of_any_label_are_standardised(label: Hashable) -> None:
     trait = RNG.normal(size=120)

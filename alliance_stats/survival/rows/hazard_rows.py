@@ -168,8 +168,10 @@ def refuse_copies(periods: Periods, groups: Sequence[tuple[str, ...]]) -> None:
     at_end = _last_rows(frame, unit, periods.session)
     session = frame[periods.session].to_numpy()[at_end]
     event = pd.factorize(frame[periods.event].take(at_end))[0]
-    for columns in groups:
-        require_columns(frame, list(columns))
+    labels = {str(label): label for label in frame.columns}
+    for named in groups:
+        columns = [labels.get(name, name) for name in named]
+        require_columns(frame, columns)
         name = ":".join(map(str, columns))
         of_group = row_units(frame, columns)[at_end]
         sizes = np.bincount(of_group[of_group >= 0])

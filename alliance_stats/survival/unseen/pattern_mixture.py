@@ -323,7 +323,7 @@ def _check_units(data: pd.DataFrame, *, pattern: str, unit: str, arms: Sequence[
         raise DataError(f"'{several[0]}' has several values of '{pattern}': a unit leaves once.")
     for arm in arms:
         require_present(data, arm, why="to count the units of each group")
-        several = units_with_several(data, unit=unit, column=str(arm))
+        several = units_with_several(data, unit=unit, column=arm)
         if len(several):
             raise DataError(
                 f"'{several[0]}' has several values of '{arm}': only groups that whole units "
