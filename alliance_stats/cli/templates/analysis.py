@@ -125,11 +125,9 @@ def analyse() -> Results:
     everyone, rows = read()
     data, scales = rated_by(everyone)
     rated = data.keep(data.sessions[ALLIANCE].notna(), reason="alliance not rated")
-    treated = None
-    if ENDING is not None:
-        treated = units_of(data)
-        if GROUP is not None:
-            require_columns(treated, [GROUP], what="The table of families")
+    treated = None if ENDING is None else units_of(data)
+    if treated is not None and GROUP is not None:
+        require_columns(treated, [GROUP], what="The table of families")
     comparison = None
     if treated is not None and OUTCOME is not None and GROUP and are_groups(treated):
         cluster = therapists(treated)
