@@ -320,6 +320,8 @@ def group_codes(values: pd.Series) -> tuple[npt.NDArray[np.int64], pd.Index]:
         labels[codes] = values.to_numpy()
         return codes, pd.Index(labels)
     check_comparable(values)
+    if values.dtype.kind == "c":
+        raise DataError(f"Column '{values.name}' holds complex numbers, which have no order.")
     try:
         codes, labels = pd.factorize(values, sort=True)
     except TypeError as error:  # numbers and text have an order, bytes beside them have none

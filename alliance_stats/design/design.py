@@ -208,6 +208,8 @@ def build_design(
     for column in ids:
         if read[column].dtype == object:
             check_hashable(read[column])
+        if read[column].dtype.kind == "c":
+            raise DataError(f"Column '{column}' holds complex numbers, which are no units.")
     coded, rows = complete_rows(
         read, [*needed, *further], {":".join(map(str, columns)): columns for columns in by_group}
     )

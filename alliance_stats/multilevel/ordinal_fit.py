@@ -276,7 +276,15 @@ def fit_steps(
         start = np.concatenate(ordered_coefficients(plain))
         problem = replace(problem, shape=Thresholds(J, W[:, problem.layout.order]))
         moves = np.zeros(len(nominal) * len(J))
-        minimum = minimise_jointly(problem, criterion_of(nodes), np.r_[start, moves])
+        try:
+            minimum = minimise_jointly(problem, criterion_of(nodes), np.r_[start, moves])
+        except linalg.LinAlgError as flat:
+            check_steps_not_separated(design, located[1:], J, nominal)
+            raise NotIdentifiedError(
+                f"{len(located)} fixed effects from {len(design.y)} ratings hardly tell the "
+                f"thresholds of '{design.formula.response}' apart. Leave terms out, or convert a "
+                "column of numbers that is read as categories (pandas.to_numeric)."
+            ) from flat
     at_end = problem.at(minimum.other[problem.p :])
     fit = OrdinalFit(
         design, at_end, minimum, nodes, None, None, at_end.family, None,

@@ -197,7 +197,7 @@ def check_known_endings(frame: pd.DataFrame, column: str) -> None:
     known = np.array([label in ENDINGS for label in distinct] + [True])  # missing ones pass
     unknown = ~known[codes]
     if unknown.any():
-        first = distinct[codes[unknown][0]]
+        first = distinct[[codes[unknown][0]]].tolist()[0]
         same = codes == codes[unknown][0]
         raise DataError(
             f"Column '{column}' holds the unknown ending {first!r} in "

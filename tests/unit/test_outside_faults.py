@@ -298,6 +298,22 @@ def test_a_number_read_as_categories_asks_for_no_matrix_of_slopes() -> None:
         lmm("y ~ 1 + (x | g)", data)
 
 
+def test_an_effect_for_nearly_each_rating_is_refused_in_words() -> None:
+    rng = np.random.default_rng(1)
+    data = pd.DataFrame({"step": rng.integers(1, 4, 90), "person": np.repeat(range(15), 6)})
+    data["x"] = pd.Categorical(rng.normal(size=90).round(1))
+    with pytest.raises(NotIdentifiedError, match="Separation|hardly tell the thresholds"):
+        als.ordinal("step ~ x + (1 | person)", data)
+
+
+def test_complex_numbers_are_neither_units_nor_endings() -> None:
+    data = pd.DataFrame({"y": [1.0, 2, 4, 3, 5, 7], "g": np.array([1, 1, 2, 2, 3, 3], complex)})
+    with pytest.raises(DataError, match="'g' holds complex numbers"):
+        lmm("y ~ 1 + (1 | g)", data)
+    with pytest.raises(DataError, match="must be 0"):
+        als.kaplan_meier(data, time="y", event="g")
+
+
 def test_one_value_is_compared_with_none() -> None:
     rng = np.random.default_rng(1)
     data = pd.DataFrame({"y": rng.normal(size=20), "flag": True, "x": rng.normal(size=20)})

@@ -249,8 +249,8 @@ def _coded(
     unknown = [value for value in found if labels and value not in labels]
     if unknown:
         raise DataError(
-            f"Column '{event}' holds {unknown[0]!r}, for which labels= has no word; it has "
-            f"{', '.join(map(repr, labels))}."
+            f"Column '{event}' holds {plain_number(unknown[0])!r}, for which labels= has no word; "
+            f"it has {', '.join(map(repr, labels))}."
         )
     words = [labels.get(value, value) for value in found]
     states = tuple(str(plain_number(word)) for word in words)

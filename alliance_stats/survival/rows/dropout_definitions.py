@@ -300,7 +300,7 @@ class BeforeReliableChange:
 def read_event(data: pd.DataFrame, event: Hashable) -> Integers:
     """Return 0 for censored and 1 for the event, refusing anything else."""
     values = data[event]
-    allowed = values.isin([0, 1]).to_numpy()
+    allowed = values.isin([0, 1]).to_numpy() & (values.dtype.kind != "c")
     if not allowed.all():
         found = ", ".join(repr(value) for value in pd.unique(values[~allowed])[:5].tolist())
         raise DataError(
