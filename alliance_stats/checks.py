@@ -179,6 +179,8 @@ def require_columns(
                 f"{what} has no column '{column}'. {did_you_mean(column, data.columns)}"
             )
         if column is not None and data[column].ndim == 1:
+            if data[column].dtype.kind == "c":
+                raise DataError(f"Column '{column}' holds complex numbers, which have no order.")
             check_comparable(data[column])
 
 

@@ -310,8 +310,10 @@ def test_complex_numbers_are_neither_units_nor_endings() -> None:
     data = pd.DataFrame({"y": [1.0, 2, 4, 3, 5, 7], "g": np.array([1, 1, 2, 2, 3, 3], complex)})
     with pytest.raises(DataError, match="'g' holds complex numbers"):
         lmm("y ~ 1 + (1 | g)", data)
-    with pytest.raises(DataError, match="must be 0"):
+    with pytest.raises(DataError, match="'g' holds complex numbers"):
         als.kaplan_meier(data, time="y", event="g")
+    with pytest.raises(DataError, match="'g' holds complex numbers"):
+        als.decompose(data, "y", levels=["g"])
 
 
 def test_one_value_is_compared_with_none() -> None:
