@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
-from numbers import Integral, Number
+from decimal import Decimal
+from numbers import Integral, Number, Real
 from typing import Any
 
 import narwhals as nw
@@ -221,9 +222,11 @@ def numbers_of_objects(values: pd.Series) -> pd.Series | None:
     missing = pd.isna(cells)
     if kind == "boolean":
         return None if missing.any() else values.astype(bool)
+    known = cells[~missing]
+    if kind.startswith("mixed") and all(_is_number(cell) for cell in known):
+        kind = "decimal"  # beside other numbers
     if kind not in ("integer", "floating", "mixed-integer-float", "decimal"):
         return None
-    known = cells[~missing]
     if any(isinstance(cell, Integral) and abs(int(cell)) > _LARGEST_EXACT for cell in known):
         return None
     if kind == "integer" and not missing.any():
@@ -231,6 +234,10 @@ def numbers_of_objects(values: pd.Series) -> pd.Series | None:
     floats = np.full(len(cells), np.nan)
     floats[~missing] = known.astype(np.float64)
     return pd.Series(floats, index=values.index)
+
+
+def _is_number(cell: object) -> bool:
+    return isinstance(cell, Real | Decimal) and not isinstance(cell, bool | np.bool_)
 
 
 def _first_present(cells: Iterable[object]) -> object:

@@ -1,6 +1,7 @@
 """The checks at the door: each names the column and the rows."""
 
 import re
+from decimal import Decimal
 
 import narwhals as nw
 import numpy as np
@@ -434,3 +435,11 @@ def test_tables_of_other_libraries_are_taken_at_the_door(monkeypatch: pytest.Mon
 
     monkeypatch.setattr(nw.DataFrame, "to_pandas", missing)
     pd.testing.assert_frame_equal(plain_frame(table, what="data"), plain)
+
+
+def test_decimals_beside_other_numbers_are_numbers() -> None:
+    numbers, others = [Decimal("1.5"), 2, 2.5, None], [1.5, True, 2, 3]
+    plain = plain_frame(pd.DataFrame({"x": numbers, "y": others}, dtype=object), what="data")
+    assert plain["x"].tolist()[:3] == [1.5, 2.0, 2.5]
+    assert plain["x"].dtype == np.float64
+    assert plain["y"].dtype == object

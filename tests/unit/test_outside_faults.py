@@ -352,3 +352,13 @@ def test_a_truth_value_among_ratings_is_named() -> None:
     data = pd.DataFrame({"y": [1.0, True, 3.0], "g": ["a", "a", "b"]}, dtype=object)
     with pytest.raises(DataError, match="True in row 1"):
         als.decompose(data, "y", levels=["g"])
+
+
+def test_patterns_may_be_numbers_with_a_decimal_point() -> None:
+    data = nested().assign(left=lambda d: 1 + d["person"] % 2)
+    asked = {"pattern": "left", "unit": "person"}
+    whole = als.pattern_mixture("alliance ~ session + (1 | person)", data, **asked).tidy()
+    point = als.pattern_mixture(
+        "alliance ~ session + (1 | person)", data.assign(left=data["left"] * 1.0), **asked
+    ).tidy()
+    pd.testing.assert_frame_equal(whole, point)

@@ -25,6 +25,7 @@ from alliance_stats.estimates import Array, Coefficients, Integers, named_covari
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel import LinearMixedModel, lmm
 from alliance_stats.renaming import renamed
+from alliance_stats.spelling import plain_number
 from alliance_stats.survival.rows.time_at_risk import as_columns
 
 __all__ = ["PatternMixture", "pattern_mixture"]
@@ -223,7 +224,7 @@ def pattern_mixture(
     if pattern in simple.design.frame.columns:
         raise DataError(f"'{pattern}' stands in the formula already; it is added to every term.")
     frame = data.loc[simple.design.index]
-    labels = frame[pattern].astype(object).astype(str)
+    labels = frame[pattern].astype(object).map(plain_number).astype(str)
     names = sorted(labels.unique())
     if len(names) < 2:
         raise NotIdentifiedError(f"'{pattern}' has one value: there is nothing to average over.")
