@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import statsmodels.api as sm
 
+from alliance_stats.association import regression
 from alliance_stats.checks import did_you_mean
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array
@@ -353,9 +353,10 @@ def _hazard(
         spread = float(np.sqrt(model.covariances()["therapist"].to_numpy()[0, 0]))
         found.add("endings.sd_therapist", spread, f"{told}; its uncertainty is not carried")
     else:
-        design = sm.add_constant(rows[terms], has_constant="add")
-        fitted = sm.GLM(rows["event"], design, family=sm.families.Binomial()).fit()
-        beta, vcov = fitted.params.to_numpy(), fitted.cov_params().to_numpy()
+        formula = f"event ~ {' + '.join(terms or ['1'])}"
+        with _of_the_pilot(f"the ending '{kind}'", source):
+            plain = regression(formula, rows, family="logistic")
+        beta, vcov = plain.beta.to_numpy(), plain.vcov().to_numpy()
     sets = rng.multivariate_normal(beta, vcov, n_sets)
     prefix = {"dropout": "", "planned": "planned_", "transferred": ""}[kind]
     for place, name in enumerate([kind, *(f"{prefix}{term}" for term in terms)]):

@@ -21,7 +21,7 @@ from alliance_stats.ledger import RowLedger
 from alliance_stats.power.assumptions import Design, UncertainDesign
 from alliance_stats.power.drawn_studies import Analysis, Plan, Workers, draw_studies
 
-__all__ = ["Power", "answered", "check_plan", "plain_values", "power"]
+__all__ = ["Power", "answered", "check_plan", "plain_values", "power", "simulated"]
 
 _FEWEST = 2  # studies
 _FIRST = 50  # studies of each cell: where none of them has an answer, no more are drawn
@@ -281,6 +281,25 @@ def power(
     check_plan(n_studies, seed, alpha, workers)
     _check_precision(n_studies, precision)
     plan = Plan(design, analysis, seed, None if store is None else Path(store))
+    return simulated(plan, cells, n_studies, alpha=alpha, workers=workers, progress=progress)
+
+
+def simulated(
+    plan: Plan,
+    cells: tuple[Mapping[str, object], ...],
+    n_studies: int,
+    *,
+    alpha: float,
+    workers: Workers,
+    progress: bool,
+) -> Power:
+    """Draw the studies of all cells and analyse them; stop early where nothing can be analysed.
+
+    Raises
+    ------
+    DataError
+        If none of the first 50 studies of any cell could be analysed, with the commonest reason.
+    """
     first = min(n_studies, _FIRST)
     studies = draw_studies(plan, cells, first, workers=workers, progress=progress)
     found = answered(Power(plan, cells, alpha, studies))

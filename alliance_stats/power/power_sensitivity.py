@@ -13,8 +13,8 @@ from alliance_stats.estimates import one_line
 from alliance_stats.formatting import format_count, plural
 from alliance_stats.ledger import RowLedger
 from alliance_stats.power.assumptions import Design
-from alliance_stats.power.drawn_studies import Analysis, Plan, Workers, draw_studies
-from alliance_stats.power.power_by_simulation import Power, answered, check_plan, plain_values
+from alliance_stats.power.drawn_studies import Analysis, Plan, Workers
+from alliance_stats.power.power_by_simulation import Power, check_plan, plain_values, simulated
 
 __all__ = ["Sensitivity", "power_sensitivity"]
 
@@ -165,8 +165,9 @@ def power_sensitivity(
     cells: list[Mapping[str, object]] = [{}]
     cells += [{name: v} for name, values in vary.items() for v in plain_values(values, name)]
     plan = Plan(design, analysis, seed, None if store is None else Path(store))
-    studies = draw_studies(plan, cells, n_studies, workers=workers, progress=progress)
-    return Sensitivity(answered(Power(plan, tuple(cells), alpha, studies)))
+    return Sensitivity(
+        simulated(plan, tuple(cells), n_studies, alpha=alpha, workers=workers, progress=progress)
+    )
 
 
 def _change(

@@ -149,6 +149,8 @@ def test_an_analysis_that_never_answers_is_refused_with_its_reason():
         power(TRIAL, always_fails, n_studies=5, seed=1)
     with pytest.raises(DataError, match="None of 50 studies could be analysed: ZeroDivisionError"):
         power(TRIAL, always_fails, n_studies=100_000, seed=1)  # the rest is not drawn
+    with pytest.raises(DataError, match="None of 100 studies could be analysed"):
+        power_sensitivity(TRIAL, always_fails, vary={"icc": [0.2]}, n_studies=100_000, seed=1)
     misspelt = ModelEffect(formula="alliance ~ session + (1 | person)", term="sesion")
     with pytest.raises(DataError, match="Did you mean 'session'"):
         power(SMALL, misspelt, n_studies=2, seed=1)

@@ -157,6 +157,21 @@ def test_a_large_pilot_gives_back_what_it_was_made_from():
     assert table.loc["alliance.split_probability", "source"].endswith("held in its SDs")
 
 
+def test_planned_endings_at_one_session_alone_are_no_rate_by_session():
+    # a therapy of fixed length: the log odds per session would be infinite
+    sessions = simulate_study(seed=2, therapists=5, families=40, interviewed=0).study.sessions
+    sessions["ending"] = sessions["ending"].replace("planned", "ongoing")
+    sessions = sessions[sessions["session"] <= 8]
+    stayed = sessions.groupby("family")["session"].transform("max").eq(8)
+    sessions.loc[stayed, "ending"] = "planned"
+    study = Study.from_frame(
+        sessions, person="person", family="family", therapist="therapist", session="session",
+        role="role", alliance="alliance", ending="ending",
+    )  # fmt: skip
+    with pytest.raises(NotIdentifiedError, match="assumptions about the ending 'planned'"):
+        pilot_design(study, therapists=5, families=30, n_sets=2, seed=1)
+
+
 def test_a_pilot_of_other_words_and_fewer_columns_is_read():
     sessions = simulate_study(seed=2, therapists=5, families=20, interviewed=0).study.sessions
     other = sessions.rename(columns={"alliance": "WAI", "person": "who"}).drop(
