@@ -44,6 +44,7 @@ DRAWN_ROW_BY_ROW = {
     "parametric_bootstrap",
     "dropout_sensitivity",
     "reference_imputation",
+    "residual_checks",
     "sensitivity_by_group",
 }
 

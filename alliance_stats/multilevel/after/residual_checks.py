@@ -166,7 +166,8 @@ def residual_checks(
     n_resamples
         Number of simulated data sets, each with new random effects.
     seed
-        Seed of the simulation.
+        Seed of the simulation. Outcomes are drawn row by row in the data's order: the same rows in
+        another order give other draws.
 
     Returns
     -------
