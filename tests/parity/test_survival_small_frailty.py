@@ -63,7 +63,7 @@ def test_unlucky_rounding_near_zero_is_not_called_separation(seed: int) -> None:
         if fit.frailty.variance == 0.0:
             assert_allclose(fit.beta, plain.beta, rtol=COEF_TOLERANCE)
         # integrating over frailties can only raise the best log-likelihood
-        assert fit.frailty.log_lik >= plain.fit.at.log_lik
+        assert fit.frailty.log_lik >= plain.fit.at.log_lik - LOG_LIK_TOLERANCE
         assert fit.frailty.interval()[0] == 0.0
 
 

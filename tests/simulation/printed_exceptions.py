@@ -176,8 +176,126 @@ def conditional_odds_ratio(rng: Rng) -> Row:
             "conf_high": interval.high, "p_value": p}  # fmt: skip
 
 
+def kendall_beside_its_z(rng: Rng) -> Row:
+    """Kendall's tau, printed as r, of scores with and without ties."""
+    n = int(rng.integers(8, 80))
+    x, noise = rng.normal(size=n), rng.normal(size=n)
+    y = 0.5 * x + noise
+    if rng.random() < 0.5:
+        x, y = np.round(x * rng.uniform(1, 3)), np.round(y * rng.uniform(1, 3))
+    found = stats.kendalltau(x, y, method="asymptotic")
+    if not 0.0 < found.pvalue < 1.0:
+        return kendall_beside_its_z(rng)
+    z = float(np.sign(found.statistic) * stats.norm.isf(found.pvalue / 2))
+    return {"r": float(found.statistic), "n": n, "z": z, "p_value": float(found.pvalue)}
+
+
+def signed_ranks(rng: Rng) -> Row:
+    """Two times, their signed-rank test, and z over the root of n or of 2 n without its sign."""
+    n = int(rng.integers(10, 60))
+    before = rng.normal(4, 1, n)
+    after = 0.5 * before + rng.normal(2.4, 0.8, n)
+    found = stats.wilcoxon(after, before, method="approx")
+    times = 1 if rng.random() < 0.5 else 2
+    return {"mean1": before.mean(), "sd1": before.std(ddof=1), "mean2": after.mean(),
+            "sd2": after.std(ddof=1), "n": n, "z": float(found.zstatistic),
+            "p_value": float(found.pvalue),
+            "r": float(abs(found.zstatistic) / math.sqrt(times * n))}  # fmt: skip
+
+
+def coefficient_beside_its_model(rng: Rng) -> Row:
+    """The t and p of a coefficient beside F and R squared of the model."""
+    k = int(rng.integers(2, 6))
+    n = int(rng.integers(k + 20, 200))
+    df2 = n - k - 1
+    t = float(rng.normal(2, 1))
+    f = (t**2 + float(rng.exponential(6)) * (k - 1)) / k
+    return {"t": t, "p_value": p_of(t, df2), "f": f, "df1": k, "df2": df2,
+            "r_squared": f * k / (f * k + df2)}  # fmt: skip
+
+
+def pooled_effect_beside_q(rng: Rng) -> Row:
+    """A pooled r with its interval and p, beside Q."""
+    k, size, heterogeneous = int(rng.integers(5, 25)), rng.integers(20, 150), rng.uniform(0, 0.2)
+    n = rng.integers(size // 2 + 10, size + 20, k)
+    z = rng.normal(0.3, heterogeneous, k) + rng.normal(size=k) / np.sqrt(n - 3)
+    plain = n - 3.0
+    q = float((plain * (z - np.average(z, weights=plain)) ** 2).sum())
+    scale = plain.sum() - (plain**2).sum() / plain.sum()
+    w = 1 / (1 / plain + max(0.0, (q - k + 1) / scale))
+    pooled, se = float(np.average(z, weights=w)), float(w.sum() ** -0.5)
+    return {"r": math.tanh(pooled), "conf_low": math.tanh(pooled - 1.959964 * se),
+            "conf_high": math.tanh(pooled + 1.959964 * se), "p_value": p_of(pooled / se),
+            "k_studies": k, "n_total": int(n.sum()), "q": q,
+            "i_squared": max(0.0, (q - k + 1) / q)}  # fmt: skip
+
+
+def half_a_case_added(rng: Rng) -> Row:
+    table = table_of_counts(rng)
+    (a, b), (c, d) = (table + 0.5).tolist()
+    log, se = math.log(a * d / (b * c)), math.sqrt(1 / a + 1 / b + 1 / c + 1 / d)
+    return {**counts_of(table), "odds_ratio": math.exp(log),
+            "conf_low": math.exp(log - 1.959964 * se),
+            "conf_high": math.exp(log + 1.959964 * se)}  # fmt: skip
+
+
+def over_strata(rng: Rng) -> Row:
+    """The counts of all, beside Mantel and Haenszel's chi-squared over strata."""
+    strata = [table_of_counts(rng, 40) for _ in range(int(rng.integers(2, 4)))]
+    shares = rng.uniform(0.2, 0.5) + np.linspace(-0.1, 0.1, len(strata))
+    for table, share in zip(strata, shares, strict=True):
+        sizes = table.sum(1)
+        table[:, 0] = np.clip(rng.binomial(sizes, [share, min(share + 0.2, 0.9)]), 1, sizes - 1)
+        table[:, 1] = sizes - table[:, 0]
+    n = np.array([table.sum() for table in strata])
+    a, rows, columns = (
+        np.array(part)
+        for part in zip(*((t[0, 0], t[0].sum(), t[:, 0].sum()) for t in strata), strict=True)
+    )
+    variance = rows * (n - rows) * columns * (n - columns) / (n**2 * (n - 1.0))
+    gap = max(abs(float((a - rows * columns / n).sum())) - 0.5 * int(rng.random() < 0.5), 0.0)
+    chi2 = gap**2 / float(variance.sum())
+    return {**counts_of(np.sum(strata, axis=0)), "chi2": chi2, "df": 1,
+            "p_value": float(stats.chi2.sf(chi2, 1))}  # fmt: skip
+
+
+def adjusted_d(rng: Rng) -> Row:
+    """Means as they are, beside F and d of an analysis of covariance."""
+    m1, s1, n1, m2, s2, n2 = two_groups(rng)
+    df2 = n1 + n2 - 3
+    sp = math.sqrt(((n1 - 1) * s1**2 + (n2 - 1) * s2**2) / (n1 + n2 - 2))
+    d = (m1 - m2) / sp + float(np.clip(rng.normal(0, 0.2), -0.6, 0.6))
+    f = (d * rng.uniform(1.0, 1.6)) ** 2 / (1 / n1 + 1 / n2)
+    return {"mean1": m1, "sd1": s1, "n1": n1, "mean2": m2, "sd2": s2, "n2": n2, "f": f, "df1": 1,
+            "df2": df2, "p_value": float(stats.f.sf(f, 1, df2)),
+            "d": abs(d) if rng.random() < 0.5 else d}  # fmt: skip
+
+
+def degrees_of_clusters(rng: Rng) -> Row:
+    """Two groups of persons in clusters: t on clusters less two."""
+    m1, s1, _, m2, s2, _ = two_groups(rng)
+    clusters = int(rng.integers(3, 12))
+    n1, n2 = (clusters * int(rng.integers(4, 10)) for _ in range(2))
+    sp = math.sqrt(((n1 - 1) * s1**2 + (n2 - 1) * s2**2) / (n1 + n2 - 2))
+    t = (m1 - m2) / sp / math.sqrt(1 / n1 + 1 / n2) / rng.uniform(1.0, 2.0)
+    df = 2 * clusters - 2
+    return {"mean1": m1, "sd1": s1, "n1": n1, "mean2": m2, "sd2": s2, "n2": n2, "t": t,
+            "df": str(df), "p_value": p_of(t, df)}  # fmt: skip
+
+
+def ratio_beside_chi_squared(rng: Rng) -> Row:
+    """A ratio and its interval, beside chi-squared and p of a likelihood ratio without df."""
+    b, se = rng.normal(0.5, 0.4), rng.uniform(0.1, 0.4)
+    chi2 = (abs(b / se) * rng.uniform(0.9, 1.1)) ** 2
+    return {"hazard_ratio": math.exp(b), "conf_low": math.exp(b - 1.959964 * se),
+            "conf_high": math.exp(b + 1.959964 * se), "chi2": chi2,
+            "p_value": float(stats.chi2.sf(chi2, 1))}  # fmt: skip
+
+
 EXCEPTIONS: tuple[Kind, ...] = (
     greenhouse_geisser, fisher_beside_chi_squared, fisher_beside_chi_squared_alone, larger_table,
     mcnemar_exact, adjusted_p, adjusted_p_said, of_those_who_answered, exact_ranks,
     adjusted_r_squared, glass_beside_t, d_without_sign, conditional_odds_ratio,
+    kendall_beside_its_z, signed_ranks, coefficient_beside_its_model, pooled_effect_beside_q,
+    half_a_case_added, over_strata, adjusted_d, degrees_of_clusters, ratio_beside_chi_squared,
 )  # fmt: skip

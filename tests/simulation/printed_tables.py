@@ -485,6 +485,10 @@ KEPT = {
     "of_those_who_answered": {"proportion1", "proportion2"}, "exact_ranks": {"n", "n1", "n2"},
     "adjusted_r_squared": {"f", "df1", "df2"},
     "glass_beside_t": {"mean1", "sd1", "n1", "mean2", "sd2", "n2"},
+    "kendall_beside_its_z": {"z"}, "signed_ranks": {"mean1", "n"},
+    "coefficient_beside_its_model": {"t"}, "pooled_effect_beside_q": {"r"},
+    "over_strata": {"chi2", "df", "p_value"}, "adjusted_d": {"df2"},
+    "degrees_of_clusters": {"n1", "n2"}, "ratio_beside_chi_squared": {"chi2"},
 }  # fmt: skip
 
 

@@ -21,6 +21,7 @@ from alliance_stats.evidence.printed import (
     ratio_relations,
     standardised_relations,
     statistic_relations,
+    stratified_relations,
     variance_relations,
     wald_relations,
 )
@@ -46,6 +47,7 @@ CATALOGUE: Mapping[str, Relation] = MappingProxyType(
             correlation_relations.RELATIONS, pooled_relations.RELATIONS, mean_relations.RELATIONS,
             standardised_relations.RELATIONS, ratio_relations.RELATIONS, count_relations.RELATIONS,
             variance_relations.RELATIONS, exact_relations.RELATIONS,
+            stratified_relations.RELATIONS,
         )
         for relation in relations
     }

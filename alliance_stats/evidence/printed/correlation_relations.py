@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from alliance_stats.errors import NotIdentifiedError
+from alliance_stats.evidence.printed.rank_relations import rank_alternatives
 from alliance_stats.evidence.printed.relation import (
     Box,
     Image,
@@ -109,10 +110,14 @@ def _limit_of_r(side: int, *, wide: bool = False, partial: bool = False) -> Imag
             lambda r, nu, q: np.tanh(np.arctanh(r) + side * q / np.sqrt(nu)),
             box["r"],
             free,
-            widened(critical) if wide else critical,
+            widened(critical, times=_SKEWED) if wide else critical,
         )
 
     return image
+
+
+# Bootstrapped limits of correlations of skewed scores lie so many times as far from r.
+_SKEWED = 3.0
 
 
 def _limit_from_z(side: int, *, on_z: bool, wide: bool = False) -> Image:
@@ -260,19 +265,20 @@ _ZERO_ORDER = "r is a zero-order correlation, and the test that of a coefficient
 _T_OF_R = Relation(
     "t_r", "t", _N, _t_of_r, "t = r sqrt(n - 2) / sqrt(1 - r^2)", _STUDENT, path="r n"
 )
+# beside these r is pooled over studies, and df are those of its test or of Q
+_OF_STUDIES = ("k_studies", "n_effects", "q", "i_squared", "se_z", "n_total")
 _T_OF_R_DF = Relation(
     "t_r_df", "t", _R_DF, lambda box, _: _t_of_r_on(box["r"], box["df"]),
-    "t = r sqrt(df) / sqrt(1 - r^2)", _STUDENT, path="r n",
+    "t = r sqrt(df) / sqrt(1 - r^2)", _STUDENT, path="r n", unless=_OF_STUDIES,
 )  # fmt: skip
 _R_OF_T = Relation(
     "r_t", "r", ("t", "df"),
     lambda box, _: corners(lambda t, df: t / np.hypot(t, np.sqrt(df)), box["t"], box["df"]),
-    "r = t / sqrt(t^2 + df)", _STUDENT, "r t",
+    "r = t / sqrt(t^2 + df)", _STUDENT, "r t", unless=_OF_STUDIES,
 )  # fmt: skip
 _Z_OF_R = Relation(
     "z_r", "z", _N, _z_of_r, "z = atanh(r) sqrt(n - 3)", FISHER, path="r n"
 )  # fmt: skip
-_RANKS = "r is the effect size z / sqrt(n) of a rank test (Rosenthal 1991)"
 _ANY = Interval(-np.inf, np.inf)
 _ANY_P = Interval(0.0, 1.0)
 
@@ -293,12 +299,6 @@ def _of_coefficient(
     return loosened(firm, image, _ZERO_ORDER, name=f"{firm.name}_{ending}", also=also)
 
 
-def _z_of_ranks(box: Box, _: Setting) -> Interval:
-    """Return z where r is the effect size z / sqrt(n) of a rank test; papers drop the sign."""
-    size = corners(lambda r, n: abs(r) * np.sqrt(n), box["r"], box["n"], turns=((0.0,), ()))
-    return Interval(-size.high, -size.low) if "z" in box and box["z"].high < 0.0 else size
-
-
 def _tested() -> tuple[Relation, ...]:
     """Return t, z and p of a correlation: simple, partial, or not the one that was tested."""
     simple = p_relations(_T_OF_R, name="p_r", df=_df_of_n)
@@ -315,12 +315,7 @@ def _tested() -> tuple[Relation, ...]:
         _Z_OF_R,
         loosened(_Z_OF_R, lambda box, setting: _ANY, _ZERO_ORDER,  # noqa: ARG005
                  name="z_r_coefficient", also=("estimate",)),
-        loosened(_Z_OF_R, _z_of_ranks, _RANKS, name="z_r_ranks", is_exception=True),
-        *(
-            loosened(r, of_ranks.image, _RANKS, name=f"{r.name}_ranks", is_exception=True)
-            for of_ranks in p_relations(replace(_Z_OF_R, image=_z_of_ranks), name="", df=no_df)[:1]
-            for r in simple
-        ),
+        *rank_alternatives(_Z_OF_R, simple),
         *simple,
         *on_df,
         *fisher,

@@ -216,6 +216,11 @@ def _adjusted_df(box: Box, setting: Setting) -> Interval:
     return Interval(1.0, n1 + n2 - 2.0)
 
 
+def _df_of_clusters(box: Box, _: Setting) -> Interval:
+    """Return df that are fewer than those of any test of independent persons."""
+    return Interval(1.0, max(1.0, min(size(box, "n1"), size(box, "n2")) - 1.0))
+
+
 def _if_paired(allowed: Interval) -> Image:
     def image(box: Box, _: Setting) -> Interval:
         pairs = size(box, "n1") - 1.0
@@ -323,6 +328,8 @@ RELATIONS: tuple[Relation, ...] = (
              name="df_unpooled"),
     loosened(_DF_POOLED, _pairs_df, _PAIRS, name="df_pairs"),
     loosened(_DF_POOLED, _adjusted_df, _ADJUSTED, name="df_adjusted"),
+    loosened(_DF_POOLED, _df_of_clusters, "they are those of clusters, not of persons",
+             name="df_clusters", is_exception=True),
     Relation("df_welch", "df", ("t", "sd1", "sd2", "n1", "n2"), lambda box, _: _welch_df(box),
              "Welch-Satterthwaite df", _WELCH, path="df"),
     *(

@@ -15,8 +15,8 @@ from scipy import special
 from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.evidence.printed.adjusted_p import adjustments
 from alliance_stats.evidence.printed.catalogue import QUANTITIES, YIELDING
-from alliance_stats.evidence.printed.printed_row import OWNERS, PrintedRow
-from alliance_stats.evidence.printed.relation import Interval, Relation, magnitude, point
+from alliance_stats.evidence.printed.printed_row import PrintedRow
+from alliance_stats.evidence.printed.relation import OWNERS, Interval, Relation, magnitude, point
 from alliance_stats.formatting import format_interval, format_number
 
 __all__ = [

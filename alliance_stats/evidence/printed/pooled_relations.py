@@ -7,6 +7,7 @@ import numpy as np
 from alliance_stats.evidence.printed.correlation_relations import FISHER, fisher, left
 from alliance_stats.evidence.printed.count_relations import exact
 from alliance_stats.evidence.printed.relation import (
+    OWNERS,
     Box,
     Image,
     Interval,
@@ -31,6 +32,7 @@ from alliance_stats.evidence.printed.wald_relations import (
 
 __all__ = ["RELATIONS"]
 
+_OF_EFFECT = "it is the p of the pooled effect, not that of Q"
 _THREE_LEVEL = "Assink & Wibbelink 2016, doi:10.20982/tqmp.12.3.p154"
 
 _HIGGINS = "Higgins & Thompson 2002, doi:10.1002/sim.1186"
@@ -153,6 +155,13 @@ def _heterogeneity() -> tuple[Relation, ...]:
         ),
         *p_value,
         *(stars_twin(r) for r in p_value),
+        *(
+            loosened(r, lambda box, setting: Interval(0.0, 1.0), _OF_EFFECT,  # noqa: ARG005
+                     name=f"{r.name}_of_{effect}", also=(effect,), is_exception=True)
+            for own in p_value
+            for r in (own, stars_twin(own))
+            for effect in (*OWNERS, "conf_low", "conf_high")
+        ),
     )  # fmt: skip
 
 

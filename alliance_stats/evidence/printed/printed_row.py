@@ -27,14 +27,10 @@ from alliance_stats.evidence.printed.numerals import (
     read_printed,
     read_stars,
 )
-from alliance_stats.evidence.printed.relation import Box, Interval, Setting
+from alliance_stats.evidence.printed.relation import OWNERS, Box, Interval, Setting
 
-__all__ = ["OWNERS", "TAILS", "PrintedRow", "Reading", "Rules", "cells_of", "readings"]
+__all__ = ["TAILS", "PrintedRow", "Reading", "Rules", "cells_of", "readings"]
 
-# What an interval in a row can be the interval of.
-OWNERS = (
-    "estimate", "r", "d", "g", "odds_ratio", "hazard_ratio", "exp_b", "mean", "proportion"
-)  # fmt: skip
 TAILS = ("two", "one", "either")
 _SWAPPED = (("mean1", "mean2"), ("sd1", "sd2"), ("n1", "n2"), ("events1", "events2"),
             ("r1", "r2"), ("proportion1", "proportion2"))  # fmt: skip

@@ -22,6 +22,7 @@ from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.estimates import Array
 
 __all__ = [
+    "OWNERS",
     "Box",
     "Image",
     "Interval",
@@ -235,6 +236,10 @@ def _edges(interval: Interval, cells: int) -> Array:
     return np.linspace(interval.low, interval.high, cells + 1)
 
 
+# What an interval in a row can be the interval of.
+OWNERS = (
+    "estimate", "r", "d", "g", "odds_ratio", "hazard_ratio", "exp_b", "mean", "proportion"
+)  # fmt: skip
 # quantity -> what its printed text stands for
 Box = Mapping[str, Interval]
 

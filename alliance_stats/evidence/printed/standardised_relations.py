@@ -25,6 +25,7 @@ from alliance_stats.evidence.printed.relation import (
     Setting,
     corners,
     loosened,
+    magnitude,
     point,
     quotient,
 )
@@ -117,6 +118,21 @@ def _d_of_a_model(box: Box, setting: Setting) -> Interval:
     return corners(lambda d, by: d * by, _d_from_t(box, setting), Interval(1.0 / 3.0, 3.0))
 
 
+def _d_of_adjusted_means(box: Box, setting: Setting) -> Interval:
+    """Return d of means adjusted for covariates: the test has fewer df than groups compared."""
+    df = next((box[name] for name in ("df2", "df") if name in box), None)
+    if df is None or ("df1" in box and not box["df1"].meets(point(1.0))):
+        raise NotIdentifiedError("no test with covariates is printed")
+    if {"n1", "n2"} <= set(box) and df.high >= pooled_df(box).low:
+        raise NotIdentifiedError("the df are those of two groups compared as they are")
+    most = magnitude(over(_average_sd)(box, setting)).high + _MOST_ADJUSTED
+    return Interval(-most, most)
+
+
+_MOST_ADJUSTED = 1.0  # SDs by which covariates may move a difference
+_ADJUSTED_MEANS = "d is that of means adjusted for covariates"
+
+
 def _signed(found: Interval, box: Box) -> Interval:
     """Give a size the sign of the printed d: F, chi-squared and p have none."""
     return found if "d" not in box or box["d"].high > 0.0 else Interval(-found.high, -found.low)
@@ -187,7 +203,7 @@ def _from_tests() -> tuple[Relation, ...]:
             _d_of_a_model,
             "t is that of a model with clusters or covariates",
             name="d_t_of_a_model",
-            also=("estimate", "std_error"),
+            also=("estimate",),
             is_exception=True,
         ),
         *firm,
@@ -320,6 +336,11 @@ RELATIONS: tuple[Relation, ...] = (
     Relation("d_pooled", "d", GROUPS, over(pooled_sd), "d = (M1 - M2) / sp", _COHEN,
              path="d means"),
     _D_AVERAGE,
+    *(
+        loosened(_D_AVERAGE, _d_of_adjusted_means, _ADJUSTED_MEANS, name=f"d_adjusted_{df}",
+                 also=(df,), is_exception=True)
+        for df in ("df", "df2")
+    ),
     loosened(_D_AVERAGE, _by_some_sd, "the SD is pooled over groups whose sizes are not printed",
              name="d_some_sd"),
     loosened(_D_AVERAGE, _by_change, "it is in units of the SD of change", name="d_some_change",

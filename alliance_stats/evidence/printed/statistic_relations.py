@@ -36,6 +36,10 @@ def _t(box: Box, setting: Setting) -> Interval:
     return tail_probability(box["t"], box["df"], setting.tails)
 
 
+def _t_beside_f(box: Box, setting: Setting) -> Interval:
+    return tail_probability(box["t"], box["df2"], setting.tails)
+
+
 def _z(box: Box, setting: Setting) -> Interval:
     return tail_probability(box["z"], None, setting.tails)
 
@@ -145,6 +149,15 @@ def _at_the_boundary(box: Box, _: Setting) -> Interval:
     return Interval(sum(p.low for p in halves) / 2.0, sum(p.high for p in halves) / 2.0)
 
 
+def _chi2_of_fourfold(box: Box, _: Setting) -> Interval:
+    return chi2_tail(box["chi2"], point(1.0))
+
+
+def _chi2_any_df(box: Box, _: Setting) -> Interval:
+    # of a variance at its boundary p is half of that on 1 df
+    return Interval(chi2_tail(box["chi2"], point(1.0)).low / 2.0, 1.0)
+
+
 def _wald(box: Box, _: Setting) -> Interval:
     return chi2_tail(box["wald"], box.get("df", point(1.0)))
 
@@ -226,10 +239,15 @@ P_OF_Z = _p_and_stars("p_z", ("z",), _z, "p from z")
 P_OF_CHI2 = _p_and_stars(
     "p_chi2", ("chi2", "df"), _chi2, "p from chi-squared on df degrees of freedom"
 )
+_OF_COEFFICIENT = "p is that of the coefficient, and F that of the model"
 _NO_REPEATED_MEASURES = ("k", "std_error")
 
 RELATIONS: tuple[Relation, ...] = (
     *_p_and_stars("p_t", ("t", "df"), _t, "p from t on df degrees of freedom"),
+    *(
+        replace(r, unless=("df",))
+        for r in _p_and_stars("p_t_df2", ("t", "df2"), _t_beside_f, "p from t on df2")
+    ),
     *P_OF_Z,
     *_P_F,
     *(
@@ -251,6 +269,12 @@ RELATIONS: tuple[Relation, ...] = (
                  name=f"{r.name}_one_tailed", is_exception=True, unless=("k",))
         for r in _P_F
     ),
+    *(
+        loosened(r, lambda box, setting: Interval(0.0, 1.0), _OF_COEFFICIENT,  # noqa: ARG005
+                 name=f"{r.name}_beside_{shown}", also=(shown,), unless=("t",), is_exception=True)
+        for r in _P_F
+        for shown in ("estimate", "std_error", "conf_low", "conf_high")
+    ),
     *P_OF_CHI2,
     *(
         replace(relation, path=path)
@@ -259,6 +283,16 @@ RELATIONS: tuple[Relation, ...] = (
                          "p from half chi-squared on df and half on df - 1, as of a variance"),
             ("p_chi2", "p_chi2"), strict=True,
         )
+    ),
+    *(
+        replace(r, unless=("df",))
+        for r in _p_and_stars("p_chi2_fourfold", ("chi2", "events1", "events2"), _chi2_of_fourfold,
+                              "p from chi-squared of a 2 x 2 table, on 1 df")
+    ),
+    *(
+        loosened(r, _chi2_any_df, "chi-squared is on some df, which are not printed",
+                 name=f"{r.name}_any_df", unless=("df", "events1"))
+        for r in _p_and_stars("p_chi2", ("chi2",), _chi2_of_fourfold, "p from chi-squared on 1 df")
     ),
     *_p_and_stars("p_wald", ("wald",), _wald, "p from Wald chi-squared (1 df if none printed)"),
     _SOME_DF,

@@ -189,7 +189,7 @@ def _whole_model() -> tuple[Relation, ...]:
                    "df2 = n - k - 1", _COHEN, path="df2")  # fmt: skip
     of_plain = (f, f_df, p, p_df, stars_twin(p), stars_twin(p_df))
     firm = (*of_plain, back, *_shrunk(of_plain, back))
-    ends = {"f": Interval(0.0, np.inf)}
+    ends = {"f": Interval(0.0, np.inf), "r_squared": Interval(-1.0, 1.0)}
     return (
         *firm,
         *(

@@ -60,6 +60,13 @@ class _Constraint:
     def fails(self) -> bool:
         return self.verdict.verdict == NOT_REPRODUCED
 
+    @property
+    def agrees(self) -> bool:
+        """Whether the number would follow if what is not printed were so."""
+        feasible = self.verdict.feasible
+        says = feasible is not None and feasible.high - feasible.low < 1.0
+        return says and self.verdict.verdict == NOT_CHECKABLE and self.verdict.gap == 0.0
+
 
 @dataclass(frozen=True, slots=True)
 class _Judged:
@@ -159,7 +166,8 @@ def _of_another_test(
         return False
     failing = {linked[other.test] for other in found if other.fails}
     return any(
-        other.verdict.verdict == REPRODUCED and linked[other.test] not in failing for other in found
+        (other.verdict.verdict == REPRODUCED or other.agrees) and linked[other.test] not in failing
+        for other in found
     )
 
 

@@ -83,9 +83,9 @@ def any_critical_value(setting: Setting) -> Interval:
     return critical_value(any_df({}), setting)
 
 
-def widened(interval: Interval) -> Interval:
-    """Return what is at most `WIDER` times as far from zero, and at least so many times less."""
-    return corners(lambda x, by: x * by, interval, Interval(1.0 / WIDER, WIDER))
+def widened(interval: Interval, *, times: float = WIDER) -> Interval:
+    """Return what is at most so many times as far from zero, and at least so many times less."""
+    return corners(lambda x, by: x * by, interval, Interval(1.0 / times, times))
 
 
 def robust(image: Image) -> Image:
