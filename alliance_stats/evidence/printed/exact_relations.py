@@ -32,7 +32,12 @@ from alliance_stats.evidence.printed.relation import (
     point,
     tail_probability,
 )
-from alliance_stats.evidence.printed.statistic_relations import P_OF_CHI2, P_OF_Z, chi2_tail
+from alliance_stats.evidence.printed.statistic_relations import (
+    P_OF_CHI2,
+    P_OF_FOURFOLD,
+    P_OF_Z,
+    chi2_tail,
+)
 
 __all__ = ["RELATIONS"]
 
@@ -232,6 +237,16 @@ _WAYS: tuple[tuple[str, Image, str, tuple[str, ...], tuple[str, ...]], ...] = (
     ("sampled", _of_a_sample, _MONTE_CARLO, ("n",), _OF_A_MODEL),
 )
 
+
+def _on_one_df(image: Image) -> Image:
+    return lambda box, setting: image({**box, "df": point(1.0)}, setting)
+
+
+_WAYS_ON_ONE_DF = tuple(
+    (end, _on_one_df(image), said, also, (*unless, "df"))
+    for end, image, said, also, unless in _WAYS
+    if image is not _of_a_sample
+)
 RELATIONS: tuple[Relation, ...] = tuple(
     replace(
         loosened(
@@ -240,8 +255,9 @@ RELATIONS: tuple[Relation, ...] = tuple(
         ),
         source=_FISHER,
     )
-    for firm in P_OF_CHI2
-    for end, image, said, also, unless in _WAYS
+    for pair, ways in ((P_OF_CHI2, _WAYS), (P_OF_FOURFOLD, _WAYS_ON_ONE_DF))
+    for firm in pair
+    for end, image, said, also, unless in ways
 ) + tuple(
     loosened(
         firm, image, "it is the exact p of a rank test", name=f"{firm.name}_ranks_{end}",

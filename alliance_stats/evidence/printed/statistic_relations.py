@@ -22,7 +22,7 @@ from alliance_stats.evidence.printed.relation import (
 )
 from alliance_stats.formatting import format_interval
 
-__all__ = ["P_OF_CHI2", "P_OF_Z", "RELATIONS", "chi2_tail", "f_tail"]
+__all__ = ["P_OF_CHI2", "P_OF_FOURFOLD", "P_OF_Z", "RELATIONS", "chi2_tail", "f_tail"]
 
 _SOURCE = "distribution function"
 
@@ -239,6 +239,13 @@ P_OF_Z = _p_and_stars("p_z", ("z",), _z, "p from z")
 P_OF_CHI2 = _p_and_stars(
     "p_chi2", ("chi2", "df"), _chi2, "p from chi-squared on df degrees of freedom"
 )
+P_OF_FOURFOLD = tuple(
+    replace(relation, unless=("df",))
+    for relation in _p_and_stars(
+        "p_chi2_fourfold", ("chi2", "events1", "events2"), _chi2_of_fourfold,
+        "p from chi-squared of a 2 x 2 table, on 1 df",
+    )
+)  # fmt: skip
 _OF_COEFFICIENT = "p is that of the coefficient, and F that of the model"
 _NO_REPEATED_MEASURES = ("k", "std_error")
 
@@ -284,11 +291,7 @@ RELATIONS: tuple[Relation, ...] = (
             ("p_chi2", "p_chi2"), strict=True,
         )
     ),
-    *(
-        replace(r, unless=("df",))
-        for r in _p_and_stars("p_chi2_fourfold", ("chi2", "events1", "events2"), _chi2_of_fourfold,
-                              "p from chi-squared of a 2 x 2 table, on 1 df")
-    ),
+    *P_OF_FOURFOLD,
     *(
         loosened(r, _chi2_any_df, "chi-squared is on some df, which are not printed",
                  name=f"{r.name}_any_df", unless=("df", "events1"))

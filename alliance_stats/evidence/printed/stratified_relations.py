@@ -26,7 +26,7 @@ __all__ = ["RELATIONS"]
 _OVER_STRATA = "the test was made over strata (Mantel-Haenszel) or with covariates"
 _HALF_ADDED = "half a case was added to each cell"
 # Strata or covariates are taken to move a statistic by at most so many standard errors.
-_MOVED = 0.7
+_MOVED = 1.5
 
 
 def _moved(cells: Cells) -> Interval:
