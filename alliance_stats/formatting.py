@@ -60,6 +60,7 @@ _FLOATING = 1e-14  # a sum's error beside its largest term
 _LARGEST_WRITTEN_OUT = 1e15  # a double's digits beyond it are not the number's
 _MOST_DECIMALS = 8  # beyond, numbers are written as powers of ten
 _MOST_OF_RATIOS = 4  # decimals that a small ratio may ask for
+_LARGEST_OF_RATIOS = 1e6  # beyond, the decimals of a ratio's other limit say nothing of it
 # A statistic's symbol is one only in front of its sign or its degrees of freedom: n = 12, t(43.2) =
 _STATISTIC = re.compile(
     r"(?<![\w.])(SD|SE|df|[bdgkMNnprtUzF])(?=\([\d., ∞]+\) [=<>]| (?:[=<>]|&[lg]t;|\\[=<>]) )"
@@ -203,8 +204,9 @@ def write_estimate(
     at_least
         Least number of decimals.
     """
-    if kind == "ratio" and estimate == low == high == 0.0:
-        estimate = low = high = math.ulp(0.0)  # too small for a double, and still no zero
+    if kind == "ratio":
+        estimate, low, high = _not_zero(estimate, low, high)
+    std_error = _without_dust(std_error, (estimate, low, high))
     scaled = 100.0 if kind == "share" else 1.0
     numbers = [scaled * value for value in (estimate, low, high)]
     digits = max(at_least, decimals_for(estimate, low, high, std_error=std_error, kind=kind))
@@ -215,6 +217,26 @@ def write_estimate(
     if math.isnan(low) and math.isnan(high):
         return Written(point, error, MISSING)
     return Written(point, error, f"[{first}{parted}{last}]")
+
+
+def _not_zero(estimate: float, low: float, high: float) -> tuple[float, float, float]:
+    """Return an exponential too small for a double as the smallest double: it is no zero.
+
+    A ratio of counts can be 0, with a lower limit of 0 and a finite upper one.
+    """
+    if estimate == low == 0.0:
+        least = math.ulp(0.0)
+        if high == 0.0:
+            return least, least, least
+        if high == math.inf:
+            return least, low, high
+    return estimate, low, high
+
+
+def _without_dust(spread: float, values: Sequence[float]) -> float:
+    """Return a standard error or a width, 0 where floating point alone makes it."""
+    largest = max((abs(value) for value in values if math.isfinite(value)), default=0.0)
+    return 0.0 if 0.0 < spread <= _FLOATING * largest else spread
 
 
 def decimals_for(
@@ -232,6 +254,7 @@ def decimals_for(
     if kind in ("count", "time") and whole:
         return 0
     spread = std_error if math.isfinite(std_error) and std_error > 0.0 else (high - low) / 2.0
+    spread = _without_dust(spread, numbers)
     alone = not (math.isfinite(spread) and spread > 0.0)
     if alone:
         spread = abs(estimate)
@@ -276,6 +299,9 @@ def _write(value: float, digits: int, kind: Kind) -> str:
         return f"{format_number(value, digits)}%"
     if kind == "bounded":
         return format_bounded(value, digits)
+    if kind == "ratio" and digits > 0 and _LARGEST_OF_RATIOS <= value < math.inf:
+        mantissa, exponent = f"{value:.{digits}e}".split("e+")
+        return f"{mantissa} × 10{exponent.lstrip('0').translate(_SUPERSCRIPTS)}"
     text = format_number(value, digits)
     if kind == "ratio" and value > 0.0 and not text.strip("0."):
         return f"< 0.{'0' * (digits - 1)}1"

@@ -52,7 +52,14 @@ from alliance_stats.account.rendering import (
     sizes_in_words,
     summary_of,
 )
-from alliance_stats.account.sections import NOUNS, Account, Column, Phrase, Section
+from alliance_stats.account.sections import (
+    NOUNS,
+    Account,
+    Column,
+    Phrase,
+    Section,
+    parameter_words,
+)
 from alliance_stats.account.speaker import Speaker
 
 __all__ = [
@@ -71,6 +78,7 @@ __all__ = [
     "entries_of",
     "html_of",
     "method_and_notes",
+    "parameter_words",
     "section_cells",
     "sizes_in_words",
     "summary_of",

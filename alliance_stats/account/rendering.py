@@ -169,6 +169,8 @@ def _size(key: str, n: float, speaker: Speaker) -> str:
         return f"{count} {speaker.name(key)}"
     if key in NOUNS:
         return localised(plural(int(n), NOUNS[key], key), speaker.decimal)
+    if key == "unit":  # a column called so: no units of units
+        return localised(plural(int(n), key), speaker.decimal)
     return f"{count} {'unit' if n == 1 else 'units'} of {speaker.name(key)}"
 
 
@@ -349,7 +351,11 @@ def _estimate_phrase(section: Section, row: Mapping[str, object], speaker: Speak
     if is_missing(row["estimate"]):
         return section.undefined
     column = section.main(row)
-    return _with_interval(speaker.written(row, column, "estimate"), column.called, section, speaker)
+    found = speaker.written(row, column, "estimate")
+    said = _with_interval(found, column.called, section, speaker)
+    bare = found.interval == MISSING and is_missing(row.get("statistic"))
+    spread = as_float(row.get("std_error")) > 0.0 and column.kind != "ratio"
+    return f"{said}, SE = {found.std_error}" if bare and spread else said
 
 
 def _further_phrase(
@@ -366,7 +372,8 @@ def _further_phrase(
     if column.kind == "text":
         return f"{called}: {speaker.name(value)}" if column.named else speaker.name(value)
     if column.kind == "p":
-        return f"{called}: {localised(p_phrase(as_float(value)), speaker.decimal)}"
+        said = localised(p_phrase(as_float(value)), speaker.decimal)
+        return said if called == "p" else f"{called}: {said}"
     return _with_interval(speaker.written(row, column, name), column.called, section, speaker)
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 from alliance_stats.formatting import KINDS, Kind
 from alliance_stats.ledger import RowLedger
 
-__all__ = ["NOUNS", "Account", "Column", "Phrase", "Section"]
+__all__ = ["NOUNS", "Account", "Column", "Phrase", "Section", "parameter_words"]
 
 NOUNS: Mapping[str, str] = {
     "rows": "row",
@@ -59,6 +59,32 @@ class Phrase:
         """Return the phrase with these words in its gaps; other characters are literal."""
         gaps = self.text.split("{}")
         return "".join(text for pair in zip(gaps, [*words, ""], strict=True) for text in pair)
+
+
+_SPREADS = {"sd": "SD of {}", "phi": "correlation {}", "rho": "correlation {}"}
+
+
+def parameter_words(term: str, group: str | None = None) -> Phrase | str:
+    """Return words for ``person|sd__session``: "person, SD of session"; correlations likewise.
+
+    Other terms stay as they are; so do correlations of names that hold a dot.
+    """
+    whole = term
+    if group is None:
+        group, bar, term = term.partition("|")
+        if not bar:
+            return whole
+    kind, _, of = term.partition("__")
+    of = of.replace("(Intercept)", "intercepts")
+    names: tuple[object, ...] = (group, of)
+    if kind == "sd" and of.partition("|")[0] == "Observation":
+        stratum = of.partition("|")[2]
+        return Phrase("residual SD ({})", (stratum,)) if stratum else "residual SD"
+    if kind == "cor" and of.count(".") == 1:
+        return Phrase("{}, correlation of {} and {}", (group, *of.split(".")))
+    if kind in _SPREADS and of:
+        return Phrase(f"{{}}, {_SPREADS[kind]}", names)
+    return whole
 
 
 @dataclass(frozen=True, slots=True)

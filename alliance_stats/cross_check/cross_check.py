@@ -193,6 +193,7 @@ IN_R: Mapping[type, Callable[[Any], Iterator[Answer]]] = {
 """Class of a result -> what is asked of R about it."""
 
 
+_FLOATING = 1e-13  # of a number: a difference that arithmetic alone makes
 _SHOWN = 1e-4  # of a number: what its last digits show
 
 
@@ -287,6 +288,8 @@ class CrossCheck:
         """Return the numbers side by side, and the reasons, as data."""
         del conf_level  # nothing here has an interval
         table = self.tidy().drop(columns="reason").rename(columns={"estimate": "ours"})
+        dust = table["difference"].abs() <= _FLOATING * table["ours"].abs()
+        table.loc[dust, "difference"] = 0.0
         table["spread"] = _SHOWN * table["ours"].abs().clip(lower=_SHOWN)
         columns = {
             name: Column(name, spread="spread") for name in ("ours", "theirs", "difference")

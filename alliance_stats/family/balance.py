@@ -193,7 +193,8 @@ class FamilyBalance:
     @property
     def notes(self) -> tuple[str, ...]:
         """What a reader must know before using the spreads."""
-        return self.model.notes
+        words = {str(_inside(i)): f"members ({own})" for i, own in enumerate(self.strata)}
+        return self.model.notes_in(words)
 
     def account(self, *, conf_level: float = 0.95) -> Account:
         """Return the spreads, the test that they are equal, absolute deviations and effects."""

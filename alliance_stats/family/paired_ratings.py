@@ -88,6 +88,9 @@ class Pairs:
         return not self.sides or (self.above is not None and len(self.effects) == 1)
 
 
+_SAID = {"client_rates": "clients' ratings", "therapist_rates": "therapists' ratings"}
+
+
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class PairedModel:
     """A fitted model of two ratings per pair.
@@ -253,7 +256,7 @@ class PairedModel:
                 "these numbers."
             )
         if self.singular:
-            names, rank = ", ".join(self.pairs.effects), self.rank
+            names, rank = ", ".join(_SAID.get(e, e) for e in self.pairs.effects), self.rank
             what = f"the {len(self.pairs.effects)} random effects {names} of '{self.pairs.above}' "
             what += "vary in 1 direction only (a correlation is at -1 or +1, or a variance at zero)"
             if rank == 0:

@@ -169,6 +169,8 @@ def _found(models: Mapping[str, Accountable], conf_level: float) -> dict[str, Co
     """Return the coefficients of each model, all on one scale."""
     if not isinstance(models, Mapping) or not models:
         raise DataError("coefficients_figure draws a mapping of models: {'Model 1': model, ...}.")
+    for model in models.values():
+        require_kind(model, Accountable, asked="coefficients_figure draws results of this package")
     found = {name: coefficients_of(model, conf_level) for name, model in models.items()}
     scales = dict.fromkeys(one.label for one in found.values())
     if len(scales) > 1:

@@ -24,7 +24,13 @@ from alliance_stats.figures.style import (
 from alliance_stats.figures.text import widest, wrap
 from alliance_stats.panel import CrossLagged
 
-__all__ = ["draw_lagged_paths", "effects_in_words", "lagged_paths_figure", "one_table"]
+__all__ = [
+    "draw_lagged_paths",
+    "effects_in_words",
+    "lagged_paths_figure",
+    "one_table",
+    "require_lagged",
+]
 
 _ONE_LINE = 260.0  # pt, that estimates need to stand beside their intervals
 
@@ -112,7 +118,8 @@ def lagged_paths_figure(
     'fig-lagged-paths'
     """
     no_limits(common["limits"])
-    effects = one_table(result, result.tidy(conf_level=conf_level))
+    require_lagged(result, "lagged_paths_figure")
+    effects = one_table(result.tidy(conf_level=conf_level))
     said = naming(common["words"], result.outcomes)
     effects = effects.assign(
         **{name: [said(x) for x in effects[name]] for name in ("outcome", "predictor")}
@@ -135,9 +142,14 @@ def lagged_paths_figure(
     )
 
 
-def one_table(result: CrossLagged, table: pd.DataFrame) -> pd.DataFrame:
+def require_lagged(result: object, figure: str) -> None:
+    """Refuse what is no model of lagged effects."""
+    asked = f"{figure} draws a model of cross_lagged"
+    require_kind(result, CrossLagged, asked=asked, instead=DRAWN_BY)
+
+
+def one_table(table: pd.DataFrame) -> pd.DataFrame:
     """Return a table of effects; refuse one with parts for several groups or sessions."""
-    require_kind(result, CrossLagged, asked="this figure draws a CrossLagged", instead=DRAWN_BY)
     if "strata" in table or "session" in table:
         raise DataError(
             "The figure is for one group and lags equal over sessions; fit each group by itself."

@@ -19,7 +19,7 @@ from alliance_stats.figures.axes import (
     set_limits,
 )
 from alliance_stats.figures.common import Common, laid_out
-from alliance_stats.figures.lagged_paths import effects_in_words, one_table
+from alliance_stats.figures.lagged_paths import effects_in_words, one_table, require_lagged
 from alliance_stats.figures.numbers import (
     format_count,
     format_level,
@@ -118,7 +118,8 @@ def deviations_figure(
     >>> deviations_figure(model).label
     'fig-deviations'
     """
-    effects = one_table(result, result.tidy(conf_level=conf_level))
+    require_lagged(result, "deviations_figure")
+    effects = one_table(result.tidy(conf_level=conf_level))
     points = _next_deviations(result, effects)
     said = naming(common["words"], result.outcomes)
     effects, points = (
@@ -197,8 +198,8 @@ def impulse_response_figure(
     >>> impulse_response_figure(model, horizon=4).label
     'fig-impulse-responses'
     """
-    responses = result.impulse_responses(horizon=horizon, conf_level=conf_level)
-    responses = one_table(result, responses)
+    require_lagged(result, "impulse_response_figure")
+    responses = one_table(result.impulse_responses(horizon=horizon, conf_level=conf_level))
     said = naming(common["words"], result.outcomes)
     responses = responses.assign(
         **{name: [said(x) for x in responses[name]] for name in ("outcome", "impulse")}
@@ -258,7 +259,8 @@ def reliability_figure(
     >>> reliability_figure(model, reliabilities=(1.0, 0.8)).label
     'fig-reliability'
     """
-    one_table(model, model.tidy() if isinstance(model, CrossLagged) else pd.DataFrame())
+    require_lagged(model, "reliability_figure")
+    one_table(model.tidy())
     curve = model.sensitivity(reliabilities=reliabilities, conf_level=conf_level)
     said = naming(common["words"], [*curve["outcome"], *curve["predictor"]])
     panels = {

@@ -128,7 +128,7 @@ def step_figure(
         f"{plural(means.rows.n_used, 'row')}.",
         alt=f"{plural(n_panels, 'panel')} of stacked areas. Lowest and highest probability: "
         f"{told}.",
-        note=f"{means.method}; {plural(means.rows.n_used, 'row')}.",
+        note=f"{means.method[:1].upper()}{means.method[1:]}; {plural(means.rows.n_used, 'row')}.",
         data=probabilities.rename(columns=str),
     )
 

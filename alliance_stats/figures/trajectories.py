@@ -193,8 +193,11 @@ def draw_trajectories(
         gid="mean",
     )
     ax.plot(when, few, color=style.text, lw=1.8, zorder=4, gid="mean of enough")
-    if len(when) == 1 and banded.all():  # an interval without width would not be seen
-        ax.vlines(when, low, high, color=style.text, lw=1.2, zorder=4)
+    beside = np.pad(banded, 1)
+    alone = banded & ~beside[:-2] & ~beside[2:]  # a band without width would not be seen
+    if alone.any():
+        ends = low[alone], high[alone]
+        ax.vlines(when[alone], *ends, color=style.text, lw=1.2, zorder=4, gid="interval")
     _label_sessions(ax, means, most_ticks)
 
 

@@ -7,7 +7,7 @@ from numbers import Real
 import numpy as np
 import pandas as pd
 
-from alliance_stats.account import Account, Column, Section, html_of, summary_of
+from alliance_stats.account import Account, Column, Phrase, Section, html_of, summary_of
 from alliance_stats.checks import check_conf_level, check_frame, require_columns
 from alliance_stats.effect_sizes import clopper_pearson
 from alliance_stats.errors import DataError, NotIdentifiedError
@@ -96,13 +96,18 @@ class StageTransitions:
         """Return the counts and shares as data."""
         table = self.tidy(conf_level=conf_level)
         grouped = ("group",) if self.labels != ("",) else ()
+        table = table[table["count"] > 0]
+        cases = [
+            Phrase("{} of {}", ((k, "count"), (n, "count")))
+            for k, n in zip(table["count"], table["n"], strict=True)
+        ]
         section = Section(
             "From each state",
-            table[table["count"] > 0],
+            table.assign(cases=cases),
             names=(*grouped, "stage", "early", "next_stage", "later"),
             measure="share",
             kind="share",
-            columns={"count": Column("cases", "count"), "n": Column("of", "count")},
+            columns={"cases": Column("cases", "text")},
             conf_level=conf_level,
         )
         sizes = {"cases": len(self.codes)}

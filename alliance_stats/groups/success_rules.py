@@ -149,7 +149,7 @@ def reliable_change(
 
     crossing = "" if cut_off is None else f" across {cut_off:g}"
     return SuccessRule(
-        f"reliably better {after} than {before} ({method}){crossing}",
+        f"reliably better {after} than {before} ({method.title()}){crossing}",
         (before, after),
         decide,
         partial(_whose_sd, before, after) if reference is None else _nothing_to_say,

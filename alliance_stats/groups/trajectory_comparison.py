@@ -40,6 +40,12 @@ from alliance_stats.spelling import check_spelling
 
 __all__ = ["TrajectoryComparison", "compare_trajectories"]
 
+_DF_WORDS = {
+    "satterthwaite": "Satterthwaite degrees of freedom",
+    "kenward-roger": "Kenward-Roger degrees of freedom",
+    "normal": "normal theory",
+}
+
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class TrajectoryComparison:
@@ -145,13 +151,14 @@ class TrajectoryComparison:
         """What was fitted, in a phrase."""
         return (
             f"Straight trajectories of '{self.outcome}' over '{self.time}' compared by a linear "
-            f"mixed model ({self.df_method} degrees of freedom)"
+            f"mixed model ({_DF_WORDS[self.df_method]})"
         )
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What a reader must know before using the slopes."""
-        return self.model.notes
+        words = {"first": self.contrast, "time": self.time}
+        return self.model.notes_in({**words, "first:time": f"{self.contrast} × {self.time}"})
 
     def account(self, *, conf_level: float = 0.95) -> Account:
         """Return slopes, their difference, and from when on the groups differ, as data."""

@@ -53,7 +53,7 @@ def rejection_rates() -> pd.DataFrame:
         return pd.read_csv(file)
 
 
-def few_unit_notes(fit: LinearFit) -> list[str]:
+def few_unit_notes(fit: LinearFit, called: Mapping[str, str]) -> list[str]:
     """Say which test to trust for coefficients of few units, and for those within units."""
     design = fit.design
     if not design.groupings or fit.problem.known:
@@ -70,7 +70,9 @@ def few_unit_notes(fit: LinearFit) -> list[str]:
         & table["method"].isin(_on_offer(fit, outer))
     ]
     nearest = min(table["therapists"].unique(), key=lambda known: abs(np.log(known / n)))
-    own, within = _coefficients(fit, outer)
+    own, within = (
+        [called.get(name, name) for name in names] for names in _coefficients(fit, outer)
+    )
     kind = f"{n} units of {outer.name} of {'unequal' if uneven else 'similar'} size"
     found = []
     if own:
@@ -121,7 +123,7 @@ def generalized_few_unit_notes(fit: GeneralizedFit) -> list[str]:
     if own:
         effects = (
             f"95% intervals of an effect of units ({_listed(own)}) held the truth in "
-            f"{held('between', '0.95')}, those of conf_level=0.98 in {held('between', '0.98')}"
+            f"{held('between', '0.95')}, those at the 98% level in {held('between', '0.98')}"
         )
         if _contains_all(fit, outer):
             shares = ", ".join(map(_share, robust["held_0.95"], robust["studies"]))
@@ -130,8 +132,9 @@ def generalized_few_unit_notes(fit: GeneralizedFit) -> list[str]:
         effects += "; "
     return [
         f"{n} units of {outer.name}: in {format_count(int(sums.loc['sd', 'studies']))} simulated "
-        f"studies of {known} units, all families together, {effects}95% profile intervals of the "
-        f"SD held it in {held('sd', '0.95')}, those of 0.98 in {held('sd', '0.98')}."
+        f"studies of {known} units, all kinds of outcomes together, {effects}95% profile intervals "
+        f"of the SD held {'it' if own else 'the truth'} in {held('sd', '0.95')}, those at the "
+        f"98% level in {held('sd', '0.98')}."
     ]
 
 
@@ -184,7 +187,7 @@ def _of_true_nulls(cell: pd.DataFrame, of: str, *, singular: bool) -> str:
     rates = {m: float(sums.loc[m, "rejected"] / sums.loc[m, "studies"]) for m in _CALLED
              if m in sums.index}  # fmt: skip
     studies = int(sums["studies"].max())
-    told = ", ".join(f"{_CALLED[method]} {format_percent(r, 1)}" for method, r in rates.items())
+    told = ", ".join(f"{_CALLED[method]} in {format_percent(r, 1)}" for method, r in rates.items())
     good = _trusted(rates, studies)
     if singular:
         good = [method for method in good if method != "Satterthwaite"] or good

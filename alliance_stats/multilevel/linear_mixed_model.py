@@ -1,5 +1,6 @@
 """The fitted linear mixed model and its results."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -351,7 +352,11 @@ class LinearMixedModel:
     @property
     def notes(self) -> tuple[str, ...]:
         """What to know before any number: no convergence, a boundary, what is not estimable."""
-        return linear_notes(self.fit)
+        return linear_notes(self.fit, {})
+
+    def notes_in(self, words: Mapping[str, str]) -> tuple[str, ...]:
+        """Return the notes with other names for coefficients and random effects."""
+        return linear_notes(self.fit, words)
 
     def account(
         self, *, df_method: DfMethod = "satterthwaite", conf_level: float = 0.95

@@ -251,9 +251,10 @@ class LocationScaleModel:
         ratio = {"ratio": Column("SD ratio", "ratio", "ratio_low", "ratio_high")}
         scale = scale.reset_index(drop=True)
         sections = (
-            Section("Mean", location, names=("term",), measure="b", conf_level=conf_level),
+            Section("Mean", location, names=("term",), measure="b", conf_level=conf_level,
+                    lead="Mean"),
             Section("Log SD within units", scale, names=("term",), measure="b", columns=ratio,
-                    conf_level=conf_level),
+                    conf_level=conf_level, lead="Log SD within units"),
             Section("Between units", between, names=("term",), measure="", conf_level=conf_level),
         )  # fmt: skip
         sizes = {"rows": len(self.design.y), grouping.name: len(grouping.labels)}

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy import linalg, optimize, stats
 
-from alliance_stats.account import Account, Section, html_of, summary_of
+from alliance_stats.account import Account, Section, html_of, parameter_words, summary_of
 from alliance_stats.checks import check_conf_level, did_you_mean
 from alliance_stats.design.groupings import back_transform
 from alliance_stats.engine.criterion import solve
@@ -127,7 +127,8 @@ class Profile:
     def account(self, *, conf_level: float = 0.95) -> Account:
         """Return the intervals as data."""
         table = self.tidy(conf_level=conf_level)
-        found = Section("", table, names=("term",), conf_level=conf_level)
+        table["term"] = table["term"].map(parameter_words)
+        found = Section("Parameter", table, names=("term",), conf_level=conf_level)
         return Account.of(self, {"rows": self.rows.n_used}, (found,), sources=("venzon1988",))
 
     summary = summary_of

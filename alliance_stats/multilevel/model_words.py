@@ -1,6 +1,6 @@
 """The one-row table of a fit, and its account."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -102,7 +102,7 @@ def linear_account(fit: LinearFit, *, df_method: str, conf_level: float) -> Acco
     return _account(
         fit,
         f"{linear_method(fit)}, {DF_WORDS[df_method]}",
-        linear_notes(fit),
+        linear_notes(fit, {}),
         table,
         fitted,
         conf_level=conf_level,
@@ -217,7 +217,7 @@ def generalized_notes(fit: GeneralizedFit) -> tuple[str, ...]:
     if not fit.convergence.converged:
         found.append(f"NOT CONVERGED: {fit.convergence.message} Do not use these numbers.")
     if fit.singular:
-        sentences = boundary_sentences(fit.design.groupings, fit.template)
+        sentences = boundary_sentences(fit.design.groupings, fit.template, {})
         found.append("Boundary (singular) fit: " + "; ".join(sentences) + ".")
     if fit.at_limit and fit.asked.dispersion is not None:
         end = "infinity" if np.isinf(fit.asked.dispersion.at) else "0"
@@ -257,8 +257,8 @@ def _steps_named(steps: tuple[object, ...]) -> str:
     return f"{plural(len(steps), 'step')} ({named})" if len(steps) > 1 else f"step {named}"
 
 
-def linear_notes(fit: LinearFit) -> tuple[str, ...]:
-    """Return the notes to read before any number."""
+def linear_notes(fit: LinearFit, called: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the notes to read before any number, terms under the names given."""
     found = []
     if not fit.convergence.converged:
         found.append(
@@ -266,18 +266,19 @@ def linear_notes(fit: LinearFit) -> tuple[str, ...]:
             f"{format_number(fit.convergence.gradient_norm, 4)}; do not use these numbers."
         )
     if fit.singular:
-        sentences = boundary_sentences(fit.design.groupings, fit.template)
+        sentences = boundary_sentences(fit.design.groupings, fit.template, called)
         found.append(
             "Boundary (singular) fit: "
             + "; ".join(sentences)
             + ". Standard errors and df (Satterthwaite) are those of the model without it."
-            + _kept_at_boundary(fit)
+            + _kept_at_boundary(fit, called)
         )
     found += _without_correlation(fit)
-    return (*found, *_aliased(fit.design.fixed.aliased), *few_unit_notes(fit))
+    aliased = [called.get(name, name) for name in fit.design.fixed.aliased]
+    return (*found, *_aliased(aliased), *few_unit_notes(fit, called))
 
 
-def _kept_at_boundary(fit: LinearFit) -> str:
+def _kept_at_boundary(fit: LinearFit, called: Mapping[str, str]) -> str:
     """Name the coefficients whose df shrink when variances at zero count as estimated."""
     if not fit.problem.reml or fit.problem.shape is not None or fit.problem.p == 0:
         return ""
@@ -287,7 +288,7 @@ def _kept_at_boundary(fit: LinearFit) -> str:
         for method in ("satterthwaite", "kenward-roger")
     )
     fewer = [
-        f"{name} {format_df(few)} instead of {format_df(many)}"
+        f"{called.get(name, name)} {format_df(few)} instead of {format_df(many)}"
         for name, many, few in zip(names, ours, kept, strict=True)
         if few < MUCH_FEWER * many
     ]

@@ -288,14 +288,16 @@ def ran_vals_table(fit: Fit, *, conf_level: float) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True)
 
 
-def boundary_sentences(groupings: Sequence[Grouping], template: Template) -> list[str]:
+def boundary_sentences(
+    groupings: Sequence[Grouping], template: Template, called: Mapping[str, str]
+) -> list[str]:
     """Say for each term what is on its boundary."""
     sentences = []
     ranks = [rank for ranks in template.ranks for rank in ranks]
     bases = [(g.name, basis) for g in groupings for basis in g.terms]
     for rank, (group, basis) in zip(ranks, bases, strict=True):
         q = len(basis.names)
-        names = ", ".join(basis.names)
+        names = ", ".join(called.get(name, name) for name in basis.names)
         if rank == 0:
             many = "the variances are" if q > 1 else "the variance is"
             sentences.append(f"{many} zero for {names} of '{group}'")

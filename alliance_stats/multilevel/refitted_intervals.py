@@ -12,7 +12,7 @@ from joblib import Parallel, delayed
 from rich.console import Console
 from rich.progress import Progress
 
-from alliance_stats.account import Account, Column, Section, html_of, summary_of
+from alliance_stats.account import Account, Column, Section, html_of, parameter_words, summary_of
 from alliance_stats.checks import check_conf_level
 from alliance_stats.design.formula import INTERCEPT
 from alliance_stats.engine.threads import one_blas_thread
@@ -145,9 +145,11 @@ class Bootstrap:
 
     def account(self, *, conf_level: float = 0.95) -> Account:
         """Return the statistics as data; what to know comes first."""
+        table = self.tidy(conf_level=conf_level).drop(columns="note")
+        table["term"] = table["term"].map(parameter_words)
         found = Section(
-            "",
-            self.tidy(conf_level=conf_level).drop(columns="note"),
+            "Parameter",
+            table,
             names=("term",),
             columns={"bias": Column("bias"), "n_resamples": Column("draws", "count")},
             conf_level=conf_level,

@@ -1,5 +1,6 @@
 """Confirmatory factor models: missing values, groups, clusters, two levels."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -23,7 +24,7 @@ from alliance_stats.scales.factor_structure import (
     grouped_moments,
     levelled_moments,
 )
-from alliance_stats.scales.model_fit import FitMeasures, fit_measures, scaling_of
+from alliance_stats.scales.model_fit import EXACT, FitMeasures, fit_measures, scaling_of
 from alliance_stats.scales.moment_structure import MomentFit, fit_moments
 from alliance_stats.spelling import check_spelling
 
@@ -149,13 +150,7 @@ class FactorModel:
             if len(part := table[table["about"] == about])
         ]
         row = self.measures.row()
-        said = Phrase(
-            "Chi-squared({}) = {}, {}; CFI {}, RMSEA {} [{}, {}] (90%), SRMR {}.",
-            (
-                (row["df"], 0), (row["chi2"], 2), p_phrase(row["p_value"]), (row["cfi"], 3),
-                (row["rmsea"], 3), (row["rmsea_low"], 3), (row["rmsea_high"], 3), (row["srmr"], 3),
-            ),
-        )  # fmt: skip
+        said = _fit_in_words(row)
         sizes = {"rows": self.measures.nobs}
         return Account.of(
             self,
@@ -381,3 +376,23 @@ def fitted(factors: Factors, seen: Observed) -> FactorModel:
     return FactorModel(
         factors, parameters, fit, vcov, measures, seen.components, moments, seen.rows
     )
+
+
+def _fit_in_words(row: Mapping[str, float]) -> Phrase:
+    """Return the measures of fit; a model with as many parameters as moments has no test."""
+    if row["df"] == 0 and row["chi2"] < EXACT:
+        return Phrase("The model has 0 df: it fits as it must, and its fit tells nothing.")
+    if row["df"] == 0:
+        return Phrase(
+            "The model has 0 df and still does not fit (chi-squared {}, SRMR {}): no values of its "
+            "parameters yield these covariances.",
+            ((row["chi2"], 2), (row["srmr"], 3)),
+        )
+    limits = " [{}, {}] (90%)"
+    parts: list[object] = [(row["df"], 0), (row["chi2"], 2), p_phrase(row["p_value"])]
+    parts += [(row[name], 3) for name in ("cfi", "rmsea", "rmsea_low", "rmsea_high", "srmr")]
+    if math.isnan(row["rmsea_low"]):
+        limits = ""
+        del parts[5:7]
+    text = f"Chi-squared({{}}) = {{}}, {{}}; CFI {{}}, RMSEA {{}}{limits}, SRMR {{}}."
+    return Phrase(text, tuple(parts))

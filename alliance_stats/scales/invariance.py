@@ -15,6 +15,7 @@ from alliance_stats.estimates import one_line
 from alliance_stats.ledger import RowLedger
 from alliance_stats.scales.factor_model import FactorModel, fitted, observed
 from alliance_stats.scales.factor_structure import EQUAL, check_factors
+from alliance_stats.scales.model_fit import EXACT
 
 __all__ = ["Invariance", "measurement_invariance"]
 
@@ -105,6 +106,8 @@ class Invariance:
     def account(self, *, conf_level: float = 0.95) -> Account:  # noqa: ARG002
         """Return what was found, as data; RMSEA has 90% intervals, as is usual."""
         table = self.tidy()
+        exact = (table["df"] == 0) & (table["chi2"] < EXACT)
+        table.loc[exact, ["chi2", "srmr"]] = 0.0
         changes = {
             "chi2_change": Column("change of chi2"),
             "df_change": Column("df", "count"),

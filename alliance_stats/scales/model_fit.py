@@ -17,9 +17,10 @@ from alliance_stats.scales.moment_structure import (
     saturated,
 )
 
-__all__ = ["FitMeasures", "fit_measures", "scaling_of"]
+__all__ = ["EXACT", "FitMeasures", "fit_measures", "scaling_of"]
 
 _TAIL = 0.05  # on each side of the interval of RMSEA, which is of 90% by custom
+EXACT = 0.01  # a chi-squared of a model with 0 df below it is of floating point alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +110,7 @@ def fit_measures(fit: MomentFit, moments: ItemMoments, trace: float | None) -> F
         df=df,
         scaling=c,
         cfi=1.0 - max(excess, 0.0) / worst if worst > 0.0 else 1.0,
-        tli=1.0 - (excess / df) / (excess0 / df0) if df else 1.0,
+        tli=1.0 - (excess / df) / (excess0 / df0) if df else _of_exact(chi2, 1.0),
         rmsea=_rmsea(chi2 / c, df, c * groups / moments.nobs),
         srmr=np.nan if moments.levels else _srmr(fit, free, moments),
     )
@@ -130,10 +131,15 @@ def _trace(fit: MomentFit) -> float:
     return scaling_of(inverse, fit.meat())
 
 
+def _of_exact(chi2: float, perfect: float) -> float:
+    """Return the best a measure can be if a model with 0 df fits; NaN if it still does not."""
+    return perfect if chi2 < EXACT else np.nan
+
+
 def _rmsea(chi2: float, df: int, unit: float) -> tuple[float, float, float]:
     """Return RMSEA and its limits; `unit` multiplies a noncentrality over df."""
     if df == 0:
-        return 0.0, np.nan, np.nan
+        return _of_exact(chi2, 0.0), np.nan, np.nan
 
     def noncentrality(share: float) -> float:
         def gap(size: float) -> float:

@@ -35,7 +35,9 @@ PRINTED_BY = {
 _LABEL = re.compile(r"tbl-[a-z0-9]+(-[a-z0-9]+)*")
 # Headings that are symbols of statistics stand in italics, as APA style asks
 # (those in front of a sign, as in n = 12, are so already).
-_SYMBOL = re.compile(r"(?<![\w.*])(SD|SE|df|[bdgkMNnprtUzF])(?![\w.'’:*-])")
+_SYMBOL = re.compile(
+    r"(?<![\w.*])(SD|SE|df|[bdgkMNnprtUzF])(?![\w.'’:*-])(?! \((?:\*|<em>)?n(?:\*|</em>)? = )"
+)
 _LINE = 84  # characters of print on a line of a page
 _GUTTER = 4  # characters that a cell's margins take
 _BREAKS = re.compile(r"[\s/–-]+")

@@ -205,6 +205,9 @@ def test_a_note_is_notes_and_method(account):
         ((12.0, 8.0, NAN), {"kind": "time"}, "12", "[8, not reached]"),
         ((NAN, NAN, NAN), {}, "–", "–"),
         ((1.0, 0.0, INF), {"kind": "ratio"}, "1.00", "[0.00, ∞]"),
+        ((26.3, 1e-5, 13_283_915.7), {"kind": "ratio"}, "26.30", "[< 0.01, 1.33 × 10⁷]"),
+        ((0.25, 0.25, 0.25), {"std_error": 3.4e-16}, "0.25", "[0.25, 0.25]"),
+        ((0.25, 0.25 - 1e-16, 0.25), {}, "0.25", "[0.25, 0.25]"),
     ],
 )
 def test_an_interval_gets_the_decimals_that_it_needs(numbers, how, estimate, interval):
@@ -221,6 +224,11 @@ def test_ratios_too_small_for_a_double_are_no_zeros():
     assert with_interval(0.0, 0.0, 0.0, kind="ratio") == "< 0.01 [< 0.01, < 0.01]"
     assert with_interval(1e-300, 0.0, np.inf, kind="ratio") == "< 0.01 [0.00, ∞]"
     assert with_interval(0.0, 0.0, 3.2, kind="ratio") == "0.00 [0.00, 3.20]"
+    assert with_interval(0.0, 0.0, np.inf, kind="ratio") == "< 0.01 [0.00, ∞]"
+
+
+def test_a_standard_error_of_floating_point_alone_is_zero():
+    assert write_estimate(0.25, 0.25, 0.25, std_error=3.4e-16).std_error == "0.00"
 
 
 def test_a_number_in_a_remark_is_no_zero_that_it_is_not():

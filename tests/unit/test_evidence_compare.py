@@ -47,7 +47,7 @@ def test_own_and_published_stand_on_one_scale() -> None:
     assert tidy.loc["This study", "estimate"] == pytest.approx(np.tanh(0.2))
     assert tidy.loc["welmers2018/split", "estimate"] == 0.106
     assert tidy.loc["welmers2018/split", "interval"] == "printed"
-    assert tidy.loc["friedlander2018/split", "interval"] == "none on the page that was read"
+    assert tidy.loc["friedlander2018/split", "interval"] == "no interval on the page that was read"
     assert np.isnan(tidy.loc["friedlander2018/split", "conf_low"])
     assert found.glance().to_dict("records") == [
         {"on": "r", "n_published": 2, "n_with_interval": 1}
@@ -80,8 +80,8 @@ def test_the_summary_speaks_of_the_difference() -> None:
     own = next(line for line in text.splitlines() if line.startswith("This study"))
     assert own.split()[2:5] == [".197", "[.004,", ".377]"]
     assert (
-        "friedlander2018/split: none on the page that was read; your own interval contains it."
-        in text
+        "friedlander2018/split: no interval on the page that was read; "
+        "your own interval contains it." in text
     )
     assert "is no sign that they differ" in text
 

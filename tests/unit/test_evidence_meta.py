@@ -90,10 +90,10 @@ def test_summary_of_correlations() -> None:
     lines = [line for line in text.splitlines() if line]
     assert lines[1:] == [
         "Random-effects meta-analysis (REML), tests by Knapp and Hartung.",
-        "Coefficient  estimate    SE  df     t     p        95% CI",
-        "(Intercept)      0.23  0.07   3  3.36  .044  [0.01, 0.45]",
-        "Expected      estimate         95% CI",
-        "a new effect      0.23  [−0.09, 0.55]",
+        "Coefficient  Fisher's z    SE  df     t     p        95% CI",
+        "(Intercept)        0.23  0.07   3  3.36  .044  [0.01, 0.45]",
+        "Expected      Fisher's z         95% CI",
+        "a new effect        0.23  [−0.09, 0.55]",
         "As a correlation    r       95% CI",
         "pooled            .23   [.01, .42]",
         "a new effect      .23  [−.09, .50]",

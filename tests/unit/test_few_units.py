@@ -28,7 +28,7 @@ def test_the_nearest_design_is_quoted(n, nearest, balanced):
     cell = table[(table["effect"] == "experience") & (table["therapists"] == nearest)]
     for method, name in (("Satterthwaite", "Satterthwaite's"), ("permutation", "permutation_test")):
         row = cell[cell["method"] == method].iloc[0]
-        assert f"{name} {format_percent(row['rejected'] / row['studies'], 1)}" in own
+        assert f"{name} in {format_percent(row['rejected'] / row['studies'], 1)}" in own
     assert own.startswith(f"experience: told by {n} units of therapist")
     assert ("fewer than were simulated" in own) is (n < 6)
     assert within.startswith(f"treated: told within {n} units of therapist")
@@ -74,7 +74,7 @@ def test_generalized_models_of_few_units_say_what_was_simulated():
         f"9 units of unit: in {own['studies']:,.0f} simulated studies of 15 units"
     )
     assert "of an effect of units (own) held the truth in " in note
-    assert f"in {100 * own['held_0.95'] / own['studies']:.0f}%, those of conf_level=0.98" in note
+    assert f"in {100 * own['held_0.95'] / own['studies']:.0f}%, those at the 98% level" in note
     assert "those of vcov=CR2('unit') in 97%, 95%, 95% with 10, 15, 30 units; 95% profile" in note
     alone = glmm("y ~ x + (1 | unit)", data, family="poisson")
     assert "effect of units" not in alone.notes[-1]

@@ -73,5 +73,5 @@ def test_groups_and_free_lags_have_no_single_figure(found):
         lagged_paths_figure(free)
     with pytest.raises(DataError, match="one group and lags equal"):
         reliability_figure(free, reliabilities=[1.0, 0.9])
-    with pytest.raises(WrongObjectError, match="draws a CrossLagged"):
+    with pytest.raises(WrongObjectError, match="draws a model of cross_lagged"):
         reliability_figure(found.tidy())

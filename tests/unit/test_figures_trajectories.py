@@ -197,3 +197,35 @@ def test_sessions_in_words_are_refused():
     data = pd.DataFrame({"s": ["1", "2"] * 4, "y": range(8), "p": list("aabbccdd")})
     with pytest.raises(DataError, match="Column 's' must be numeric"):
         trajectory_figure(data, session="s", score="y", person="p")
+
+
+def _of_sizes(*sizes: int) -> pd.DataFrame:
+    """Return ratings of as many persons at each session."""
+    rng = np.random.default_rng(3)
+    rows = [
+        (session, f"P{i}", 1.0 + 6.0 * rng.random())
+        for session, n in enumerate(sizes, start=1)
+        for i in range(n)
+    ]
+    return pd.DataFrame(rows, columns=["session", "person", "score"])
+
+
+@pytest.mark.parametrize(
+    ("sizes", "told"), [((9, 5, 3), 1), ((9, 2, 3), 1), ((3,), 0), ((9, 4, 2), 0), ((9, 3, 1), 0)]
+)
+def test_an_interval_is_printed_only_where_it_is_drawn(sizes: tuple[int, ...], told: int) -> None:
+    report = trajectory_figure(_of_sizes(*sizes), session="session", score="score", person="person")
+    (ax,) = report.figure.axes
+    last = float(len(sizes))
+    seen = 0.0
+    for collection in ax.collections:
+        if collection.get_gid() == "interval" or collection.get_zorder() == 3:
+            for path in collection.get_paths():
+                at = path.vertices[path.vertices[:, 0] == last, 1]
+                seen = max(seen, float(np.ptp(at)) if len(at) else 0.0)
+    printed = f"] at session {last:g} (n = {sizes[-1]})" in report.alt
+    assert printed == bool(told)
+    if told:
+        assert seen > 0.0
+    assert ("(no interval)" in report.alt) == (not told and len(sizes) > 1)
+    assert "[" not in report.caption

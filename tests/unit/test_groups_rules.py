@@ -65,7 +65,7 @@ def test_reliable_change_follows_direction_and_cut(families):
         "before", "after", reliability=0.8, better="lower", cut_off=46.0, reference=reference
     )
     assert verdicts(across, families) == [False, True, True, False, False, False, None, False]
-    assert across.name == "reliably better after than before (jacobson-truax) across 46"
+    assert across.name == "reliably better after than before (Jacobson-Truax) across 46"
 
 
 def test_retention_leaves_transferred_and_unknown_undecided(families):

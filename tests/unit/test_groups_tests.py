@@ -210,7 +210,7 @@ def test_clustered_rows_give_no_interval_that_takes_members_for_independent(memb
     assert math.isnan(row["superiority_low"])
     plain = first(members)
     assert row["detectable"] > plain["detectable"]
-    assert row["detectable_scale"] == "total SD, at the estimated icc"
+    assert row["detectable_scale"] == "total SD, at the estimated ICC"
     assert (
         row["hedges_g_high"] - row["hedges_g_low"] > plain["hedges_g_high"] - plain["hedges_g_low"]
     )

@@ -44,7 +44,7 @@ def test_notes_say_what_was_simulated() -> None:
     note = fitted(11).notes[0]
     share = 100.0 * own["rejected"] / own["studies"]
     assert note.startswith("Standard errors over 11 clusters: below about 40 they tend to be too")
-    assert f"At .05 {share:.1f}% of tests of clusters' own covariates" in note
+    assert f"At .05, {share:.1f}% of tests of clusters' own covariates" in note
     assert f"in {own['studies']:,} simulated studies of 10 clusters of equal size" in note
     assert "of 10 clusters of unequal size" in fitted(10, balanced=False).notes[0]
     assert fitted(12, vcov="CR2").notes[0].startswith("Under CR2 ")

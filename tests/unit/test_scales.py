@@ -468,3 +468,16 @@ def test_the_covariance_of_variance_components_is_that_of_dense_matrices(n_kinds
     information = [[np.trace(P @ a @ P @ b) / 2 for b in kinds] for a in kinds]
     found = _covariance(codes, variances)
     np.testing.assert_allclose(found, np.linalg.inv(information), rtol=1e-8)
+
+
+def test_a_model_without_df_that_cannot_take_the_signs_is_not_said_to_fit():
+    signs = np.array([[1.0, 0.5, 0.5], [0.5, 1.0, -0.3], [0.5, -0.3, 1.0]])
+    values = np.random.default_rng(1).multivariate_normal(np.zeros(3), signs, size=200)
+    data = pd.DataFrame(values, columns=["q1", "q2", "q3"])
+    items = {"f": ["q1", "q2", "q3"]}
+    odd = factor_model(data, items)
+    assert "0 df and still does not fit (chi-squared 242.89" in odd.summary()
+    assert odd.glance()[["tli", "rmsea"]].isna().to_numpy().all()
+    even = factor_model(data.assign(q3=data["q3"] + 2.0 * data["q2"]), items)
+    assert "it fits as it must" in even.summary()
+    assert even.glance()[["tli", "rmsea"]].iloc[0].tolist() == [1.0, 0.0]

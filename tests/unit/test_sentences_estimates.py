@@ -322,7 +322,7 @@ def test_a_summary_that_is_sentences_is_passed_on(units):
     row = pooled.tidy().iloc[0]
     limits = format_interval(row["conf_low"], row["conf_high"])
     test = t_phrase(row["statistic"], row["df"], row["p_value"])
-    assert f"estimate = {format_number(row['estimate'])}, 95% CI {limits}, {test}." in text
+    assert f"Fisher's z = {format_number(row['estimate'])}, 95% CI {limits}, {test}." in text
     assert "90% CI" in report(pooled, conf_level=0.9)
     gray = gray_test(units, time="time", event="state", group="therapist", censored="ongoing")
     assert "\n" not in report(gray)

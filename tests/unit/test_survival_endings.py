@@ -60,7 +60,7 @@ def test_one_row_a_family_on_the_clock() -> None:
     assert_array_equal(units["state"], ["dropout", "other ending", "ongoing"])
     assert "1 set aside: still in treatment after the first session" in str(found.rows)
     text = as_sentences(found.account())
-    assert text == "Dropout: the ending is coded 'dropout'. 1 of 3 families (33.3%)."
+    assert text == "Dropout: the ending is coded 'dropout'. 1 of 3 families dropped out (33.3%)."
     assert found.glance().loc[0, "n_event"] == 1
     assert found.tidy()["n"].tolist() == [1, 1, 1]
 

@@ -23,7 +23,7 @@ from alliance_stats.association.mediation.stacked_likelihood import (
 )
 from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.estimates import Array, Integers
-from alliance_stats.formatting import format_number
+from alliance_stats.formatting import format_alone, format_number
 from alliance_stats.multilevel import LinearMixedModel, VarianceBy, lmm
 
 __all__ = ["RandomPaths", "fit_random_paths"]
@@ -103,7 +103,7 @@ class RandomPaths:
             "slopes and moderators."
         )
         if self.slopes:
-            sds = ", ".join(f"{k} {format_number(v)}" for k, v in self.spreads.items())
+            sds = ", ".join(f"{k} {format_alone(v)}" for k, v in self.spreads.items())
             text = f"SDs of the random paths over the units: {sds}"
             if np.isfinite(self.correlation):
                 text += f"; correlation of a and b {format_number(self.correlation)}"

@@ -1,5 +1,6 @@
 """An analyst's own estimate alongside published ones, on one effect-size scale."""
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ import pandas as pd
 
 from alliance_stats.account import Account, Column, Result, Section, html_of, summary_of
 from alliance_stats.checks import check_choice, check_conf_level, did_you_mean, require_columns
-from alliance_stats.errors import DataError, NotIdentifiedError
+from alliance_stats.errors import DataError, NotIdentifiedError, WrongObjectError
 from alliance_stats.estimates import one_line, wald_interval
 from alliance_stats.evidence.printed.numerals import read_printed
 from alliance_stats.evidence.printed.published_records import PublishedRecord, load_registry
@@ -23,7 +24,7 @@ _COLUMNS = ("label", "origin", "about", "sample", "design", "estimate", "conf_lo
             "interval", "doi")  # fmt: skip
 _NUMBERS = ("estimate", "conf_low", "conf_high")
 OWN, PUBLISHED = "own", "published"
-INTERVAL_PRINTED, NO_INTERVAL = "printed", "none on the page that was read"
+INTERVAL_PRINTED, NO_INTERVAL = "printed", "no interval on the page that was read"
 
 _LOGIT_PER_D = np.pi / np.sqrt(3.0)
 
@@ -307,6 +308,11 @@ def _own_row(result: Result, term: str | None, conf_level: float) -> pd.Series:
     if not isinstance(result, Result):
         raise DataError(
             f"result must be a result of this package (with tidy); got {type(result).__name__}."
+        )
+    if "conf_level" not in inspect.signature(result.tidy).parameters:
+        raise WrongObjectError(
+            f"compare_with takes a result with an estimate and its interval; "
+            f"a {type(result).__name__} has none."
         )
     tidy = result.tidy(conf_level=conf_level)  # type: ignore[call-arg]
     require_columns(tidy, ["term", "estimate", "conf_low", "conf_high"], what="result.tidy()")

@@ -332,6 +332,10 @@ class MetaAnalysis:
             )
         return tuple(found)
 
+    @property
+    def _on_scale(self) -> str:
+        return "Fisher's z" if self.effects.measure == "fisher_z" else "estimate"
+
     def _expected(self, conf_level: float) -> Iterator[Section]:
         """Yield what a new effect may be, and of correlations both that and the mean as r."""
         if not self.is_pooled:
@@ -348,7 +352,7 @@ class MetaAnalysis:
                     "As a correlation" if on == "r" else "Expected",
                     pd.concat(parts, ignore_index=True),
                     names=("of",),
-                    measure="r" if on == "r" else "estimate",
+                    measure="r" if on == "r" else self._on_scale,
                     kind="bounded" if on == "r" else "number",
                     conf_level=conf_level,
                 )
@@ -356,7 +360,11 @@ class MetaAnalysis:
     def account(self, *, conf_level: float = 0.95) -> Account:
         """Return what was found as data."""
         own = Section(
-            "Coefficient", self.tidy(conf_level=conf_level), names=("term",), conf_level=conf_level
+            "Coefficient",
+            self.tidy(conf_level=conf_level),
+            names=("term",),
+            measure=self._on_scale,
+            conf_level=conf_level,
         )
         sections = [own, *self._expected(conf_level)]
         glance = self.glance().iloc[0]

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from alliance_stats.account import Account, Column, Section, html_of, summary_of
+from alliance_stats.account import Account, Column, Phrase, Section, html_of, summary_of
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array, Booleans, Integers, one_line
 from alliance_stats.family.flagged_sessions import clustered_share
@@ -294,13 +294,18 @@ class Ruptures:
     def account(self, *, conf_level: float = 0.95) -> Account:
         """Return the shares as data."""
         found = self.tidy(conf_level=conf_level)
+        shown = found[found["of"] > 0]
+        counted = [
+            Phrase("{} of {}", ((n, "count"), (of, "count")))
+            for n, of in zip(shown["n"], shown["of"], strict=True)
+        ]
         table = Section(
             "Of",
-            found[found["of"] > 0],
+            shown.assign(counted=counted),
             names=("term",),
             measure="share",
             kind="share",
-            columns={"n": Column("n", "count"), "of": Column("of", "count")},
+            columns={"counted": Column("n", "text")},
             conf_level=conf_level,
         )
         t = found.set_index("term")

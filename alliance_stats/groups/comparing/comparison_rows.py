@@ -136,7 +136,7 @@ def _detectable(outcome: Outcome, icc: float) -> tuple[float, str]:
             sizes = np.unique(outcome.cluster[outcome.group == g], return_counts=True)[1]
             variance += icc * float((sizes**2).sum()) / n**2 + (1.0 - icc) / n
         ratio = detectable_ratio(sum(outcome.n_clusters) - 2.0)
-        return ratio * math.sqrt(variance), "total SD, at the estimated icc"
+        return ratio * math.sqrt(variance), "total SD, at the estimated ICC"
     return math.nan, ""
 
 

@@ -153,7 +153,7 @@ class WildBootstrap:
             self.tidy(conf_level=conf_level),
             names=("term",),
             measure="b",
-            statistic="t",
+            statistic="b / SE",  # referred to the draws, not to z
             conf_level=conf_level,
         )
         sizes = {"rows": self.rows.n_used, self.cluster: len(self.sums.A)}

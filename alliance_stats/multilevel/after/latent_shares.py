@@ -168,7 +168,9 @@ class LatentPartition:
     def method(self) -> str:
         """What the shares are of."""
         family = self.model.family
-        intervals = f", intervals by {self.ci_method}" if self.ci_method else ""
+        by = {"wald": "the delta method", "profile": "profile likelihood"}.get(self.ci_method or "")
+        drawn = by is not None and (self.ci_method == "profile" or (self.variances > 0).any())
+        intervals = f", intervals by {by}" if drawn else ""
         name = "an outcome in steps" if family.name == "ordered" else f"a {family.name} outcome"
         return f"shares of the variance of {name} ({family.link} link){intervals}"
 

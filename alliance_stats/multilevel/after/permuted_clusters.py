@@ -98,7 +98,7 @@ class PermutationTest:
 
     def account(self, *, conf_level: float = 0.95) -> Account:  # noqa: ARG002  (as all results)
         """Return the test as data; it has no interval."""
-        found = Section("", self.tidy(), names=("term",), measure="b", statistic="t")
+        found = Section("", self.tidy(), names=("term",), measure="b", statistic="b / SE")
         sizes = {"rows": self.rows.n_used, self.cluster: self.n_clusters}
         return Account.of(self, sizes, (found,), sources=("good2005", "phipson2010"))
 

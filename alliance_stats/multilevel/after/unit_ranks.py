@@ -101,7 +101,8 @@ class UnitRanks:
     @property
     def method(self) -> str:
         """What is ranked."""
-        return f"ranks of units of {self.group} by their predicted effect, {self.term}"
+        of = "intercept" if self.term == "(Intercept)" else f"effect of {self.term}"
+        return f"ranks of units of {self.group} by their predicted {of}"
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -138,7 +138,7 @@ def few_cluster_notes(errors: ClusterErrors, model: str, sizes: Integers | None)
         yield f"Under CR2 {told('CR2')} rejected true null hypotheses at .05 in {of}."
     else:
         yield (
-            f"{plain} At .05 {told('robust')} rejected true null hypotheses in {of}; under "
+            f"{plain} At .05, {told('robust')} rejected true null hypotheses in {of}; under "
             f"vcov='CR2' {told('CR2')}.".strip()
         )
 

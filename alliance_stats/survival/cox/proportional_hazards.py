@@ -19,6 +19,13 @@ from alliance_stats.survival.rows.time_at_risk import Spells
 
 __all__ = ["ProportionalHazardsTest", "proportional_hazards_test", "schoenfeld_residuals"]
 
+_TIMES = {
+    "km": "Kaplan-Meier time",
+    "rank": "the ranks of event times",
+    "identity": "time",
+    "log": "log time",
+}
+
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class ProportionalHazardsTest:
@@ -67,7 +74,7 @@ class ProportionalHazardsTest:
     @property
     def method(self) -> str:
         """What was computed, in a phrase."""
-        return f"score tests of proportional hazards against {self.transform} time"
+        return f"score tests of proportional hazards against {_TIMES[self.transform]}"
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from scipy import stats
 from alliance_stats.account import Account, Section, html_of, summary_of
 from alliance_stats.checks import check_conf_level
 from alliance_stats.estimates import Array, Booleans, Integers, one_line
+from alliance_stats.formatting import plural
 from alliance_stats.ledger import RowLedger
 from alliance_stats.survival.curves.life_table import probability_rows
 
@@ -265,6 +266,12 @@ class RiskAccuracy:
         return f"accuracy of probabilities of dropping out from {self.how}, {over}"
 
     @property
+    def ahead(self) -> float:
+        """The sessions that are looked ahead from landmarks; 0 where times are the horizons."""
+        from_landmarks = self.how.startswith("a landmark model")
+        return next(iter(self.parts.values())).horizon if from_landmarks else 0.0
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What to know before reading any number."""
         return tuple(self._warnings())
@@ -276,16 +283,21 @@ class RiskAccuracy:
                 "Give leave_out= (the therapists, say)."
             )
         few = [f"{time:g}" for time, part in self.parts.items() if part.case.sum() < 10]
-        if few:
+        if few and self.ahead:
+            yield (
+                f"Fewer than 10 left within {plural(int(self.ahead), 'session')} of "
+                f"landmark {', '.join(few)}: little can be said of them."
+            )
+        elif few:
             yield f"Fewer than 10 had left by {', '.join(few)}: little can be said of them."
 
     def account(self, *, conf_level: float = 0.95) -> Account:
         """Return the measures, as data."""
         tidy = self.tidy(conf_level=conf_level)
         section = Section(
-            "By time",
-            tidy.assign(term=[_WORDS[name] for name in tidy["term"]]),
-            names=("time", "term"),
+            "From landmark" if self.ahead else "By time",
+            tidy.assign(term=[_WORDS[name] for name in tidy["term"]], landmark=tidy["time"]),
+            names=("landmark" if self.ahead else "time", "term"),
             measure="estimate",
             conf_level=conf_level,
         )

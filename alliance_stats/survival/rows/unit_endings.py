@@ -182,7 +182,7 @@ class Endings:
         one, many = _NOUNS[self.unit]
         dropped, units = int(self.units["event"].sum()), len(self.units)
         share = Phrase(
-            f"{format_count(dropped)} of {plural(units, one, many)} ({{}}).",
+            f"{format_count(dropped)} of {plural(units, one, many)} dropped out ({{}}).",
             ((dropped / units, "share"),),
         )
         return Account.of(self, {}, (), (share,))

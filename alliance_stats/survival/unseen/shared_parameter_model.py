@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from alliance_stats.account import Account, Section, html_of, summary_of
+from alliance_stats.account import Account, Section, html_of, parameter_words, summary_of
 from alliance_stats.checks import check_choice
 from alliance_stats.design.groupings import Grouping
 from alliance_stats.estimates import Array, Coefficients, named_covariance, one_line
@@ -271,6 +271,11 @@ class SharedParameterModel:
 
     def account(self, *, conf_level: float = 0.95) -> Account:
         """Return the coefficients of outcome and hazard and the associations, as data."""
+        spreads = self._spreads()
+        spreads["term"] = [
+            parameter_words(term, group)
+            for term, group in zip(spreads["term"], spreads["group"], strict=True)
+        ]
         sections = (
             Section(
                 "Part",
@@ -279,9 +284,7 @@ class SharedParameterModel:
                 measure="b",
                 conf_level=conf_level,
             ),
-            Section(
-                "Random effects", self._spreads(), names=("part", "group", "term"), measure="SD"
-            ),
+            Section("Random effects", spreads, names=("part", "term"), measure=""),
         )
         sizes = {"outcomes": self.outcome.nobs, "events": self.hazard.n_event}
         remarks = (f"Hazard: {self.hazard.rows}",)
