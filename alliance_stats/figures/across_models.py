@@ -42,7 +42,12 @@ _LANE = 11.0  # pt, of a model within a row
 
 
 def draw_coefficients(
-    ax: Axes, estimates: pd.DataFrame, *, ratios: bool = False, styles: Mapping[str, Look]
+    ax: Axes,
+    estimates: pd.DataFrame,
+    *,
+    ratios: bool = False,
+    styles: Mapping[str, Look],
+    limits: tuple[float, float] | None = None,
 ) -> None:
     """Draw one row per coefficient, with a mark and interval for each model.
 
@@ -56,6 +61,8 @@ def draw_coefficients(
         Whether they are ratios, which are drawn on a log axis with a line at 1.
     styles
         Model -> its look, in the order of the lanes.
+    limits
+        Axis limits; what extends beyond them ends in an arrow.
     """
     terms, heights = _rows(estimates, len(styles))
     centres = np.cumsum(heights) - heights / 2.0
@@ -68,14 +75,15 @@ def draw_coefficients(
         pad = 0.05 * (high - low) or 0.5
         ax.set_xlim(low - pad, high + pad)
         ax.xaxis.set_major_locator(MaxNLocator(max(int(width_in_points(ax) / 40.0), 2)))
+    set_limits(ax, limits, axis="x")  # before what leaves the axis is drawn
     ax.axvline(1.0 if ratios else 0.0, color=RULE, lw=0.8, zorder=1)
     first = -(len(styles) - 1) / 2.0 * _LANE
     for lane, (name, style) in enumerate(styles.items()):
         own = estimates[estimates["model"] == name]
         for row in own.itertuples():
             centre = centres[terms.index(row.term)] + first + lane * _LANE
-            limits = [row.conf_low, row.conf_high]
-            ax.plot(limits, [centre] * 2, color=style.colour, ls=style.dash, lw=1.2, gid="interval")
+            ends = [row.conf_low, row.conf_high]
+            ax.plot(ends, [centre] * 2, color=style.colour, ls=style.dash, lw=1.2, gid="interval")
             ax.plot(row.estimate, centre, style.marker, color=style.text, ms=4.5, gid="estimate")
             draw_beyond(ax, row.conf_low, row.conf_high, row.estimate, centre, colour=style.colour)
     for edge in np.cumsum(heights)[:-1]:
@@ -146,8 +154,9 @@ def coefficients_figure(
         above=labels.above,
         x_label=x_label,
     )
-    draw_coefficients(ax, table, ratios=first.scale == "ratio", styles=styles)
-    set_limits(ax, common["limits"], axis="x")
+    draw_coefficients(
+        ax, table, ratios=first.scale == "ratio", styles=styles, limits=common["limits"]
+    )
     labels.write(ax, [height * (0.08 + 0.12 * i) for i in range(len(styles))])
     dress(ax, x_label=x_label)
     ax.spines["left"].set_visible(False)

@@ -1,7 +1,7 @@
 """Axes as the house draws them: spines, ticks, bands, rows of estimates."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from numbers import Real
 from typing import Any
 
@@ -204,6 +204,8 @@ def check_limits(limits: Any) -> None:
 def set_limits(ax: Axes, limits: tuple[float, float] | None, *, axis: str) -> None:
     """Give the axis of the values the caller's limits, if there are any.
 
+    Intervals that they cut end in arrows; marks outside them are not shown.
+
     Raises
     ------
     DataError
@@ -216,6 +218,25 @@ def set_limits(ax: Axes, limits: tuple[float, float] | None, *, axis: str) -> No
         ax.set_xlim(*limits)
     else:
         ax.set_ylim(*limits)
+    for spans, colour in _intervals(ax):
+        along = spans[:, :: 1 if axis == "x" else -1]  # the way of the limits first
+        if along[0, 1] == along[-1, 1] and not np.isnan(along).any():
+            first, last = along[:, 0].min(), along[:, 0].max()
+            draw_beyond(ax, first, last, first, along[0, 1], colour=colour, axis=axis)
+    for line in ax.lines:
+        if line.get_gid() == "dot":
+            line.set_clip_on(True)
+
+
+def _intervals(ax: Axes) -> Iterator[tuple[Array, Any]]:
+    """Yield the ends and the colour of each interval that is drawn on `ax`."""
+    for line in ax.lines:
+        if line.get_gid() == "interval":
+            yield np.asarray(line.get_xydata(), dtype=float), line.get_color()
+    for lines in ax.collections:
+        if lines.get_gid() in ("interval", "intervals"):
+            for path in lines.get_paths():
+                yield np.asarray(path.vertices, dtype=float), lines.get_edgecolor()[0]
 
 
 def no_limits(limits: tuple[float, float] | None) -> None:
@@ -360,16 +381,24 @@ def draw_intervals(
 
 
 def draw_beyond(
-    ax: Axes, first: float, last: float, estimate: float, centre: float, *, colour: str = INK
+    ax: Axes,
+    first: float,
+    last: float,
+    estimate: float,
+    centre: float,
+    *,
+    colour: Any = INK,
+    axis: str = "x",
 ) -> None:
     """Draw an arrow at each edge of the axis that an estimate or its interval leaves it by."""
-    low, high = ax.get_xlim()
+    low, high = ax.get_xlim() if axis == "x" else ax.get_ylim()
     for edge, leaves, arrow in (
-        (low, first < low or estimate < low, "<"),
-        (high, last > high or estimate > high, ">"),
+        (low, min(first, estimate) < low, "<" if axis == "x" else "v"),
+        (high, max(last, estimate) > high, ">" if axis == "x" else "^"),
     ):
         if leaves:
-            ax.plot(edge, centre, marker=arrow, ms=4, color=colour, clip_on=False, gid="beyond")
+            place = (edge, centre) if axis == "x" else (centre, edge)
+            ax.plot(*place, marker=arrow, ms=4, color=colour, clip_on=False, gid="beyond")
 
 
 def write_rows(

@@ -49,7 +49,7 @@ def draw_conditional_effects(
         ax.fill_between(at, low, high, color=style.colour, alpha=0.22, lw=0)
         ax.plot(at, middle, color=style.text, lw=1.8, gid="estimate")
     else:
-        ax.vlines(at, low, high, color=style.text, lw=1.6)
+        ax.vlines(at, low, high, color=style.text, lw=1.6, gid="intervals")
         ax.plot(at, middle, "o", color=style.text, ms=4.5, gid="estimate")
     room = 0.06 * (at[-1] - at[0])
     ax.set_xlim(at[0] - room, at[-1] + room)

@@ -25,6 +25,7 @@ from alliance_stats.figures.axes import (
 )
 from alliance_stats.figures.common import Common, laid_out, stacked
 from alliance_stats.figures.numbers import (
+    clock,
     decimal_ticks,
     format_count,
     format_level,
@@ -159,7 +160,7 @@ def curve_differences_figure(
     told = listed(
         names,
         [
-            f"{interval_of(own.iloc[-1], kind='bounded')} at {own['time'].iloc[-1]:g}"
+            f"{interval_of(own.iloc[-1], kind='bounded')} at {clock(own['time'].iloc[-1])}"
             for own in each
         ],
         of=plural(len(names), "contrast"),
@@ -275,7 +276,7 @@ def restricted_mean_figure(
     }
     lost = f" lost to {said(causes[0])}" if causes else ""
     ends = {"mean": "mean", "difference": "difference (0: none)"}
-    labels = [f"{time_label}{lost} up to {result.until:g}, {ends[name]}" for name in parts]
+    labels = [f"{time_label}{lost} up to {clock(result.until)}, {ends[name]}" for name in parts]
     figure = _rows_of_means([*parts.values()], labels, common["limits"])
     told = [listed(part["term"], intervals_of(part), of="rows") for part in parts.values()]
     counts = [plural(len(part), name) for name, part in parts.items()]
@@ -285,7 +286,7 @@ def restricted_mean_figure(
     return ReportFigure(
         figure,
         label=common["label"] or "fig-restricted-mean",
-        caption=f"Mean {in_sentence(time_label)}{lost} up to {result.until:g} of "
+        caption=f"Mean {in_sentence(time_label)}{lost} up to {clock(result.until)} of "
         f"{plural(len(means), 'group')} (n = {format_count(result.nobs.sum())})"
         + (f", and {counts[-1]}" if len(parts) > 1 else "")
         + f"{limited}.",
@@ -301,7 +302,7 @@ def _how(result: RestrictedMean, lost: str, level: str) -> str:
     return " ".join(
         [
             *result.notes,
-            f"Mean time{lost} up to {result.until:g}: the area under the {area}; "
+            f"Mean time{lost} up to {clock(result.until)}: the area under the {area}; "
             f"{plural(int(result.nobs.sum()), 'row')}. Normal {level}"
             f"{later if len(result.strata) > 1 else ''}.",
         ]

@@ -19,9 +19,9 @@ from alliance_stats.checks import (
 from alliance_stats.errors import DataError
 from alliance_stats.figures.axes import (
     add_axes,
+    check_limits,
     dress,
     page,
-    set_limits,
     size_in_points,
 )
 from alliance_stats.figures.common import Common, laid_out
@@ -152,10 +152,11 @@ def family_strips_figure(
     if len(roles) > _MOST_ROLES:
         raise DataError(f"{len(roles)} roles cannot be told apart; at most {_MOST_ROLES}.")
     styles = looks(roles)
-    grid = _grid([said(name) for name in families], roles, score_label)
+    reach = _reach(rated["score"], common["limits"])
+    grid = _grid([said(name) for name in families], roles, score_label, reach)
     figure = page(grid.height)
     _write_key(figure, grid, styles)
-    _draw_panels(figure, grid, rated, families=families, styles=styles, limits=common["limits"])
+    _draw_panels(figure, grid, rated, families=families, styles=styles, reach=reach)
     _write_sides(figure, grid)
     first, last = rated["session"].min(), rated["session"].max()
     apart = _distances(rated, families)
@@ -204,9 +205,11 @@ class _Grid:
         return left, self.top + self.above + down * (_PANEL + self.above + _BETWEEN)
 
 
-def _grid(families: Sequence[str], roles: Sequence[str], score_label: str) -> _Grid:
-    """Return the panels' places, beside two lines of label and numbers of two decimals."""
-    numbers = 12.0 + text_width("00.00")
+def _grid(
+    families: Sequence[str], roles: Sequence[str], score_label: str, reach: tuple[float, float]
+) -> _Grid:
+    """Return the panels' places, beside two lines of label and the numbers of the axis."""
+    numbers = 12.0 + max(text_width("00.00"), _widest_number(reach))
     columns = min(_COLUMNS, len(families), max(int((sheet().width - 2 * numbers) / _LEAST), 1))
     side = wrap(score_label, _PANEL * -(-len(families) // columns), BODY)
     left = numbers + lines_height(len(side), BODY)
@@ -216,6 +219,23 @@ def _grid(families: Sequence[str], roles: Sequence[str], score_label: str) -> _G
     return _Grid(side, left, columns, width, headings, above, _key_lines(roles, left))
 
 
+def _reach(scores: pd.Series, limits: tuple[float, float] | None) -> tuple[float, float]:
+    """Return the ends of the axis of the score."""
+    check_limits(limits)
+    low, high = float(scores.min()), float(scores.max())
+    pad = 0.06 * (high - low) or 0.5
+    return limits or (low - pad, high + pad)
+
+
+def _widest_number(reach: tuple[float, float]) -> float:
+    """Return the width of the widest number of an axis of the score, before there is one."""
+    ax = Figure(figsize=(1.0, _PANEL / 72.0)).add_axes((0.0, 0.0, 1.0, 1.0))
+    ax.set_ylim(*reach)
+    dress(ax)
+    places = [float(place) for place in ax.get_yticks()]
+    return max(map(text_width, ax.yaxis.get_major_formatter().format_ticks(places)), default=0.0)
+
+
 def _draw_panels(
     figure: Figure,
     grid: _Grid,
@@ -223,17 +243,14 @@ def _draw_panels(
     *,
     families: Sequence[object],
     styles: dict[str, Look],
-    limits: tuple[float, float] | None,
+    reach: tuple[float, float],
 ) -> None:
     """Draw a strip per family, all on the same two axes."""
-    low, high = rated["score"].min(), rated["score"].max()
-    pad = 0.06 * (high - low) or 0.5
     first, last = float(rated["session"].min()), float(rated["session"].max())
     for place, name in enumerate(families):
         ax = add_axes(figure, *grid.corner(place), grid.width, _PANEL)
         draw_family_strip(ax, rated[rated["family"] == name], styles, first=first, last=last)
-        ax.set_ylim(low - pad, high + pad)
-        set_limits(ax, limits, axis="y")
+        ax.set_ylim(*reach)
         ax.set_xticks(integer_ticks(first, last, most=4 if grid.width < _NARROW else 6))
         dress(ax, grid="y")
         if place % grid.columns:

@@ -61,7 +61,8 @@ Scale = Literal["ratio", "difference"]
 _NAMES = 150.0  # pt, on a full page
 _HEAD = 18.0  # pt, for the headings of the columns
 _GAP = 12.0  # pt, between columns
-_LEAST_AXIS = 76.0  # pt; narrower, the column of weights gives way
+_LEAST_AXIS = 76.0  # pt; narrower, weights give way and intervals stand below estimates
+_MARGINS = 30.0  # pt, around names and numbers
 _WIDEST_RATIO = 64.0  # the axis goes no further than this from 1; longer intervals end in arrows
 _WIDEST_DIFFERENCE = 5.0  # median intervals that it goes beyond the estimates
 _KINDS = ("study", "pooled", "prediction", "heading")
@@ -94,7 +95,8 @@ def draw_forest(
     limits
         Axis limits; what extends beyond them ends in an arrow.
     """
-    rows = _Rows.of(estimates)
+    words = numbers or _numbers(estimates, scale, None)
+    rows = _Rows.of(estimates, words)
     low, high = limits or limits_of(estimates, scale)
     if scale == "ratio":
         log_axis(ax, low, high)
@@ -118,28 +120,33 @@ def draw_forest(
         return
     names = [str(name) for name in estimates["term"]]
     write_rows(ax, names, rows.centres, x=-8.0, ha="right", width=rows.names)
-    words = numbers or _numbers(estimates, scale, None)
-    write_rows(ax, words, rows.centres, x=10.0, ha="left", width=200.0)
+    write_rows(ax, words, rows.centres, x=10.0, ha="left", width=rows.numbers)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Rows:
-    """Where the rows stand: centres and height in points, room of names, whether they are named."""
+    """Where the rows stand: centres and height, room of names and numbers, whether named."""
 
     centres: Array
     height: float
     names: float
+    numbers: float
     named: bool
 
     @classmethod
-    def of(cls, estimates: pd.DataFrame) -> "_Rows":
+    def of(cls, estimates: pd.DataFrame, numbers: Sequence[str]) -> "_Rows":
         names = [str(name) for name in estimates["term"]]
         room = sheet().part(_NAMES)
-        heights = row_heights(names, room)
+        beside = widest(numbers)
+        if sheet().width - widest(names, room) - beside - _MARGINS < _LEAST_AXIS:
+            # an interval stands below its estimate, where the axis would have no room
+            beside = max(widest(text.replace(" [", "\n[").split("\n")) for text in numbers)
+        heights = np.maximum(row_heights(names, room), row_heights(numbers, beside))
         named = float(heights.sum()) <= TALLEST
         if not named:
             heights = np.full(len(names), TALLEST / len(names))
-        return cls(np.cumsum(heights) - heights / 2.0, float(heights.sum()), room, named)
+        centres = np.cumsum(heights) - heights / 2.0
+        return cls(centres, float(heights.sum()), room, beside, named)
 
 
 @laid_out(FULL_WIDTH)
@@ -223,7 +230,7 @@ def forest_figure(
         limits=common["limits"],
     )
     n = int((_kinds(estimates) == "study").sum())
-    named = _Rows.of(estimates).named
+    named = _Rows.of(estimates, numbers).named
     told = listed(estimates["term"], numbers, of=plural(n, "estimate"))
     line = "1" if scale == "ratio" else "0"
     shown = f"{plural(n, 'estimate')} of " if n > 1 else ""
@@ -327,12 +334,12 @@ def forest_page(
     heading
         Heading above them.
     """
-    rows = _Rows.of(frame)
+    rows = _Rows.of(frame, numbers)
     left, right = 30.0, 14.0
     weights = _weights(frame) if heading else []
     if rows.named:
         left = 14.0 + widest(frame["term"], rows.names)
-        right = _GAP + max(text_width(text) for text in [heading, *numbers])
+        right = _GAP + max(text_width(heading), widest(numbers, rows.numbers))
     beside = _GAP + max((text_width(text) for text in ["Weight", *weights]), default=0.0)
     weights = weights if rows.named and sheet().width - left - right - beside > _LEAST_AXIS else []
     right += beside if weights else 0.0

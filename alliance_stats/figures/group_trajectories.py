@@ -11,6 +11,7 @@ from alliance_stats.checks import require_kind
 from alliance_stats.figures.axes import dress, page, set_limits
 from alliance_stats.figures.common import Common, head, laid_out, settle
 from alliance_stats.figures.numbers import (
+    clock,
     format_count,
     format_level,
     integer_ticks,
@@ -202,7 +203,7 @@ def _found(comparison: TrajectoryComparison, differences: pd.DataFrame, conf_lev
     since = (
         "At no stretch up to the last time does the simultaneous band leave out 0"
         if np.isnan(start)
-        else f"From {start:g} on the simultaneous band leaves out 0"
+        else f"From {clock(start)} on the simultaneous band leaves out 0"
     )
     return (
         f"Difference {_at(first)} and {_at(last)}; difference of slopes "
@@ -212,7 +213,8 @@ def _found(comparison: TrajectoryComparison, differences: pd.DataFrame, conf_lev
 
 
 def _at(row: pd.Series) -> str:
-    return f"{with_interval(row['estimate'], row['band_low'], row['band_high'])} at {row['time']:g}"
+    found = with_interval(row["estimate"], row["band_low"], row["band_high"])
+    return f"{found} at {clock(row['time'])}"
 
 
 def _note(comparison: TrajectoryComparison) -> str:

@@ -30,7 +30,7 @@ from alliance_stats.figures.numbers import (
 )
 from alliance_stats.figures.report_figure import DRAWN_BY, ReportFigure
 from alliance_stats.figures.style import FULL_WIDTH, INK, RULE, Look, looks, naming, sheet
-from alliance_stats.figures.text import in_sentence, wrap
+from alliance_stats.figures.text import in_sentence, text_width, wrap
 from alliance_stats.groups.comparing.choice_of_test import pairwise_table
 from alliance_stats.groups.comparing.finding import Finding
 from alliance_stats.groups.comparing.group_comparison import GroupComparison, OutcomeComparison
@@ -40,6 +40,7 @@ __all__ = ["draw_differences", "draw_groups", "estimation_figure"]
 
 _HEIGHT = 223.0  # pt
 _LEAST_PLACE = 48.0  # pt, of a group; narrower, the differences stand below
+_TURNED = 170.0  # pt, of a name that stands upright
 _MOST_TOLD = 3  # groups whose sizes the caption tells
 _BESIDE = 0.42  # where mean and SD stand, in units of the distance between groups
 _SIDES = 110.0  # pt, what the axes' labels and numbers take
@@ -81,12 +82,8 @@ def draw_groups(ax: Axes, outcome: Outcome, *, name_width: float = 90.0) -> None
             gid=f"values {outcome.labels[place]}",
         )
         _draw_centre(ax, outcome, place, style)
-    names = [
-        "\n".join([*wrap(name, name_width), f"$n$ = {format_count(n)}"])
-        for name, n in zip(outcome.labels, outcome.n, strict=True)
-    ]
-    ax.set_xticks(range(len(names)), names)
-    ax.set_xlim(-0.5, len(names) - 0.35)
+    _write_names(ax, outcome.labels, outcome.n, width=name_width)
+    ax.set_xlim(-0.5, len(outcome.labels) - 0.35)
     if outcome.categories:
         ax.set_yticks(
             range(len(outcome.categories)),
@@ -108,9 +105,27 @@ def draw_differences(ax: Axes, differences: pd.DataFrame, *, name_width: float =
     for place, row in enumerate(differences.itertuples()):
         ax.plot([place, place], [row.conf_low, row.conf_high], color=INK, lw=1.6, gid="interval")
         ax.plot(place, row.estimate, marker="o", color=INK, markersize=5.5, gid="difference")
-    names = ["\n".join(wrap(name, name_width)) for name in differences["contrast"]]
-    ax.set_xticks(range(len(names)), names)
-    ax.set_xlim(-0.6, len(names) - 0.4)
+    _write_names(ax, [*differences["contrast"]], (), width=name_width)
+    ax.set_xlim(-0.6, len(differences) - 0.4)
+
+
+def _write_names(ax: Axes, names: Sequence[str], n: Sequence[int], *, width: float) -> None:
+    """Write what stands at each place below `ax`, upright where words would not fit."""
+    turned = _turned(names, width)
+    lines = [
+        [" ".join(wrap(name.replace(" ", "\u00a0"), _TURNED))] if turned else wrap(name, width)
+        for name in names
+    ]
+    for own, size in zip(lines, n, strict=False):  # contrasts have no sizes
+        own.append(f"$n$ = {format_count(size)}")
+    told = [(", " if turned else "\n").join(own) for own in lines]
+    ax.set_xticks(range(len(names)), told, rotation=90 if turned else 0)
+
+
+def _turned(names: Sequence[str], width: float) -> bool:
+    """Say whether a word of the names, or a number of persons, is wider than its place."""
+    cut = any("…" in line and "…" not in name for name in names for line in wrap(name, width))
+    return len(names) > _MOST_TOLD and (cut or width < text_width("n = 100"))
 
 
 @laid_out(FULL_WIDTH)
@@ -177,8 +192,13 @@ def estimation_figure(
     beside = sheet().width - _SIDES > _LEAST_PLACE * sum(ratios)
     places = sum(ratios) if beside else max(ratios)
     name_width = (sheet().width - (_SIDES if beside else 70.0)) / places - 8.0
-    lines = max(len(wrap(n, name_width)) for n in (*values.labels, *differences["contrast"]))
-    height = _HEIGHT + 10.0 * lines
+    below = [*values.labels, *differences["contrast"]]
+    turned = _turned(below, name_width)
+    height = _HEIGHT + (
+        min(max(map(text_width, below)), _TURNED)
+        if turned
+        else 10.0 * max(len(wrap(name, name_width)) for name in below)
+    )
     figure = page(height if beside else min(2.0 * height, TALLEST), by_hand=False)
     if beside:
         left, right = figure.subplots(1, 2, width_ratios=ratios)
@@ -236,7 +256,8 @@ def _align(
     low, high = seen.min() - pad, seen.max() + pad
     left.set_ylim(low, high)
     set_limits(left, limits, axis="y")
-    right.set_ylim(*(end - zero for end in left.get_ylim()))
+    low, high = left.get_ylim()
+    set_limits(right, (low - zero, high - zero), axis="y")
     edge, styles = left.get_xlim()[1], [*looks(outcome.labels).values()]
     for place in range(2):
         mean = float(outcome.of(place).mean())

@@ -20,6 +20,7 @@ from alliance_stats.figures.axes import (
 )
 from alliance_stats.figures.common import Common, head, in_grid, laid_out, settle
 from alliance_stats.figures.numbers import (
+    clock,
     decimal_ticks,
     format_alone,
     format_count,
@@ -429,8 +430,8 @@ def _fine_curve(result: VaryingCoefficient, conf_level: float) -> pd.DataFrame:
 
 
 def _at_the_ends(curve: pd.DataFrame) -> str:
-    first, last = curve.iloc[0], curve.iloc[-1]
-    return f"{interval_of(first)} at {first['time']:g}, {interval_of(last)} at {last['time']:g}"
+    ends = [curve.iloc[0], curve.iloc[-1]]
+    return ", ".join(f"{interval_of(row)} at {clock(row['time'])}" for row in ends)
 
 
 def _cut(curve: pd.DataFrame, ax: Axes) -> str:

@@ -18,6 +18,7 @@ from alliance_stats.figures.axes import (
 from alliance_stats.figures.common import Common, laid_out, stacked
 from alliance_stats.figures.line_labels import LineLabels
 from alliance_stats.figures.numbers import (
+    clock,
     counted_ticks,
     decimal_ticks,
     format_count,
@@ -179,7 +180,7 @@ def _labels(curves: pd.DataFrame) -> LineLabels:
     states = list(dict.fromkeys(curves["state"]))
     last = [_last(curves, state) for state in states]
     texts = [
-        [str(state), f"{interval_of(row, kind='bounded')} at {row['time']:g}"]
+        [str(state), f"{interval_of(row, kind='bounded')} at {clock(row['time'])}"]
         for state, row in zip(states, last, strict=True)
     ]
     styles = looks(states)
@@ -192,7 +193,7 @@ def _found(own: pd.DataFrame, group: str, states: Sequence[str]) -> str:
         f"({plural(int(own.loc[own['state'] == state, 'n_event'].sum()), 'unit')})"
         for state in states
     )
-    return f"{_sized(own, group)}, by {own['time'].max():g}: {told}"
+    return f"{_sized(own, group)}, by {clock(own['time'].max())}: {told}"
 
 
 def _sized(curves: pd.DataFrame, group: str) -> str:
@@ -400,7 +401,7 @@ def _hazard_found(curve: pd.DataFrame) -> str:
         enough = curve[curve["n_risk"] >= min(_FEW, curve["n_risk"].max())]
         rows.append(enough.iloc[-1])
     return "; ".join(
-        f"after session {row['time']:g} "
+        f"after session {clock(row['time'])} "
         + with_interval(row["hazard"], row["hazard_low"], row["hazard_high"], kind="bounded")
         + (f" ({format_count(row['n_risk'])} at risk)" if row["n_risk"] else "")
         for row in rows

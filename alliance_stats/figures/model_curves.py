@@ -18,6 +18,7 @@ from alliance_stats.figures.axes import (
 from alliance_stats.figures.common import Common, laid_out, stacked
 from alliance_stats.figures.line_labels import LineLabels
 from alliance_stats.figures.numbers import (
+    clock,
     decimal_ticks,
     format_level,
     interval_of,
@@ -316,7 +317,7 @@ def _labels(curves: pd.DataFrame) -> LineLabels:
     names = [*dict.fromkeys(curves["line"])]
     styles = looks(names)
     texts = [
-        [name, f"{interval_of(row, kind='bounded')} at {row['time']:g}"]
+        [name, f"{interval_of(row, kind='bounded')} at {clock(row['time'])}"]
         for name in names
         for row in [_last(curves, name)]
     ]

@@ -108,7 +108,9 @@ def draw_means_along(
         own = means[means["group"] == name].sort_values("at")
         at = own["at"].to_numpy(dtype=float) + (shift if few else 0.0)
         if few:
-            ax.vlines(at, own["conf_low"], own["conf_high"], color=style.colour, lw=1.3)
+            ax.vlines(
+                at, own["conf_low"], own["conf_high"], color=style.colour, lw=1.3, gid="intervals"
+            )
         else:
             draw_band(ax, at, own["conf_low"], own["conf_high"], style.colour)
         ax.plot(

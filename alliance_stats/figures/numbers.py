@@ -25,6 +25,7 @@ from alliance_stats.formatting import (
 __all__ = [
     "MISSING",
     "Kind",
+    "clock",
     "counted_ticks",
     "decimal_ticks",
     "decimals_for",
@@ -108,6 +109,11 @@ def intervals_of(rows: pd.DataFrame, *, kind: Kind = "number") -> list[str]:
 def decimal_ticks(label: str, decimal: str | None = None) -> str:
     """Return a tick's label in the sign given, or in the theme's."""
     return re.sub(r"(?<=\d)\.(?=\d)", decimal or sheet().theme.decimal, label)
+
+
+def clock(time: float) -> str:
+    """Return a time as it stands in a sentence."""
+    return decimal_ticks(f"{time:g}")
 
 
 def integer_ticks(low: float, high: float, *, most: int = 8) -> list[int]:

@@ -82,7 +82,8 @@ def draw_power_curves(
             ms=4.0, gid="estimate",
         )  # fmt: skip
         if len(curve) == 1:  # a band of one design has no width
-            ax.vlines(x, curve["conf_low"], curve["conf_high"], color=style.colour, lw=1.2)
+            ends = (curve["conf_low"], curve["conf_high"])
+            ax.vlines(x, *ends, color=style.colour, lw=1.2, gid="intervals")
         known = curve.dropna(subset=["closed_form"]) if "closed_form" in curve else curve.head(0)
         if len(known):
             ax.plot(

@@ -19,6 +19,7 @@ from alliance_stats.figures.axes import (
 from alliance_stats.figures.common import Common, head, in_grid, laid_out, settle
 from alliance_stats.figures.line_labels import LineLabels
 from alliance_stats.figures.numbers import (
+    clock,
     format_alone,
     format_count,
     format_level,
@@ -150,7 +151,7 @@ def landmark_figure(
     names = dict.fromkeys(chances["line"])
     last = [chances.loc[chances["line"] == name].iloc[-1] for name in names]
     told = listed(
-        [f"{row['line']} at {row['time']:g}" for row in last],
+        [f"{row['line']} at {clock(row['time'])}" for row in last],
         [interval_of(row, kind="bounded") for row in last],
         of=plural(len(last), "profile"),
     )
@@ -170,7 +171,7 @@ def landmark_figure(
 def _labels(chances: pd.DataFrame) -> LineLabels:
     styles = looks([*dict.fromkeys(chances["line"])])
     texts = [
-        [name, f"{interval_of(row, kind='bounded')} at {row['time']:g}"]
+        [name, f"{interval_of(row, kind='bounded')} at {clock(row['time'])}"]
         for name in styles
         for row in [chances.loc[chances["line"] == name].iloc[-1]]
     ]

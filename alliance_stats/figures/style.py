@@ -8,6 +8,7 @@ alone: a :class:`Look` also has a dash and a marker.
 """
 
 import re
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -238,13 +239,13 @@ def points(size: str | float) -> float:
 
 
 def look(position: int) -> Look:
-    """Return the look of the group at `position`; later rounds of colours get other dashes."""
+    """Return the look of the group at `position`; no two share dash and marker."""
     theme = sheet().theme
     colours = _GREYS if theme.grey else theme.colours
     turn, place = divmod(position, len(colours))
-    shifted = (place + turn) % len(_DASHES)
     colour = colours[place]
-    return Look(colour, _written(colour), _DASHES[shifted], _MARKERS[shifted])
+    dash, marker = (place + turn) % len(_DASHES), (place + 2 * turn) % len(_MARKERS)
+    return Look(colour, _written(colour), _DASHES[dash], _MARKERS[marker])
 
 
 def looks(names: Sequence[Any]) -> dict[Any, Look]:
@@ -292,12 +293,15 @@ def naming(words: Mapping[str, str] | None, known: Sequence[object]) -> Callable
     return lambda name: str(said.get(str(name), name))
 
 
-def natural(name: object) -> tuple[tuple[bool, float, str], ...]:
-    """Return a key that sorts "role 10" after "role 2"."""
-    parts = re.split(r"(\d+)", str(name))
-    return tuple(
+def natural(name: object) -> tuple[tuple[tuple[bool, float, str], ...], str]:
+    """Return a key that sorts "role 10" after "role 2", and "Älteste" and "anna" among the A."""
+    letters = unicodedata.normalize("NFKD", str(name))
+    plainly = "".join(sign for sign in letters if not unicodedata.combining(sign)).casefold()
+    parts = re.split(r"(\d+)", plainly)
+    key = tuple(
         (not part.isdecimal(), float(part) if part.isdecimal() else 0.0, part) for part in parts
     )
+    return key, str(name)
 
 
 @contextmanager
@@ -312,6 +316,7 @@ def house_style() -> Iterator[None]:
         "pdf.fonttype": 42,
         "ps.fonttype": 42,
         "path.simplify": False,
+        "axes.formatter.limits": (-3, 5),  # beyond these a power of ten stands beside the axis
         "text.hinting": "none",  # words are as wide on the screen as in print
         "lines.solid_capstyle": "butt",  # no end of an interval reaches beyond its limit
     }

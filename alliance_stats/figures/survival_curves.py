@@ -10,8 +10,10 @@ from matplotlib.figure import Figure
 
 from alliance_stats.checks import require_kind
 from alliance_stats.figures.axes import (
+    TALLEST,
     add_axes,
     dress,
+    height_in_points,
     page,
     room_below,
     set_limits,
@@ -20,6 +22,7 @@ from alliance_stats.figures.axes import (
 from alliance_stats.figures.common import Common, laid_out
 from alliance_stats.figures.line_labels import LineLabels
 from alliance_stats.figures.numbers import (
+    clock,
     decimal_ticks,
     format_count,
     format_level,
@@ -187,7 +190,10 @@ def draw_kaplan_meier(
     ax.set_ylim(-0.02, 1.03)
     set_limits(ax, limits, axis="y")
     ends = [float(curves.loc[curves["strata"] == name, "estimate"].iloc[-1]) for name in names]
-    _labels(names, medians, styles).write(ax, ends)
+    labels = _labels(names, medians, styles)
+    if labels.height > height_in_points(ax) + 1.0:  # then the medians are told in words alone
+        labels = _labels(names, None, styles)
+    labels.write(ax, ends)
 
 
 @laid_out(FULL_WIDTH)
@@ -282,8 +288,10 @@ def _curves_over_a_table(
     labels = _labels(names, medians, looks(names))
     left, right = max(58.0, cell / 2.0 + 4.0), max(labels.right, cell / 2.0)
     wide = sheet().width - left - right
-    high, table = max(_CURVE_HEIGHT, labels.height), risk_table_height(names, wide)
-    under = high + room_below(time_label, wide)
+    table, below = risk_table_height(names, wide), room_below(time_label, wide)
+    most = TALLEST - table - below - labels.above
+    high = max(_CURVE_HEIGHT, min(labels.height, most))
+    under = high + below
     figure = page(labels.above + under + table + 6.0)
     ax = add_axes(figure, left, labels.above, wide, high)
     return figure, ax, add_axes(figure, left, labels.above + under, wide, table)
@@ -321,15 +329,18 @@ def _draw_curve(ax: Axes, curve: pd.DataFrame, style: Look, name: str) -> None:
         markeredgewidth=0.9,
         color=style.text,
         zorder=3,
-        clip_on=False,
         gid=f"censored {name}",
     )
 
 
-def _labels(names: Sequence[str], medians: pd.DataFrame, styles: Mapping[str, Look]) -> LineLabels:
-    """Name each curve with its median."""
-    median = medians.set_index("strata")
-    texts = [[name, _median_words(median.loc[name])] for name in names]
+def _labels(
+    names: Sequence[str], medians: pd.DataFrame | None, styles: Mapping[str, Look]
+) -> LineLabels:
+    """Name each curve, with its median if these are given."""
+    texts = [[name] for name in names]
+    if medians is not None:
+        median = medians.set_index("strata")
+        texts = [[name, _median_words(median.loc[name])] for name in names]
     return LineLabels.of(texts, [styles[name] for name in names], width=_LABEL_WIDTH)
 
 
@@ -341,7 +352,7 @@ def _median_words(median: pd.Series) -> str:
 
 def _final(curves: pd.DataFrame, name: str) -> str:
     last = curves.loc[curves["strata"] == name].iloc[-1]
-    return f"{interval_of(last, kind='bounded')} at {last['time']:g}"
+    return f"{interval_of(last, kind='bounded')} at {clock(last['time'])}"
 
 
 def _each(medians: pd.DataFrame, curves: pd.DataFrame, event_label: str) -> str:

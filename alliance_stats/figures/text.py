@@ -26,8 +26,10 @@ __all__ = [
 ]
 
 LEADING = 1.25  # line height over font size
-# an interval is one word, as are "= 0.2" and "z)" with what stands before it
-_WORD = re.compile(r"(?:\[[^\s\[\]]+[,;] [^\s\[\]]+\]|= [^\s]+|\d: \w+\)|\w+ \w\)|[^\s]|\u00a0)+")
+# an interval is one word, as are "(n = 12)", "= 0.2" and "z)" with what stands before it
+_WORD = re.compile(
+    r"(?:\(\w+ = [^\s]+|\[[^\s\[\]]+[,;] [^\s\[\]]+\]|= [^\s]+|\d: \w+\)|\w+ \w\)|[^\s]|\u00a0)+"
+)
 _WIDE = ("W", "F")  # letters of scripts that are written without spaces
 _SOFT = re.compile(r"(?<=[-–/_.:;,|·])(?=\w)")  # where a word without spaces may break
 

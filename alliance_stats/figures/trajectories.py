@@ -384,10 +384,10 @@ def _page(
     for place, panel in enumerate(panels):
         ax, style = axes[place], styles[panel.name]
         _set_limits(ax, rated)
-        set_limits(ax, limits, axis="y")
         draw_trajectories(
             ax, panel.ratings, panel.means, **names, style=style, most_ticks=most_ticks
         )
+        set_limits(ax, limits, axis="y")
         dress(ax, y_label=score_label if place % columns == 0 else "", grid="y")
         persons = plural(panel.n_persons, "person")
         head(ax, *filter(None, [panel.name, persons]), room=room, colour=style.text)

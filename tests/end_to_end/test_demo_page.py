@@ -3,12 +3,14 @@
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from alliance_stats.provenance.log import read_log
 from alliance_stats.tables import ReportTable
+from analyses import page
 from analyses.__main__ import ANALYSES
 from analyses.chapter import Chapter, Section
 from analyses.page import page_html
@@ -110,6 +112,15 @@ def test_a_phone_gets_its_own_width(demo):
 def test_the_page_is_read_in_the_dark_and_in_print(demo):
     assert "@media (prefers-color-scheme: dark)" in demo.html
     assert "@media print" in demo.html
+
+
+def test_tables_are_set_in_small_letters_without_gaps():
+    rules = re.findall(
+        r"^table \{(.*?)\}",
+        Path(page.__file__).with_name("page.css").read_text(encoding="utf-8"),
+        re.S | re.M,
+    )
+    assert any("border-collapse" in rule and "font-size" in rule for rule in rules)
 
 
 def test_simulated_and_real_are_told_apart(demo):

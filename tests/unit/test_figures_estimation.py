@@ -41,6 +41,17 @@ def test_difference_and_zero_line_stand_where_the_numbers_are() -> None:
     np.testing.assert_allclose(shift, row["mean_2"], rtol=1e-12)
 
 
+def test_names_of_many_groups_stand_upright_and_stay_whole() -> None:
+    names = tuple(f"Großmutter mütterlicherseits {i}" for i in range(12))
+    compared = compare_groups(scores(names, 3), outcomes="alliance", group="group")
+    ax = Figure().subplots()
+    draw_groups(ax, compared["alliance"].outcome, name_width=15.0)
+    labels = ax.get_xticklabels()
+    assert {label.get_rotation() for label in labels} == {90.0}
+    found = [label.get_text().replace("\u00a0", " ") for label in labels]
+    assert sorted(found) == sorted(f"{name}, $n$ = 3" for name in names)
+
+
 def test_words_are_the_comparisons() -> None:
     compared = compare_groups(TWO, outcomes="alliance", group="group")
     row = compared.tidy(conf_level=0.9).iloc[0]

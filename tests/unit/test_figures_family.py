@@ -35,6 +35,11 @@ def test_strips_draw_every_rating_of_every_member():
     np.testing.assert_array_equal(drawn[0].get_ydata(), child["alliance"])
 
 
+def test_the_label_stands_beside_wide_numbers():
+    data = members(1).assign(alliance=lambda d: 0.001 * d["alliance"] - 0.02)
+    assert lint(strips(data, ["F00"])) == []
+
+
 def test_the_map_holds_the_states_it_was_given():
     ax = Figure().add_subplot()
     states = pd.DataFrame([[1.0, 0.0, np.nan], [-1.0, 1.0, 1.0]], columns=[1, 2, 3])

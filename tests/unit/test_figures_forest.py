@@ -89,6 +89,16 @@ def test_no_end_of_an_interval_reaches_beyond_its_limit() -> None:
     assert {line.get_solid_capstyle() for line in lines} == {"butt"}
 
 
+def test_on_a_narrow_page_intervals_stand_below_estimates_and_leave_the_axis_its_room() -> None:
+    far = hazard_ratios("Großmutter väterlicherseits", "b").assign(
+        estimate=[-0.00011, 0.00002], conf_low=[-0.00016, -0.00004], conf_high=[-0.00006, 0.00007]
+    )
+    made = forest_figure(far, estimate_label="b", method="lmm", scale="difference", width=89)
+    ax = made.figure.axes[0]
+    assert ax.get_position().width * 89.0 > 25.0  # mm
+    assert "−0.00011\n[−0.00016, −0.00006]" in [text.get_text() for text in ax.texts]
+
+
 def test_without_any_interval_none_is_named() -> None:
     frame = pd.DataFrame(
         {"term": ["a"], "estimate": [0.3], "conf_low": np.nan, "conf_high": np.nan}

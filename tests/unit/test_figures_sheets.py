@@ -1,6 +1,7 @@
 """Themes, widths, panels and files: what holds for every figure whatever it shows."""
 
 import io
+from collections import Counter
 
 import matplotlib as mpl
 import numpy as np
@@ -18,15 +19,17 @@ from alliance_stats.figures import (
     Theme,
     caterpillar_figure,
     coefficients_figure,
+    curve_differences_figure,
     draw_forest,
     forest_figure,
+    kaplan_meier_figure,
     panel,
     specification_figure,
     themed,
     trajectory_figure,
 )
 from alliance_stats.figures.style import look, looks, naming, natural, points, sheet
-from alliance_stats.survival import cox_ph
+from alliance_stats.survival import cox_ph, kaplan_meier
 from tests.figure_lint.cases import CASES
 from tests.figure_lint.cases.across_models import models, multiverse
 from tests.figure_lint.cases.data import endings, hazard_ratios, ratings
@@ -71,6 +74,31 @@ def test_names_stand_in_their_natural_order() -> None:
     titles = list(colours_of(trajectories(data)))
     assert titles == ["role 1", "role 2", "role 10"]
     assert sorted(["a10", "a2", "b", "2", "10"], key=natural) == ["2", "10", "a2", "a10", "b"]
+    assert sorted(["Übung", "anna", "Zoe", "Älteste", "B"], key=natural) == [
+        "Älteste", "anna", "B", "Übung", "Zoe",
+    ]  # fmt: skip
+
+
+def test_no_two_of_many_groups_share_dash_and_marker() -> None:
+    assert len({(str(look(i).dash), look(i).marker) for i in range(49)}) == 49
+
+
+def arrows(report: ReportFigure) -> dict[str, int]:
+    drawn = [line for ax in report.figure.axes for line in ax.lines if line.get_gid() == "beyond"]
+    return Counter(str(line.get_marker()) for line in drawn)
+
+
+def test_intervals_that_the_callers_limits_cut_end_in_arrows_whichever_way_they_run() -> None:
+    pair = {"Few": models()["All"], "All": models()["All"]}
+    few = coefficients_figure(pair, terms=["session"], limits=(-1e-6, 1e-6), width=89)
+    assert sum(arrows(few).values()) >= 2  # one of each model at least
+    curves = kaplan_meier(endings(("a", "b")), time="time", event="event", strata="group")
+    upright = curve_differences_figure(curves, times=[4, 8], limits=(-0.01, 0.01))
+    assert arrows(upright) == {"v": 2, "^": 2}
+    marks = kaplan_meier_figure(curves, limits=(0.4, 0.6)).figure.findobj(
+        lambda artist: str(artist.get_gid()).startswith("censored")
+    )
+    assert [mark.get_clip_on() for mark in marks] == [True, True]
 
 
 @pytest.mark.parametrize("width", [60.0, 89.0, 127.0, 183.0])
