@@ -43,7 +43,7 @@ from alliance_stats.figures.numbers import (
 )
 from alliance_stats.figures.report_figure import DRAWN_BY, ReportFigure, listed, require_frame
 from alliance_stats.figures.style import FULL_WIDTH, INK, RULE, naming, sheet
-from alliance_stats.figures.text import text_width, widest
+from alliance_stats.figures.text import number_room, text_width, widest
 from alliance_stats.ledger import RowLedger
 
 __all__ = [
@@ -137,10 +137,8 @@ class _Rows:
     def of(cls, estimates: pd.DataFrame, numbers: Sequence[str]) -> "_Rows":
         names = [str(name) for name in estimates["term"]]
         room = sheet().part(_NAMES)
-        beside = widest(numbers)
-        if sheet().width - widest(names, room) - beside - _MARGINS < _LEAST_AXIS:
-            # an interval stands below its estimate, where the axis would have no room
-            beside = max(widest(text.replace(" [", "\n[").split("\n")) for text in numbers)
+        free = sheet().width - widest(names, room) - _MARGINS - _LEAST_AXIS
+        beside = number_room(numbers, free)
         heights = np.maximum(row_heights(names, room), row_heights(numbers, beside))
         named = float(heights.sum()) <= TALLEST
         if not named:

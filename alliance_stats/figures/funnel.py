@@ -48,6 +48,7 @@ _TESTS = {
 _FEW = 10  # fewer effects leave the test next to no power (Sterne et al. 2011)
 _CONTOURS = ((0.9, "#ffffff"), (0.95, "#e9e9e9"), (0.99, "#d2d2d2"))  # level -> shade beyond it
 _HEIGHT = 200.0  # pt
+_WIDEST = 6.0  # median errors; studies of larger ones are arrows at the foot
 
 
 def draw_funnel(
@@ -73,9 +74,11 @@ def draw_funnel(
         doi:10.1016/j.jclinepi.2007.11.010): studies missing where effects are not significant
         suggest publication bias, those missing elsewhere other reasons.
     limits
-        Limits of the axis of effects; studies beyond them are arrows at the edge.
+        Limits of the axis of effects; studies beyond them are arrows at the edge, as are those
+        of an error out of proportion at the foot.
     """
-    lowest = 1.08 * float(studies["std_error"].max())
+    errors = studies["std_error"]
+    lowest = 1.08 * float(errors[errors <= _WIDEST * errors.median()].max())
     half = stats.norm.isf((1.0 - conf_level) / 2.0) * lowest
     seen = [*studies["estimate"], pooled - half, pooled + half, 0.0 if contours else pooled]
     pad = 0.04 * (max(seen) - min(seen))
@@ -100,7 +103,13 @@ def draw_funnel(
         gid="studies",
     )
     for row in studies.itertuples():
-        draw_beyond(ax, low, high, row.estimate, row.std_error, colour=style.text)
+        foot = min(row.std_error, lowest)
+        draw_beyond(ax, low, high, row.estimate, foot, colour=style.text)
+        if row.std_error > lowest and low <= row.estimate <= high:
+            ax.plot(
+                row.estimate, lowest, marker="v", ms=4, color=style.text, clip_on=False,
+                gid="beyond",
+            )  # fmt: skip
 
 
 def _shade(ax: Axes, lowest: float) -> None:
@@ -192,7 +201,7 @@ def funnel_figure(
         caption=f"{what}: funnel plot. {found}",
         alt=f"Points of estimates around a vertical line at {format_alone(pooled)}, within a "
         f"triangle of limits, precise ones on top. {found}",
-        note=f"{pooling_in_words(meta)} {_egger(meta)} {_note(contours)}",
+        note=f"{pooling_in_words(meta)} {_egger(meta)} {_note(contours)}{_far(data)}",
         data=data,
     )
 
@@ -234,6 +243,12 @@ def _note(contours: bool) -> str:
         "Limits: pooled effect and sampling error alone; with heterogeneity more lie outside."
         f"{shades} An uneven funnel has other reasons than publication too."
     )
+
+
+def _far(studies: pd.DataFrame) -> str:
+    """Say how many are below the foot of the figure."""
+    n = int((studies["std_error"] > _WIDEST * studies["std_error"].median()).sum())
+    return f" Arrows at the foot: {plural(n, 'estimate')} of a larger error." if n else ""
 
 
 def _points(meta: MetaAnalysis, names: pd.Series | None, conf_level: float) -> pd.DataFrame:

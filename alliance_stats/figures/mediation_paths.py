@@ -11,7 +11,7 @@ from scipy import stats
 
 from alliance_stats.association import Mediation
 from alliance_stats.checks import check_conf_level, require_kind
-from alliance_stats.estimates import wald_interval
+from alliance_stats.estimates import Array, wald_interval
 from alliance_stats.figures.axes import (
     add_axes,
     dress,
@@ -36,7 +36,7 @@ from alliance_stats.figures.style import (
     naming,
     sheet,
 )
-from alliance_stats.figures.text import text_width, widest, wrap
+from alliance_stats.figures.text import number_room, widest, wrap
 from alliance_stats.formatting import decimals_for
 
 __all__ = ["draw_effect_draws", "draw_mediation_paths", "mediation_figure"]
@@ -45,6 +45,7 @@ _PATHS = 128.0  # pt, height of a diagram
 _MOST_TOLD = 3  # effects that the caption tells
 _NAME_WIDTH = 150.0  # pt
 _BOX_WIDTH = 110.0  # pt
+_LEAST_AXIS = 76.0  # pt, of effects; narrower, intervals stand below estimates
 _POINTS = 200  # of a density
 _ROW, _TITLE = 26.0, 16.0  # pt, least height of an effect's row; of a level's name
 
@@ -108,7 +109,8 @@ def draw_effect_draws(ax: Axes, effects: pd.DataFrame, draws: np.ndarray) -> Non
         (draws, effects).
     """
     names, room = [str(name) for name in effects["name"]], sheet().part(_NAME_WIDTH)
-    heights = np.maximum(row_heights(names, room), _ROW)
+    numbers = [with_interval(r.estimate, r.conf_low, r.conf_high) for r in effects.itertuples()]
+    heights, beside = _rows(names, numbers)
     centres = np.cumsum(heights) - heights / 2.0
     ends = effects[["conf_low", "conf_high", "estimate", "null"]].to_numpy(dtype=float)
     low, high = np.nanmin(ends), np.nanmax(ends)
@@ -121,7 +123,6 @@ def draw_effect_draws(ax: Axes, effects: pd.DataFrame, draws: np.ndarray) -> Non
     ax.axvline(null, color=RULE, lw=0.8, zorder=1)
     style = look(0)
     x = np.linspace(low - pad, high + pad, _POINTS)
-    numbers = []
     for i, row in enumerate(effects.itertuples()):
         own = draws[:, i]
         if own.std() > 0:
@@ -129,11 +130,18 @@ def draw_effect_draws(ax: Axes, effects: pd.DataFrame, draws: np.ndarray) -> Non
             hill = density / density.max() * 13.0
             base = centres[i] + 5.0
             ax.fill_between(x, base, base - hill, color=style.colour, alpha=0.3, lw=0)
-        ax.plot([row.conf_low, row.conf_high], [centres[i] + 8.0] * 2, color=style.text, lw=1.6)
+        ends = [row.conf_low, row.conf_high]
+        ax.plot(ends, [centres[i] + 8.0] * 2, color=style.text, lw=1.6, gid="interval")
         ax.plot(row.estimate, centres[i] + 8.0, marker="o", ms=4, color=style.text, gid="estimate")
-        numbers.append(with_interval(row.estimate, row.conf_low, row.conf_high))
     write_rows(ax, names, centres, x=-8.0, ha="right", width=room)
-    write_rows(ax, numbers, centres, x=10.0, ha="left", width=200.0)
+    write_rows(ax, numbers, centres, x=10.0, ha="left", width=beside)
+
+
+def _rows(names: Sequence[str], numbers: Sequence[str]) -> tuple[Array, float]:
+    """Return the heights of the rows and the room of their numbers, in points."""
+    room = sheet().part(_NAME_WIDTH)
+    beside = number_room(numbers, sheet().width - widest(names, room) - 32.0 - _LEAST_AXIS)
+    return np.maximum(row_heights(names, room), row_heights(numbers, beside)).clip(_ROW), beside
 
 
 @laid_out(FULL_WIDTH)
@@ -182,9 +190,9 @@ def mediation_figure(
     names = [str(name) for name in effects["name"]]
     numbers = [with_interval(r.estimate, r.conf_low, r.conf_high) for r in effects.itertuples()]
     room = sheet().part(_NAME_WIDTH)
-    left, right = 14.0 + widest(names, room), 18.0 + max(map(text_width, numbers))
+    heights, beside = _rows(names, numbers)
+    left, right, below = 14.0 + widest(names, room), 18.0 + beside, float(heights.sum())
     wide = sheet().width - left - right
-    below = float(np.maximum(row_heights(names, room), _ROW).sum())
     null = "1" if (effects["null"] == 1.0).any() else "0"
     x_label = f"Effect ({format_level(conf_level)} CI; {null}: none)"
     levels = list(dict.fromkeys(found.paths["level"]))

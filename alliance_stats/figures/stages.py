@@ -30,6 +30,7 @@ __all__ = ["draw_stages", "stage_figure"]
 
 _TALL, _GAP, _EDGE = 132.0, 8.0, 4.0  # pt: of a panel, between nodes, beside the outer nodes
 _MOST_STATES = 12
+_UPRIGHT = 110.0  # pt, of a name of a stage that may stand upright
 
 
 def draw_stages(
@@ -82,11 +83,21 @@ def draw_stages(
                 va="center", bbox={"facecolor": "white", "lw": 0, "pad": 1.0}, **font(),
             )  # fmt: skip
     room = wide / n_stages - 6.0
+    turned = _turned([said(stage) for stage in result.stages], wide)
     for k, stage in enumerate(result.stages):
         ha = "left" if k == 0 else "right" if k == n_stages - 1 else "center"
         x = lefts[k] + node * (0.0 if k == 0 else 1.0 if k == n_stages - 1 else 0.5)
-        lines = "\n".join(wrap(said(stage), room))
-        ax.text(x, high + 4.0, lines, ha=ha, va="top", **font())
+        lines = "\n".join([said(stage)] if turned else wrap(said(stage), room))
+        if turned:  # names that have no room side by side
+            ha, x = "center", lefts[k] + node / 2.0
+        ax.text(x, high + 4.0, lines, ha=ha, va="top", rotation=90 if turned else 0, **font())
+
+
+def _turned(stages: Sequence[str], wide: float) -> bool:
+    """Say whether a word of a stage's name is wider than the stage."""
+    lines = [line for name in stages for line in wrap(name, wide / len(stages) - 6.0)]
+    short = max(map(text_width, stages)) <= _UPRIGHT
+    return short and any("…" in line for line in lines)
 
 
 @laid_out(FULL_WIDTH)
@@ -135,8 +146,12 @@ def stage_figure(
         raise DataError(f"{len(result.states)} states cannot be told apart; at most 12.")
     said = naming(common["words"], [*result.labels, *result.stages, *result.states])
     styles, key = looks(result.states), _key([said(state) for state in result.states])
-    room = sheet().width / len(result.stages) - 6.0
-    below = lines_height(max(len(wrap(said(stage), room)) for stage in result.stages)) + 8.0
+    names, wide = [said(stage) for stage in result.stages], sheet().width - 12.0
+    below = 8.0 + (
+        max(map(text_width, names))
+        if _turned(names, wide)
+        else lines_height(max(len(wrap(name, wide / len(names) - 6.0)) for name in names))
+    )
     titles = [_title(result, label, said) for label in result.labels]
     above = max(lines_height(len(lines), BODY) for lines in titles) + 6.0
     start = 6.0 + len(key) * 15.0

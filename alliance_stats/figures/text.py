@@ -19,6 +19,7 @@ __all__ = [
     "balanced",
     "in_sentence",
     "lines_height",
+    "number_room",
     "spread",
     "text_width",
     "widest",
@@ -84,6 +85,14 @@ def wrap(text: object, width: float, size: str | float = SMALL, *, bold: bool = 
                 lines.append("")
             lines[-1] = piece if fits(piece) else _shortened(piece, fits)
     return [plain(line) for line in lines]
+
+
+def number_room(numbers: Sequence[str], free: float) -> float:
+    """Return the width of a column of numbers, intervals below their estimates beyond `free`."""
+    whole = widest(numbers)
+    if whole <= free:
+        return whole
+    return max(widest(text.replace(" [", "\n[").split("\n")) for text in numbers)
 
 
 def balanced(text: str, width: float, size: str | float = BODY) -> list[str]:

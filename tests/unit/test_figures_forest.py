@@ -175,6 +175,16 @@ def test_funnel_counts_who_is_outside() -> None:
     assert ax.yaxis_inverted()
 
 
+def test_a_study_of_one_huge_error_does_not_press_the_others_together() -> None:
+    data = pd.DataFrame({"d": [0.1, 0.2, 0.3, 0.4, 0.2], "v": [0.01, 0.02, 0.03, 0.02, 1e4]})
+    made = funnel_figure(meta_analysis(data, estimate="d", variance="v"))
+    (ax,) = made.figure.axes
+    assert ax.get_ylim()[0] < 0.2
+    (arrow,) = [line for line in ax.lines if line.get_gid() == "beyond"]
+    assert arrow.get_xydata().tolist() == [[0.2, ax.get_ylim()[0]]]
+    assert "1 estimate of a larger error" in made.note
+
+
 def test_funnel_of_a_frame_is_refused_with_what_draws_it() -> None:
     with pytest.raises(TypeError, match=r"the result of meta_analysis\(\), which knows it"):
         funnel_figure(STUDIES, pooled=0.0, effect_label="z", method="REML")

@@ -25,6 +25,7 @@ from alliance_stats.figures import (
     kaplan_meier_figure,
     panel,
     specification_figure,
+    stage_figure,
     themed,
     trajectory_figure,
 )
@@ -33,6 +34,7 @@ from alliance_stats.survival import cox_ph, kaplan_meier
 from tests.figure_lint.cases import CASES
 from tests.figure_lint.cases.across_models import models, multiverse
 from tests.figure_lint.cases.data import endings, hazard_ratios, ratings
+from tests.figure_lint.cases.groups import staged
 from tests.figure_lint.lint import lint
 
 RATIOS = hazard_ratios("a", "b", "c")
@@ -99,6 +101,13 @@ def test_intervals_that_the_callers_limits_cut_end_in_arrows_whichever_way_they_
         lambda artist: str(artist.get_gid()).startswith("censored")
     )
     assert [mark.get_clip_on() for mark in marks] == [True, True]
+
+
+def test_names_of_many_stages_stand_upright_and_stay_whole() -> None:
+    stages = tuple(f"Sitzung {k}" for k in range(1, 13))
+    made = stage_figure(staged(stages, ("a", "b")), width=89)
+    found = {text.get_text(): text.get_rotation() for text in made.figure.findobj(Text)}
+    assert {found[name] for name in stages} == {90.0}
 
 
 @pytest.mark.parametrize("width", [60.0, 89.0, 127.0, 183.0])
