@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from alliance_stats.account.sections import Account, Column, Phrase
+from alliance_stats.arguments import mapping_of
 from alliance_stats.checks import did_you_mean
 from alliance_stats.formatting import (
     MISSING,
@@ -23,7 +24,7 @@ from alliance_stats.formatting import (
     write_estimate,
 )
 
-__all__ = ["Speaker", "as_float", "is_missing", "is_number", "nameable"]
+__all__ = ["Speaker", "as_float", "is_missing", "is_number", "nameable", "named_words"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ class Speaker:
         terms_as_code: bool = True,
     ) -> "Speaker":
         """Return the speaker, or refuse labels for names that are not in the account."""
-        speaker = cls(dict(words or {}), decimal, terms_as_code)
+        speaker = cls(named_words(words), decimal, terms_as_code)
         if speaker.words:
             known = list(dict.fromkeys(nameable(account)))
             for key in speaker.words:
@@ -117,6 +118,11 @@ class Speaker:
             decimal=self.decimal,
             at_least=self.at_least,
         )
+
+
+def named_words(words: Mapping[str, str] | None) -> dict[str, str]:
+    """Return the caller's words for names."""
+    return dict(mapping_of(words, name="words", example="{'alliance': 'working alliance'}"))
 
 
 def nameable(account: Account) -> Iterator[str]:

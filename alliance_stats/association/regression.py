@@ -35,7 +35,7 @@ from alliance_stats.engine.families import family_of
 from alliance_stats.errors import DataError, FormulaError, NotIdentifiedError
 from alliance_stats.estimates import Integers
 from alliance_stats.multilevel import GeneralizedFit, LinearFit, fit_generalized, fit_linear
-from alliance_stats.spelling import check_spelling
+from alliance_stats.spelling import check_spelling, plain_number
 
 __all__ = ["RegressionFamily", "regression"]
 
@@ -216,7 +216,7 @@ def _places(values: pd.Series) -> tuple[Integers, tuple[Hashable, ...]]:
         codes, categories = used.cat.codes.to_numpy(dtype=np.int64), tuple(used.cat.categories)
     elif pd.api.types.is_numeric_dtype(values.dtype):
         found, labels = group_codes(values)
-        codes, categories = found, tuple(labels)
+        codes, categories = found, tuple(map(plain_number, labels))
     else:
         raise DataError(
             f"Column '{values.name}' is text without an order. Make it an ordered categorical: "

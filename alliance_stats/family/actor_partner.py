@@ -23,7 +23,7 @@ from alliance_stats.family.paired_ratings import PairedModel, Pairs, fit_pairs, 
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel import LikelihoodRatioTest
 from alliance_stats.renaming import renamed
-from alliance_stats.seeds import Seed
+from alliance_stats.seeds import Seed, generator_of
 
 __all__ = ["APIM", "apim"]
 
@@ -133,7 +133,7 @@ class APIM:
             ``predictor, role, actor, partner, estimate, conf_low, conf_high, defined``.
         """
         alpha = 1.0 - check_conf_level(conf_level)
-        rng = np.random.default_rng(seed)
+        rng = generator_of(seed)
         beta, vcov = self.model.beta, self.model.vcov()
         rows = []
         for predictor in self.predictors:

@@ -16,7 +16,7 @@ from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array, one_line, wald_interval
 from alliance_stats.ledger import RowLedger
 from alliance_stats.renaming import renamed
-from alliance_stats.seeds import Seed
+from alliance_stats.seeds import Seed, generator_of
 
 __all__ = ["Flagged", "RuleAgreement", "clustered_share", "rule_agreement"]
 
@@ -209,7 +209,7 @@ def rule_agreement(*results: Flagged, seed: Seed, n_resamples: int = 2000) -> Ru
         raise DataError(f"Agreement needs two rules or more; got {len(results)}.")
     if n_resamples < 1:
         raise DataError(f"n_resamples counts bootstrap draws and is at least 1; got {n_resamples}.")
-    rng = np.random.default_rng(seed)
+    rng = generator_of(seed)
     rows, draws = [], []
     for first, second in combinations(results, 2):
         counts = _counts(first, second)

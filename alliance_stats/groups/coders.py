@@ -33,7 +33,7 @@ from alliance_stats.groups.agreement_coefficients import (
 from alliance_stats.groups.comparing.group_samples import tied
 from alliance_stats.ledger import RowLedger
 from alliance_stats.renaming import renamed
-from alliance_stats.seeds import Seed
+from alliance_stats.seeds import Seed, generator_of
 from alliance_stats.spelling import check_spelling
 
 __all__ = ["CoderAgreement", "coder_agreement"]
@@ -280,7 +280,7 @@ def coder_agreement(
             f"{plural(len(ratings), 'case')} with two codes, {codes.size} different codes in use: "
             "agreement beyond chance is not identified."
         )
-    draws = _bootstrap(ratings, measurement, n_resamples, np.random.default_rng(seed))
+    draws = _bootstrap(ratings, measurement, n_resamples, generator_of(seed))
     categories = codes if declared is None else declared
     return CoderAgreement(tuple(coders), measurement, ratings, categories, draws, rows)
 

@@ -49,7 +49,7 @@ from alliance_stats.multilevel.refitted_intervals import (
     with_intervals,
 )
 from alliance_stats.renaming import renamed
-from alliance_stats.seeds import Seed
+from alliance_stats.seeds import Seed, generator_of
 
 __all__ = ["GeneralizedLinearMixedModel"]
 
@@ -331,7 +331,7 @@ class GeneralizedLinearMixedModel:
         """Draw new outcomes for the rows used, with new random effects each time: (rows, n)."""
         if n < 1:
             raise ValueError(f"n must be a number of outcomes to draw, at least 1; got {n}.")
-        rng = np.random.default_rng(seed)
+        rng = generator_of(seed)
         draws = np.column_stack([generalized_simulated(self.fit, rng) for _ in range(n)])
         return pd.DataFrame(draws, index=self.design.index)
 

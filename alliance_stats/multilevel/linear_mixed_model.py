@@ -35,7 +35,7 @@ from alliance_stats.multilevel.parameter_tables import (
 )
 from alliance_stats.multilevel.predictions import augmented, predicted, simulated
 from alliance_stats.multilevel.refitted_intervals import check_one_inference, with_intervals
-from alliance_stats.seeds import Seed
+from alliance_stats.seeds import Seed, generator_of
 
 __all__ = ["LinearMixedModel", "require_linear"]
 
@@ -252,7 +252,7 @@ class LinearMixedModel:
         """Draw new outcomes for the rows used, with new random effects each time: (rows, n)."""
         if n < 1:
             raise ValueError(f"n must be a number of outcomes to draw, at least 1; got {n}.")
-        rng = np.random.default_rng(seed)
+        rng = generator_of(seed)
         draws = np.column_stack([simulated(self.fit, rng) for _ in range(n)])
         return pd.DataFrame(draws, index=self.design.index)
 

@@ -22,7 +22,7 @@ from alliance_stats.panel.lag_tables import (
     within_person_variances,
 )
 from alliance_stats.panel.session_table import LaggedModel, SessionTable
-from alliance_stats.seeds import Seed
+from alliance_stats.seeds import Seed, generator_of
 
 __all__ = [
     "check_reliabilities",
@@ -265,7 +265,7 @@ def over_shifts(
     if not isinstance(n_imputations, int) or n_imputations < 2:
         raise DataError(f"n_imputations must be a whole number, 2 or more; got {n_imputations!r}.")
     shifts = check_grid(shifts, name="shifts")
-    rng = np.random.default_rng(seed)
+    rng = generator_of(seed)
     drawn = [_impute(model, gone, rng) for _ in range(n_imputations)]
     k = table.outcomes.index(outcome)
     parts = []

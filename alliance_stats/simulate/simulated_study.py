@@ -11,7 +11,7 @@ from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array, Booleans, Integers
 from alliance_stats.ledger import LedgerStep, RowLedger
 from alliance_stats.renaming import renamed
-from alliance_stats.seeds import Seed
+from alliance_stats.seeds import Seed, generator_of
 from alliance_stats.simulate.draws import (
     Courses,
     Ratings,
@@ -129,7 +129,7 @@ def simulate_study(
     alliance, symptoms = alliance or AllianceTruth(), symptoms or SymptomTruth()
     endings, interviews = endings or EndingTruth(), interviews or InterviewTruth()
     family = family or FamilyTruth()
-    rng = np.random.default_rng(seed)
+    rng = generator_of(seed)
     # a stream of its own: whatever therapists' ratings draw, the rest of the study stays as it is
     of_therapists = rng.spawn(1)[0]
     units = draw_units(therapists, families, family, rng)

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import is_datetime64_any_dtype, is_numeric_dtype
 
+from alliance_stats.arguments import mapping_of
 from alliance_stats.checks import (
     check_choice,
     describe_rows,
@@ -169,6 +170,7 @@ def recoded_endings(
     A key is compared with what a cell shows, so that ``1`` and ``"1"`` both stand for the number 1;
     endings that match no key are unchanged.
     """
+    endings = mapping_of(endings, name="endings", example="{'abgebrochen': 'dropout'}")
     for word in endings.values():
         check_choice(word, ENDINGS, name="an ending that others stand for")
     meaning = {str(key): word for key, word in endings.items()}

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from alliance_stats.arguments import mapping_of
 from alliance_stats.checks import (
     check_frame,
     describe_rows,
@@ -29,7 +30,7 @@ from alliance_stats.study.ratings import named_ranges, without_codes
 from alliance_stats.study.units import LEVELS
 from alliance_stats.study.wide import LongTable, lengthened
 
-__all__ = ["Entered", "Limits", "Range", "entered", "long_table"]
+__all__ = ["Entered", "Limits", "Range", "entered", "long_table", "named_scores"]
 
 
 def _session_rows(
@@ -238,6 +239,11 @@ def entered(
     declared = {roles[role]: pair for role, pair in ranges.items()} | own
     notes = (*notes, *coded, *more)
     return Entered(frame, roles, tuple(scores), declared, settled_unit, rows, notes)
+
+
+def named_scores(given: Mapping[str, Limits | None] | None) -> Mapping[str, Limits | None]:
+    """Return the further scores and their limits; a list of names is refused."""
+    return mapping_of(given, name="scores", example="{'bond': (1, 7), 'phq9': None}")
 
 
 def long_table(

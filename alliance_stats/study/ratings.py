@@ -1,8 +1,9 @@
 """Rules for ratings: their time, one per person, session and rater, and their scale."""
 
 import math
-from collections.abc import Collection, Hashable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from numbers import Real
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -278,6 +279,7 @@ def without_codes(
     ranges
         Score -> its limits, which must not contain a code.
     """
+    codes = _read_codes(codes)
     for code in codes:
         for name, (low, high) in ranges.items():
             if low <= code <= high:
@@ -285,15 +287,19 @@ def without_codes(
                     f"missing= names {code:g}, which is a score that '{name}' may have "
                     f"({low:g} to {high:g}). Set it to missing where it is none."
                 )
+    # -9.9 is kept by a column of single precision, as Stata has them, as -9.8999996
+    in_floats = {*codes, *(float(np.float32(code)) for code in codes)}
     new: dict[Hashable, object] = {}
     n_values = 0
     for name in frame.columns.difference(list(kept), sort=False):
         values = frame[name]
-        if not pd.api.types.is_numeric_dtype(values.dtype) or values.dtype.kind == "b":
+        held = values.cat.categories.dtype if _is_category(values) else values.dtype
+        if not pd.api.types.is_numeric_dtype(held) or held.kind == "b":
             continue
-        coded = values.isin(codes)
+        coded = values.isin(in_floats)
         if coded.any():
-            new[name] = values.mask(coded)
+            left = values.mask(coded)
+            new[name] = left.cat.remove_unused_categories() if _is_category(left) else left
             n_values += int(coded.sum())
     if not new:
         return frame, ()
@@ -304,6 +310,30 @@ def without_codes(
         f"{shown}{f' and {more} more' if more > 0 else ''}."
     )
     return replaced(frame, new), (note,)
+
+
+def _is_category(values: pd.Series) -> bool:
+    return isinstance(values.dtype, pd.CategoricalDtype)
+
+
+def _read_codes(given: Any) -> tuple[float, ...]:
+    """Return the numbers that `missing` names; what names none would be passed over in silence."""
+    codes: list[float] = []
+    single = isinstance(given, str | Mapping) or not isinstance(given, Iterable)
+    cells: list[Any] = [given] if single else list(given)
+    for cell in cells:
+        try:
+            code = np.nan if isinstance(cell, bool | np.bool_) else float(cell)
+        except (TypeError, ValueError):
+            code = np.nan
+        if not np.isfinite(code):
+            raise DataError(
+                "missing= takes the numbers that stand for a missing value in any column, as in "
+                f"missing=(-9, 99); got {given!r}. Blank cells and words are missing anyway; codes "
+                "of one column are set to missing in that column."
+            )
+        codes.append(code)
+    return tuple(codes)
 
 
 def named_ranges(

@@ -16,7 +16,7 @@ from alliance_stats.ledger import RowLedger
 from alliance_stats.study.anonymity import IdKey, deidentified
 from alliance_stats.study.courses import ROLES
 from alliance_stats.study.description import MEASURED, StudyDescription, describe_study
-from alliance_stats.study.entry import Range, entered, long_table
+from alliance_stats.study.entry import Range, entered, long_table, named_scores
 from alliance_stats.study.readers import read_table
 from alliance_stats.study.units import LEVELS, one_row_per
 
@@ -142,9 +142,9 @@ class Study:
         given = (person, family, therapist, session, time, role, rater, alliance, outcome, ending,
                  ending_session)  # fmt: skip
         checked = entered(
-            data, dict(zip(ROLES, given, strict=True)), scores=scores or {}, endings=endings,
-            unit=unit, score_range=score_range, local_ids=local_ids, missing=missing,
-            repeated=repeated,
+            data, dict(zip(ROLES, given, strict=True)), scores=named_scores(scores),
+            endings=endings, unit=unit, score_range=score_range, local_ids=local_ids,
+            missing=missing, repeated=repeated,
         )  # fmt: skip
         return cls(*checked)
 
@@ -203,7 +203,7 @@ class Study:
             units={"person": person, "family": family, "therapist": therapist, "role": role},
             ending=(ending, endings or {}),
             missing=missing,
-            ranges=(score_range, {"alliance": alliance, "outcome": outcome}, scores or {}),
+            ranges=(score_range, {"alliance": alliance, "outcome": outcome}, named_scores(scores)),
         )
         study = cls.from_frame(
             long.frame, person="person" if by_role else str(person), family=family,
@@ -293,7 +293,7 @@ class Study:
         moments["repeated"] = repeated
         shared: dict[str, Any] = {
             **roles,
-            "scores": {_in_a_file(name): pair for name, pair in (scores or {}).items()},
+            "scores": {_in_a_file(name): pair for name, pair in named_scores(scores).items()},
             "endings": endings,
             "unit": unit,
             "score_range": score_range,

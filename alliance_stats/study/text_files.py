@@ -160,7 +160,7 @@ def _without_empty(columns: Sequence[Cells], header: Sequence[str]) -> list[Cell
 def _decoded(file: Path, encoding: str) -> str:
     raw = file.read_bytes()
     name = _codec(encoding)
-    if raw.startswith(_UTF16_MARKS) and not name.startswith("utf-16"):
+    if raw.startswith(_UTF16_MARKS) and not name.startswith(("utf-16", "utf-32")):
         raise DataError(f"'{file.name}' is UTF-16 text: pass encoding='utf-16'.")
     if not name.startswith("utf") and not raw.isascii() and _is_utf8(raw):
         raise DataError(

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from alliance_stats.account.speaker import named_words
 from alliance_stats.association import Correlations
 from alliance_stats.checks import check_choice, require_kind
 from alliance_stats.formatting import (
@@ -64,7 +65,7 @@ def correlation_table(
         found, Correlations, asked="correlation_table prints correlations", instead=PRINTED_BY
     )
     check_choice(p_values, ("stars", "exact"), name="p_values")
-    names = dict(words or {})
+    names = named_words(words)
     variables = list(found.variables)
     levels = list(dict.fromkeys(pair[0] for pair in found.pairs))
     square = np.full((len(variables), len(variables)), "", dtype=object)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from alliance_stats.account import NOUNS, Account, Accountable, Section, Speaker, method_and_notes
-from alliance_stats.account.speaker import as_float, is_missing
+from alliance_stats.account.speaker import as_float, is_missing, named_words
 from alliance_stats.checks import check_choice
 from alliance_stats.errors import DataError, WrongObjectError
 from alliance_stats.estimates import LINK_WORDS, link_words
@@ -171,7 +171,7 @@ def model_table(
         name: _account(model, df_method=df_method, conf_level=conf_level)
         for name, model in named.items()
     }
-    speaker = Speaker(dict(words or {}), decimal, terms_as_code=False, at_least=digits)
+    speaker = Speaker(named_words(words), decimal, terms_as_code=False, at_least=digits)
     read = [
         _read(name, named[name], account, speaker, ratios=scale == "ratio")
         for name, account in accounts.items()

@@ -132,7 +132,7 @@ def test_monte_carlo_needs_a_seed_and_repeats_with_it():
     data = pd.DataFrame({"group": ["a", "b"] * 30, "score": rng.normal(size=60)})
     with pytest.raises(DataError, match="More than 200,000 arrangements.*Give seed="):
         first(data, test="permutation")
-    with pytest.raises(ValueError, match="n_resamples must be at least 1; got 0"):
+    with pytest.raises(ValueError, match="n_resamples must be a whole number .* 1; got 0"):
         first(data, test="permutation", seed=4, n_resamples=0)
     one = first(data, test="permutation", seed=4, n_resamples=4999)
     two = first(data, test="permutation", seed=4, n_resamples=4999)

@@ -30,7 +30,7 @@ from alliance_stats.checks import check_conf_level, did_you_mean
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array
 from alliance_stats.renaming import renamed
-from alliance_stats.seeds import Seed
+from alliance_stats.seeds import Seed, generator_of
 
 __all__ = ["indirect_path", "mediation"]
 
@@ -161,7 +161,7 @@ def mediation(
         treatment, listed(mediator), event, listed(covariates), serial, moderator, moderated
     )
     how = Natural(mediator_family, outcome_family, interaction, values, scale)
-    drawn = Drawn(ci_method, n_resamples, np.random.default_rng(seed))
+    drawn = Drawn(ci_method, n_resamples, generator_of(seed))
     unit, slopes, when = _unit(nested_in), listed(random_slopes), dict(times or {})
     _check_levels(asked, how, unit, slopes, hazard)
     _check_natural(asked, how, drawn, at, natural=hazard is not None or how.wanted)
@@ -311,7 +311,7 @@ def indirect_path(
     ['to mediator', 'to outcome', 'indirect']
     """
     check_conf_level(conf_level)
-    rng = np.random.default_rng(seed)
+    rng = generator_of(seed)
     (a, drawn_a), (b, drawn_b) = (
         _drawn(model, weights, n_resamples, rng)
         for model, weights in ((first, to_mediator), (second, to_outcome))

@@ -15,7 +15,7 @@ from alliance_stats.family.ruptures.finding_ruptures import Ruptures
 from alliance_stats.formatting import plural
 from alliance_stats.ledger import RowLedger
 from alliance_stats.renaming import renamed
-from alliance_stats.seeds import Seed
+from alliance_stats.seeds import Seed, generator_of
 
 __all__ = ["FalseAlarms", "FamilyRuptures", "expected_false_alarms", "family_ruptures"]
 
@@ -202,7 +202,7 @@ def expected_false_alarms(
     else:
         if seed is None:
             raise DataError("This rule has no closed form: give seed= for the Monte Carlo.")
-        totals = _simulate(found, error, np.random.default_rng(seed), n_resamples)
+        totals = _simulate(found, error, generator_of(seed), n_resamples)
         expected, method = float(totals.mean()), "Monte Carlo"
         std_error = float(totals.std(ddof=1) / math.sqrt(n_resamples))
     observed = int((flag == 1.0).sum())
@@ -407,7 +407,7 @@ def family_ruptures(found: Ruptures, *, seed: Seed, n_resamples: int = 1000) -> 
     ids = cells.set_axis([found.family, found.session], axis=1)
     order = np.lexsort([when, person])
     order = order[judged[order]]
-    rng = np.random.default_rng(seed)
+    rng = generator_of(seed)
     null = _shuffled(person[order], hit[order], cell[order], rng, n_resamples)
     table = with_columns(ids, columns)
     return FamilyRuptures(table, null, found.rule, found.family, found.rows)

@@ -16,6 +16,7 @@ from alliance_stats.formatting import format_count
 from alliance_stats.groups.comparing.finding import Finding, TestOptions
 from alliance_stats.groups.comparing.group_samples import Outcome
 from alliance_stats.named import named
+from alliance_stats.seeds import generator_of
 
 __all__ = [
     "TABLES_SEED",
@@ -286,7 +287,7 @@ def table_test(table: Array, options: TestOptions) -> TableTest:
         return TableTest(*found, "Fisher exact test (Freeman-Halton)")
     seed = TABLES_SEED if options.seed is None else options.seed
     m = options.n_resamples
-    p_value = _drawn_table_p(np.asarray(table), m, np.random.default_rng(seed))
+    p_value = _drawn_table_p(np.asarray(table), m, generator_of(seed))
     by = "the given generator" if isinstance(seed, np.random.Generator) else f"seed {seed}"
     method = f"Fisher test (Freeman-Halton, Monte Carlo, {format_count(m)} tables, {by})"
     return TableTest(p_value, 1.0 / (m + 1.0), method)

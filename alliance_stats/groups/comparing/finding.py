@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
+from alliance_stats.arguments import whole_number
 from alliance_stats.checks import check_choice
 from alliance_stats.effect_sizes import ClusteredEffect
 from alliance_stats.engine.multiple_tests import holm
@@ -36,6 +37,10 @@ class TestOptions:
 
     n_resamples: int = 9999
     seed: Seed = None
+
+    def __post_init__(self) -> None:
+        """Refuse a number of draws that is none."""
+        whole_number(self.n_resamples, name="n_resamples", least=1, of="draws")
 
 
 @named

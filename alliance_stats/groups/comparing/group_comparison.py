@@ -292,8 +292,6 @@ def compare_groups(
       contrast  estimate  conf_low  conf_high  p_value
     0    a - b       2.0     0.337      3.663    0.024
     """
-    if n_resamples < 1:
-        raise ValueError(f"n_resamples must be at least 1; got {n_resamples}.")
     return compare_outcomes(
         data,
         [outcomes] if isinstance(outcomes, str) else list(outcomes),

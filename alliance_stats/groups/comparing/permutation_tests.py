@@ -20,6 +20,7 @@ from alliance_stats.groups.comparing.cluster_tests import cluster_robust_differe
 from alliance_stats.groups.comparing.finding import Finding, TestOptions, no_interval, t_interval
 from alliance_stats.groups.comparing.group_samples import Outcome
 from alliance_stats.groups.comparing.means_and_ranks import welch_df
+from alliance_stats.seeds import generator_of
 
 __all__ = ["ENUMERATED", "permutation"]
 
@@ -209,7 +210,7 @@ def _generator(options: TestOptions) -> np.random.Generator:
             f"More than {ENUMERATED:,} arrangements: they must be sampled. Give seed= (a whole "
             "number), so that the p-value can be had again."
         )
-    return np.random.default_rng(options.seed)
+    return generator_of(options.seed)
 
 
 def _difference_finding(outcome: Outcome, method: str, p_value: float, smallest: float) -> Finding:

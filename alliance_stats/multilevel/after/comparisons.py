@@ -34,7 +34,7 @@ from alliance_stats.multilevel.after.reference_grid import (
 )
 from alliance_stats.multilevel.linear_functions import DfMethod, Inference
 from alliance_stats.renaming import renamed
-from alliance_stats.seeds import Seed
+from alliance_stats.seeds import Seed, generator_of
 
 __all__ = ["Comparisons", "comparisons"]
 
@@ -373,7 +373,7 @@ def _rng(draws: int, seed: Seed) -> np.random.Generator | None:
             f"Simulation needs a seed= and at least 100 draws; got n_resamples={draws}, "
             f"seed={seed}."
         )
-    return np.random.default_rng(seed)
+    return generator_of(seed)
 
 
 def _draw(inference: Inference, draws: int, rng: np.random.Generator | None) -> Array:

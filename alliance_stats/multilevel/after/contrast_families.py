@@ -163,7 +163,13 @@ def _interactions(
 def _custom(given: Mapping[str, Sequence[float]], names: list[str]) -> dict[str, Array]:
     found = {}
     for name, coefficients in given.items():
-        values = np.asarray(coefficients, dtype=np.float64)
+        try:
+            values = np.asarray(coefficients, dtype=np.float64)
+        except (TypeError, ValueError):
+            raise FormulaError(
+                f"The contrast '{name}' takes a list of numbers, one for each of "
+                f"{', '.join(names)}; got {coefficients!r}."
+            ) from None
         if values.shape != (len(names),):
             raise FormulaError(
                 f"The contrast '{name}' has {values.size} coefficients for {len(names)} means "

@@ -9,6 +9,7 @@ import pandas as pd
 from scipy import linalg
 
 from alliance_stats.account import Account, Section, html_of, summary_of
+from alliance_stats.arguments import whole_number
 from alliance_stats.checks import check_choice, check_conf_level, did_you_mean
 from alliance_stats.engine.threads import one_blas_thread
 from alliance_stats.engine.wild_bootstrap import (
@@ -25,7 +26,7 @@ from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel.clusters import sums_by_cluster
 from alliance_stats.multilevel.linear_fit import LinearFit
 from alliance_stats.multilevel.linear_mixed_model import LinearMixedModel, require_linear
-from alliance_stats.seeds import Seed
+from alliance_stats.seeds import Seed, generator_of
 
 __all__ = ["WildBootstrap", "wild_bootstrap"]
 
@@ -227,11 +228,10 @@ def wild_bootstrap(
     for term in asked:
         if term not in known:
             raise FormulaError(f"The model estimates no '{term}'. {did_you_mean(term, known)}")
-    if n_resamples < 99:
-        raise ValueError(f"n_resamples must be a number of draws, at least 99; got {n_resamples}.")
+    whole_number(n_resamples, name="n_resamples", least=99, of="draws")
     sums = sums_by_cluster(model.fit, cluster)
     G = len(sums.A)
     kind: Weights = weights or ("webb" if G < FEW_FOR_SIGNS else "rademacher")
     check_choice(kind, ("rademacher", "webb"), name="weights")
-    drawn = cluster_weights(G, n_resamples, kind, np.random.default_rng(seed))
+    drawn = cluster_weights(G, n_resamples, kind, generator_of(seed))
     return WildBootstrap(model.fit, cluster, asked, sums, drawn, kind)

@@ -29,7 +29,7 @@ from alliance_stats.multilevel.linear_mixed_model import LinearMixedModel, requi
 from alliance_stats.multilevel.model_likelihood import HasLikelihood, refer_ratio
 from alliance_stats.multilevel.predictions import simulated
 from alliance_stats.renaming import renamed
-from alliance_stats.seeds import Seed, repeatable
+from alliance_stats.seeds import Seed, generator_of, repeatable
 
 __all__ = ["LikelihoodRatioTest", "likelihood_ratio_test"]
 
@@ -323,7 +323,7 @@ def _exact_null(small: LinearMixedModel, large: LinearMixedModel, seed: Seed) ->
         reml=large.reml,
         n_fixed=large.problem.p - small.problem.p,
         n=EXACT_DRAWS,
-        rng=np.random.default_rng(seed),
+        rng=generator_of(seed),
     )
 
 
@@ -405,7 +405,7 @@ def _simulated_null(
     seed: Seed,
 ) -> tuple[npt.NDArray[np.float64], int]:
     """Return simulated statistics and the number of data sets in which a refit did not converge."""
-    rng = np.random.default_rng(repeatable(seed))
+    rng = generator_of(repeatable(seed))
     found, stopped = np.empty(n), 0
     for i in range(n):
         y = simulated(small.fit, rng)

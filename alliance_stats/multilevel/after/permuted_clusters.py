@@ -22,7 +22,7 @@ from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel.clusters import clusters_of
 from alliance_stats.multilevel.linear_fit import LinearFit, working_columns
 from alliance_stats.multilevel.linear_mixed_model import LinearMixedModel, require_linear
-from alliance_stats.seeds import Seed
+from alliance_stats.seeds import Seed, generator_of
 
 __all__ = ["PermutationTest", "permutation_test"]
 
@@ -171,7 +171,7 @@ def permutation_test(
             "could be given to another."
         )
     sums, sigma = _null_sums(fit, known.index(term), clusters)
-    rng = np.random.default_rng(seed)
+    rng = generator_of(seed)
     permuted = np.array([z, *(rng.permutation(z) for _ in range(n_resamples))])
     estimates, t = _added(sums, permuted)
     t = t / sigma

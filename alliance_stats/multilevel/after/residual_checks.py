@@ -18,7 +18,7 @@ from alliance_stats.multilevel.linear_mixed_model import LinearMixedModel, requi
 from alliance_stats.multilevel.ordinal_fit import OrdinalFit
 from alliance_stats.multilevel.ordinal_mixed_model import OrdinalMixedModel
 from alliance_stats.multilevel.refits import Fit, drawn
-from alliance_stats.seeds import Seed
+from alliance_stats.seeds import Seed, generator_of
 
 __all__ = ["ResidualChecks", "residual_checks"]
 
@@ -210,7 +210,7 @@ def residual_checks(
             f"{n_resamples} outcomes of {len(y)} rows are more numbers than are held at once: ask "
             f"for n_resamples={max(20, MOST_NUMBERS // len(y))} or fewer."
         )
-    rng = np.random.default_rng(seed)
+    rng = generator_of(seed)
     outcomes = np.empty((len(y), n_resamples + 1))
     outcomes[:, 0] = y
     with one_blas_thread():

@@ -14,7 +14,7 @@ from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel.generalized_mixed_model import GeneralizedLinearMixedModel
 from alliance_stats.multilevel.linear_mixed_model import LinearMixedModel
 from alliance_stats.renaming import renamed
-from alliance_stats.seeds import Seed
+from alliance_stats.seeds import Seed, generator_of
 
 __all__ = ["UnitRanks", "unit_ranks"]
 
@@ -201,7 +201,7 @@ def unit_ranks(
         raise NotIdentifiedError(
             f"Units of '{unit}' do not differ in {term} by this model: there is nothing to rank."
         )
-    rng = np.random.default_rng(seed)
+    rng = generator_of(seed)
     drawn = centre + sd * rng.standard_normal((n_resamples, len(units)))
     ranks = drawn.argsort(axis=1).argsort(axis=1) + 1.0
     return UnitRanks(unit, term, units, ranks, share, model.rows)

@@ -7,10 +7,11 @@ from math import factorial, prod
 
 import numpy as np
 
+from alliance_stats.arguments import whole_number
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array, Integers
 from alliance_stats.formatting import format_count, format_p, plural
-from alliance_stats.seeds import Seed
+from alliance_stats.seeds import Seed, generator_of
 
 __all__ = ["PermutationTest", "permute_clusters"]
 
@@ -91,6 +92,7 @@ def permute_clusters(
     seed
         Needed where allocations are drawn at random.
     """
+    whole_number(n_permutations, name="n_resamples", least=1, of="allocations")
     owner = _group_of_cluster(group, cluster, names)
     scores: Array = np.bincount(cluster, weights=row_score, minlength=len(owner)).astype(np.float64)
     sizes: Array = np.bincount(owner).astype(np.float64)
@@ -105,7 +107,7 @@ def permute_clusters(
                 f"{n_permutations} of {n_possible:.3g} allocations of clusters are drawn at "
                 "random: give seed= (a whole number), so that the p-value can be had again."
             )
-        generator = np.random.default_rng(seed)
+        generator = generator_of(seed)
         draws = (generator.permutation(owner) for _ in range(n_permutations - 1))
     observed = _statistic(scores, owner, sizes)
     at_least = np.fromiter(

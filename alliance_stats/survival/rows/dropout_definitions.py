@@ -319,7 +319,7 @@ def read_endings(
     codes, labels = group_codes(data[event])
     if censored is None:
         censored = _censored_value(event, labels)
-    elif censored != () and censored not in labels:
+    elif censored != () and not (isinstance(censored, Hashable) and censored in labels):
         raise DataError(
             f"Column '{event}' does not hold {censored!r}, the value that means censored. "
             f"{did_you_mean(censored, labels)} If nobody is censored, give censored=()."
