@@ -30,6 +30,7 @@ __all__ = [
     "differs_within",
     "finite_or_missing",
     "group_codes",
+    "kind_of",
     "nested_codes",
     "not_a_number",
     "only_used",
@@ -96,12 +97,17 @@ def require_kind(
     WrongObjectError
         If `value` is none of `kinds`.
     """
-    if isinstance(value, kinds):
+    if isinstance(value, kinds) and not isinstance(value, type):
         return
     name = type(value).__name__
     right = (instead or {}).get(name)
     hint = f" For {'an' if name[0] in 'AEI' else 'a'} {name}: {right}." if right else ""
-    raise WrongObjectError(f"{asked}; got {name}.{hint}")
+    raise WrongObjectError(f"{asked}; got {kind_of(value)}.{hint}")
+
+
+def kind_of(value: object) -> str:
+    """Return the name of an object's class; of a class, that it is one."""
+    return f"the class {value.__name__}" if isinstance(value, type) else type(value).__name__
 
 
 def describe_rows(mask: npt.ArrayLike, index: pd.Index) -> str:

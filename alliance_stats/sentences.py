@@ -6,7 +6,7 @@ from importlib.metadata import version
 from typing import get_args
 
 from alliance_stats.account import Account, Accountable, as_sentences, entries_of
-from alliance_stats.checks import check_choice, check_conf_level, require_kind
+from alliance_stats.checks import check_choice, check_conf_level, kind_of, require_kind
 from alliance_stats.errors import WrongObjectError
 from alliance_stats.multilevel import DfMethod, LinearMixedModel
 
@@ -66,11 +66,11 @@ def report(
     if isinstance(result, LinearMixedModel):
         account = result.account(df_method=df_method, conf_level=conf_level)
         return as_sentences(account, words=words, decimal=decimal)
-    if isinstance(result, Accountable):
+    if isinstance(result, Accountable) and not isinstance(result, type):
         # a result with a level of its own (compare_with) is asked for another only on wish
         asked = {} if conf_level == 0.95 else {"conf_level": conf_level}
         return as_sentences(result.account(**asked), words=words, decimal=decimal)
-    raise WrongObjectError(f"report() has no sentences for {type(result).__name__}.")
+    raise WrongObjectError(f"report() takes a result of this package; got {kind_of(result)}.")
 
 
 _PACKAGES = {

@@ -14,7 +14,7 @@ import scipy
 
 from alliance_stats.account import Accountable
 from alliance_stats.archive.codec import Reader, Writer
-from alliance_stats.checks import check_choice
+from alliance_stats.checks import check_choice, kind_of
 from alliance_stats.design.design import Design
 from alliance_stats.design.formula import OwnColumn
 from alliance_stats.errors import AllianceStatsWarning, DataError, WrongObjectError, warn
@@ -65,7 +65,7 @@ def to_dict(result: object) -> dict[str, Any]:
     if isinstance(result, type) or not isinstance(result, Accountable):
         raise WrongObjectError(
             f"to_dict takes a result of alliance_stats (it has summary() and account()); got "
-            f"{type(result).__name__}."
+            f"{kind_of(result)}."
         )
     written = Writer()(result)
     account = result.account()
@@ -303,9 +303,7 @@ def opened(result: object, what: What) -> pd.DataFrame:
     ['residual']
     """
     if isinstance(result, type) or not isinstance(result, Accountable):
-        raise WrongObjectError(
-            f"opened takes a result of alliance_stats; got {type(result).__name__}."
-        )
+        raise WrongObjectError(f"opened takes a result of alliance_stats; got {kind_of(result)}.")
     check_choice(what, tuple(_IN_WORDS), name="what")
     for holder in _holders(result):
         found = _asked(holder, what)

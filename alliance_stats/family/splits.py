@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from alliance_stats.account import Account, Section, html_of, summary_of
-from alliance_stats.checks import check_choice, did_you_mean
+from alliance_stats.checks import check_choice, did_you_mean, require_kind
 from alliance_stats.door import with_columns
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array, Integers, one_line
@@ -202,6 +202,7 @@ def split_alliance(
                                                     rule  n_families  n_ever_split
     0  highest minus lowest: the most discrepant pair...         240           215
     """
+    require_kind(indices, FamilyIndices, asked="split_alliance takes a result of family_indices")
     _check_rule(indices, threshold=threshold, sd=sd, norm_sd=norm_sd, on=on, reference=reference)
     table = indices.table
     scale = np.full(len(table), norm_sd if norm_sd is not None else np.nan)

@@ -17,6 +17,7 @@ from alliance_stats.checks import (
     check_choice,
     check_frame,
     require_columns,
+    require_kind,
     require_present,
 )
 from alliance_stats.errors import DataError
@@ -41,7 +42,7 @@ from alliance_stats.figures.numbers import (
     intervals_of,
     plural,
 )
-from alliance_stats.figures.report_figure import DRAWN_BY, ReportFigure, listed, require_frame
+from alliance_stats.figures.report_figure import DRAWN_BY, ReportFigure, listed
 from alliance_stats.figures.style import FULL_WIDTH, INK, RULE, naming, sheet
 from alliance_stats.figures.text import number_room, text_width, widest
 from alliance_stats.ledger import RowLedger
@@ -201,14 +202,13 @@ def forest_figure(
     >>> forest_figure(model, estimate_label="Hazard ratio").label
     'fig-forest'
     """
-    if isinstance(result, Accountable) and not isinstance(result, pd.DataFrame):
+    if isinstance(result, Accountable) and not isinstance(result, pd.DataFrame | type):
         found = coefficients_of(result, conf_level)
         estimates, scale = found.frame, scale or found.scale
         estimate_label, method = estimate_label or found.label, method or found.method
     else:
-        require_frame(
-            result, asked="forest_figure draws a frame with term, estimate, conf_low, conf_high"
-        )
+        asked = "forest_figure draws a frame with term, estimate, conf_low, conf_high, or a result"
+        require_kind(result, pd.DataFrame, asked=asked, instead=DRAWN_BY)
         estimates = result
     if estimate_label is None or method is None:
         raise DataError("A frame does not say what it holds: give estimate_label= and method=.")

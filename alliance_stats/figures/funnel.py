@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy import stats
 
-from alliance_stats.checks import check_conf_level, describe_rows
+from alliance_stats.checks import check_conf_level, describe_rows, require_kind
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.evidence.meta.meta_analysis import funnel_asymmetry
 from alliance_stats.evidence.meta.pooled_estimate import MetaAnalysis
@@ -286,8 +286,7 @@ def check_pooled(meta: MetaAnalysis) -> None:
     ------
     DataError, NotIdentifiedError
     """
-    if not isinstance(meta, MetaAnalysis):
-        raise DataError(f"meta must be what meta_analysis() returns; got {type(meta).__name__}.")
+    require_kind(meta, MetaAnalysis, asked="The figure draws a result of meta_analysis")
     if not meta.is_pooled:
         raise NotIdentifiedError(
             "The figure needs one pooled estimate; this model has moderators "

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.ticker import FixedFormatter
 
+from alliance_stats.checks import require_kind
 from alliance_stats.errors import DataError
 from alliance_stats.figures.common import thin_ticks
 from alliance_stats.figures.report_figure import ReportFigure
@@ -84,6 +85,10 @@ def panel(
     >>> panel(curves, layout="AB").label
     'fig-panel'
     """
+    asked = "panel takes a list of figures, as in panel([first, second], layout='AB')"
+    require_kind(figures, (list, tuple), asked=asked)
+    for figure in figures:
+        require_kind(figure, ReportFigure, asked="panel lays out figures of this package")
     rows = _rows(layout, len(figures))
     again = [figure.again for figure in figures]
     if any(draw is None for draw in again):

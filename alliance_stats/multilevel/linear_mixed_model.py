@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from alliance_stats.account import Account, html_of, summary_of
-from alliance_stats.checks import check_choice, check_conf_level
+from alliance_stats.checks import check_choice, check_conf_level, kind_of
 from alliance_stats.design.design import Design
 from alliance_stats.engine.criterion import Problem
 from alliance_stats.engine.search import Convergence
@@ -378,6 +378,6 @@ def require_linear(model: object, *, asked: str, fitted: str = "lmm") -> None:
         return
     several = isinstance(model, list | tuple)
     raise DataError(
-        f"{asked} a model fitted by {fitted}; got {type(model).__name__}."
+        f"{asked} a model fitted by {fitted}; got {kind_of(model)}."
         + (" Give the models one by one, or as *models." if several else "")
     )

@@ -18,6 +18,7 @@ from typing import Any
 import pandas as pd
 
 from alliance_stats.account import Accountable
+from alliance_stats.checks import require_kind
 from alliance_stats.errors import DataError
 from alliance_stats.figures.report_figure import ReportFigure
 from alliance_stats.output import write_whole
@@ -93,6 +94,9 @@ def record(
     ...     log.name
     'log.json'
     """
+    for called, named in (("numbers", numbers), ("results", results)):
+        if named is not None:
+            require_kind(named, Mapping, asked=f"{called}= takes a mapping, name -> one of them")
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     shown = [part for part in parts if isinstance(part, ReportFigure | ReportTable)]

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from alliance_stats.account import Accountable
+from alliance_stats.checks import kind_of
 from alliance_stats.errors import WrongObjectError
 from alliance_stats.figures.report_figure import ReportFigure
 from alliance_stats.formatting import plural
@@ -196,7 +197,8 @@ def _single(name: str, source: object) -> Origin:
         return Origin(_said(source), _frame_hash(source), None, "", (), came)
     if not _is_source(source) or not isinstance(source, Accountable):
         raise WrongObjectError(
-            f"Numbers are read from a result, a row ledger, a study or a frame; got {source!r:.60}."
+            "Numbers are read from a result, a row ledger, a study or a frame; "
+            f"got {kind_of(source)}."
         )
     account = source.account()
     tidy = getattr(source, "tidy", None)

@@ -10,7 +10,7 @@ import pandas as pd
 
 from alliance_stats.account import NOUNS, Account, Accountable, Section, Speaker, method_and_notes
 from alliance_stats.account.speaker import as_float, is_missing, named_words
-from alliance_stats.checks import check_choice
+from alliance_stats.checks import check_choice, kind_of
 from alliance_stats.errors import DataError, WrongObjectError
 from alliance_stats.estimates import LINK_WORDS, link_words
 from alliance_stats.formatting import (
@@ -188,14 +188,14 @@ def model_table(
 def _account(model: object, *, df_method: DfMethod, conf_level: float) -> Account:
     if isinstance(model, LinearMixedModel):
         return model.account(df_method=df_method, conf_level=conf_level)
-    if isinstance(model, Accountable):
+    if isinstance(model, Accountable) and not isinstance(model, type):
         account = model.account(conf_level=conf_level)
         if any(map(_has_coefficients, account.sections)):
             return account
     name = type(model).__name__
     right = f" For a {name}: {PRINTED_BY[name]}." if name in PRINTED_BY else ""
     raise WrongObjectError(
-        f"model_table prints models whose account has coefficients; got {name}.{right}"
+        f"model_table prints models whose account has coefficients; got {kind_of(model)}.{right}"
     )
 
 

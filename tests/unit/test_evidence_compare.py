@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from alliance_stats.errors import DataError, NotIdentifiedError
+from alliance_stats.errors import DataError, NotIdentifiedError, WrongObjectError
 from alliance_stats.evidence.meta.beside_published import compare_with, published_effects
 from alliance_stats.ledger import RowLedger
 
@@ -111,7 +111,7 @@ def test_what_cannot_be_compared_is_refused() -> None:
         compare_with(Own(("a", "b")), scale="d")
     with pytest.raises(DataError, match="The term 'c' is not in the result"):
         compare_with(Own(("a", "b")), scale="d", term="c")
-    with pytest.raises(DataError, match="result must be a result of this package"):
+    with pytest.raises(WrongObjectError, match="takes a result of this package"):
         compare_with(0.3, scale="d")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="scale must be one of 'r', 'fisher_z'"):
         compare_with(Own(), scale="raw")

@@ -168,7 +168,7 @@ def test_what_to_beware_of_opens_the_note() -> None:
 
 @pytest.mark.parametrize("draw", [meta_forest_figure, funnel_figure])
 def test_meta_figures_refuse(draw: Any) -> None:
-    with pytest.raises(DataError, match="what meta_analysis.. returns; got DataFrame"):
+    with pytest.raises(TypeError, match="a result of meta_analysis; got DataFrame"):
         draw(BCG)
     with pytest.raises(NotIdentifiedError, match="moderators .*year"):
         draw(bcg(moderators="year"))

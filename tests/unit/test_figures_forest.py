@@ -7,7 +7,6 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Polygon
 
 from alliance_stats import figures
-from alliance_stats.errors import DataError
 from alliance_stats.evidence import meta_analysis
 from alliance_stats.figures.forest import draw_forest, forest_figure
 from alliance_stats.figures.funnel import funnel_figure
@@ -188,7 +187,7 @@ def test_a_study_of_one_huge_error_does_not_press_the_others_together() -> None:
 def test_funnel_of_a_frame_is_refused_with_what_draws_it() -> None:
     with pytest.raises(TypeError, match=r"the result of meta_analysis\(\), which knows it"):
         funnel_figure(STUDIES, pooled=0.0, effect_label="z", method="REML")
-    with pytest.raises(DataError, match=r"what meta_analysis\(\) returns; got DataFrame"):
+    with pytest.raises(TypeError, match="a result of meta_analysis; got DataFrame"):
         funnel_figure(STUDIES)
     with pytest.raises(TypeError, match=r"is called funnel_figure\(\) now"):
         figures.meta_funnel_figure(STUDIES)

@@ -337,7 +337,7 @@ def test_a_rate_ratio_is_called_one(ratings):
 
 
 def test_what_cannot_be_said_is_refused(model, endings):
-    with pytest.raises(TypeError, match="no sentences for DataFrame"):
+    with pytest.raises(TypeError, match="takes a result of this package; got DataFrame"):
         report(endings)
     with pytest.raises(ValueError, match="df_method"):
         report(model, df_method="welch")

@@ -4,12 +4,26 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import alliance_stats as als
 from alliance_stats import figures, tables
 from alliance_stats.errors import WrongObjectError
+from alliance_stats.evidence import (
+    compare_with,
+    funnel_asymmetry,
+    leave_one_study_out,
+    robust_tests,
+)
+from alliance_stats.family import expected_false_alarms, family_ruptures, split_alliance
 from alliance_stats.groups import compare_groups
 from alliance_stats.multilevel import lmm
 from alliance_stats.sentences import methods_paragraph, report
-from alliance_stats.survival import cox_ph, kaplan_meier
+from alliance_stats.survival import (
+    cox_ph,
+    dropout_sensitivity,
+    kaplan_meier,
+    reference_imputation,
+    under_definitions,
+)
 
 RNG = np.random.default_rng(5)
 DATA = pd.DataFrame(
@@ -112,3 +126,44 @@ def test_sentences_say_what_they_take(made):
         methods_paragraph(made["LinearMixedModel"])
     with pytest.raises(WrongObjectError, match="got DataFrame"):
         methods_paragraph({"a": DATA})
+
+
+STUDY = als.example_study()
+NAMED = {"label": "tbl-a", "caption": "c"}
+ASKED = {
+    "panel": lambda found: figures.panel(found, layout="A"),
+    "coefficients_figure": lambda found: figures.coefficients_figure({"m": found}),
+    "forest_figure": figures.forest_figure,
+    "lagged_paths_figure": figures.lagged_paths_figure,
+    "The figure draws a result of meta_analysis": figures.meta_forest_figure,
+    "model_table": lambda found: tables.model_table(found, **NAMED),
+    "compare_with": lambda found: compare_with(found, scale="r"),
+    "leave_one_study_out": leave_one_study_out,
+    "funnel_asymmetry": funnel_asymmetry,
+    "robust_tests": robust_tests,
+    "split_alliance": lambda found: split_alliance(found, threshold=1.0, sd="sample"),
+    "family_ruptures": lambda found: family_ruptures(found, seed=1),
+    "expected_false_alarms": lambda found: expected_false_alarms(found, error=1.0, seed=1),
+    "definition": lambda found: als.endings(STUDY, found),
+    "endings": als.endings,
+    "under_definitions": lambda found: under_definitions(STUDY, found, len),
+    "dropout_sensitivity": lambda found: dropout_sensitivity(
+        found, DATA, term="x", deltas=[1.0], seed=1
+    ),
+    "reference_imputation": lambda found: reference_imputation(
+        found, DATA, term="x", group="g", reference="a", time="x", unit="h", seed=1
+    ),
+    "indirect_path": lambda found: als.indirect_path(found, found, "x", "x", seed=1),
+    "unit_ranks": lambda found: als.unit_ranks(found, "h"),
+    "report": report,
+}
+
+
+@pytest.mark.parametrize("asked", ASKED)
+def test_no_function_of_a_result_fails_from_inside(asked, made):
+    drawn = figures.kaplan_meier_figure(made["KaplanMeier"])
+    for found in ("model", type(made["CoxModel"]), drawn, [drawn, "model"], 3):
+        with pytest.raises(WrongObjectError, match=rf"^{asked}.*; got ") as refused:
+            ASKED[asked](found)
+        if isinstance(found, type) and asked != "panel":
+            assert "; got the class CoxModel." in str(refused.value)

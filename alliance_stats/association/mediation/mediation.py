@@ -1,7 +1,7 @@
 """Through the mediator: indirect effects on one level, on two, and through two fitted models."""
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 import pandas as pd
@@ -26,7 +26,7 @@ from alliance_stats.association.mediation.mediated_effects import (
     on_one_level,
 )
 from alliance_stats.association.mediation.mediation_result import Mediation
-from alliance_stats.checks import check_conf_level, did_you_mean
+from alliance_stats.checks import check_conf_level, did_you_mean, require_kind
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array
 from alliance_stats.renaming import renamed
@@ -246,6 +246,7 @@ def _check_values(case: Case, how: Natural) -> None:
 Weights = str | Mapping[str, float]
 
 
+@runtime_checkable
 class Tabled(Protocol):
     """A fitted model with a table of coefficients."""
 
@@ -337,6 +338,8 @@ def _drawn(
     model: Tabled, weights: Weights, n: int, rng: np.random.Generator
 ) -> tuple[float, Array]:
     """Return a path and draws of it."""
+    asked = "indirect_path takes two fitted models of this package, as lmm and regression give"
+    require_kind(model, Tabled, asked=asked)
     given = {weights: 1.0} if isinstance(weights, str) else dict(weights)
     table = model.tidy()
     if "effect" in table:

@@ -11,7 +11,13 @@ import numpy as np
 import pandas as pd
 
 from alliance_stats.account import Account, Column, Result, Section, html_of, summary_of
-from alliance_stats.checks import check_choice, check_conf_level, did_you_mean, require_columns
+from alliance_stats.checks import (
+    check_choice,
+    check_conf_level,
+    did_you_mean,
+    require_columns,
+    require_kind,
+)
 from alliance_stats.errors import DataError, NotIdentifiedError, WrongObjectError
 from alliance_stats.estimates import one_line, wald_interval
 from alliance_stats.evidence.printed.numerals import read_printed
@@ -305,10 +311,7 @@ def compare_with(
 
 
 def _own_row(result: Result, term: str | None, conf_level: float) -> pd.Series:
-    if not isinstance(result, Result):
-        raise DataError(
-            f"result must be a result of this package (with tidy); got {type(result).__name__}."
-        )
+    require_kind(result, Result, asked="compare_with takes a result of this package")
     if "conf_level" not in inspect.signature(result.tidy).parameters:
         raise WrongObjectError(
             f"compare_with takes a result with an estimate and its interval; "

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from alliance_stats.checks import check_choice, check_conf_level, group_codes
+from alliance_stats.checks import check_choice, check_conf_level, group_codes, require_kind
 from alliance_stats.design.design import build_design
 from alliance_stats.design.formula import Terms, column, formula_of, intercepts
 from alliance_stats.engine.sandwich import cr2
@@ -26,6 +26,7 @@ from alliance_stats.spelling import check_spelling
 
 __all__ = ["TESTS", "funnel_asymmetry", "leave_one_study_out", "meta_analysis", "robust_tests"]
 
+_TAKES = "takes a result of meta_analysis"
 TESTS = ("knapp-hartung", "knapp-hartung-adhoc", "t", "normal")
 
 
@@ -229,6 +230,7 @@ def leave_one_study_out(
     >>> leave_one_study_out(meta_analysis(studies, r="r", n="n"))["estimate"].round(3).tolist()
     [0.31, 0.288, 0.318, 0.262]
     """
+    require_kind(model, MetaAnalysis, asked=f"leave_one_study_out {_TAKES}")
     if not model.is_pooled:
         raise NotIdentifiedError("Leaving one out needs a pooled estimate, without moderators.")
     rows = []
@@ -280,6 +282,7 @@ def funnel_asymmetry(
        estimate  p_value
     0     0.798    0.776
     """
+    require_kind(model, MetaAnalysis, asked=f"funnel_asymmetry {_TAKES}")
     check_choice(method, ("egger", "mixed"), name="method")
     check_conf_level(conf_level)
     effects = model.effects
@@ -371,6 +374,7 @@ def robust_tests(
        estimate  std_error
     0     0.278      0.066
     """
+    require_kind(model, MetaAnalysis, asked=f"robust_tests {_TAKES}")
     codes = _clusters(model, cluster)
     effects, M = model.effects, _marginal(model.effects, model.components)
     M = np.diag(M) if M.ndim == 1 else M

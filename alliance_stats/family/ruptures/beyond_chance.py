@@ -8,6 +8,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from alliance_stats.account import Account, Column, Phrase, Section, html_of, summary_of
+from alliance_stats.checks import require_kind
 from alliance_stats.door import require_new, with_columns
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array, one_line
@@ -182,6 +183,7 @@ def expected_false_alarms(
     >>> expected_false_alarms(found, error=0.3, n_resamples=50, seed=1).tidy().shape
     (3, 6)
     """
+    require_kind(found, Ruptures, asked="expected_false_alarms takes a result of ruptures")
     if not (math.isfinite(error) and error > 0):
         raise DataError(
             f"error is the standard error of measurement, a positive number; got {error}."
@@ -376,6 +378,7 @@ def family_ruptures(found: Ruptures, *, seed: Seed, n_resamples: int = 1000) -> 
     >>> family_ruptures(found, n_resamples=20, seed=1).glance().shape
     (1, 5)
     """
+    require_kind(found, Ruptures, asked="family_ruptures takes a result of ruptures")
     if n_resamples < 1:
         raise DataError(f"n_resamples counts shuffles and is at least 1; got {n_resamples}.")
     if found.family is None:

@@ -7,6 +7,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 import pandas as pd
 
+from alliance_stats.checks import kind_of
 from alliance_stats.design.design import Design
 from alliance_stats.engine.families import Family
 from alliance_stats.engine.search import Convergence
@@ -203,7 +204,7 @@ def require_fitted(model: object) -> None:
         )
     if not isinstance(model, JudgesItself) and _fit_of(model) is None:
         raise DataError(
-            f"A model fitted by lmm, glmm or regression is needed; got {type(model).__name__}."
+            f"A model fitted by lmm, glmm or regression is needed; got {kind_of(model)}."
         )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from alliance_stats.account import Account, Section, html_of, summary_of
-from alliance_stats.checks import check_choice, check_conf_level, did_you_mean
+from alliance_stats.checks import check_choice, check_conf_level, did_you_mean, kind_of
 from alliance_stats.engine.multiple_tests import (
     Adjust,
     tukey_critical,
@@ -309,7 +309,7 @@ def contrasts(
     if not isinstance(means, EstimatedMeans | SimpleSlopes):
         raise DataError(
             "contrasts compares estimated means, as in contrasts(estimated_means(model, 'arm')), "
-            f"or slopes, as in contrasts(simple_slopes(...)); got {type(means).__name__}."
+            f"or slopes, as in contrasts(simple_slopes(...)); got {kind_of(means)}."
         )
     kept = _within(means, by)
     n_by, order = len(kept), _order(means.labels, kept)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from alliance_stats.account import Account, Section, html_of, summary_of
-from alliance_stats.checks import check_choice
+from alliance_stats.checks import check_choice, kind_of
 from alliance_stats.design.formula import OwnColumn
 from alliance_stats.door import replaced
 from alliance_stats.engine.multiple_tests import SIMPLE
@@ -264,7 +264,7 @@ def step_means(
     ['child', 'father', 'mother', 'partner']
     """
     if not isinstance(model, OrdinalMixedModel):
-        raise DataError(f"step_means takes a model fitted by ordinal; got {type(model).__name__}.")
+        raise DataError(f"step_means takes a model fitted by ordinal; got {kind_of(model)}.")
     check_choice(level, ("population", "typical"), name="level")
     frame, fit = model.design.frame, model.fit
     shown, given = names_of(by), dict(check_at(at) or {})

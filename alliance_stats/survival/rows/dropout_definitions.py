@@ -8,7 +8,7 @@ through all earlier ones.
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import pandas as pd
@@ -163,6 +163,8 @@ def ended(units: pd.DataFrame, study: Study) -> "pd.Series[bool]":
     return units[study.roles["ending"]].astype(object) != "ongoing"
 
 
+@runtime_checkable
+@runtime_checkable
 class Definition(Protocol):
     """What counts as dropout: adds the column ``dropout`` (bool) to one row per unit."""
 

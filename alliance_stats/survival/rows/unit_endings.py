@@ -7,10 +7,16 @@ import numpy as np
 import pandas as pd
 
 from alliance_stats.account import Account, Phrase, html_of, summary_of
-from alliance_stats.checks import check_choice, finite_or_missing, require_columns
+from alliance_stats.checks import (
+    check_choice,
+    finite_or_missing,
+    kind_of,
+    require_columns,
+    require_kind,
+)
 from alliance_stats.design.formula import OwnColumn
 from alliance_stats.door import replaced, with_columns
-from alliance_stats.errors import AllianceStatsWarning, DataError, warn
+from alliance_stats.errors import AllianceStatsWarning, DataError, WrongObjectError, warn
 from alliance_stats.estimates import one_line
 from alliance_stats.formatting import format_count, plural
 from alliance_stats.ledger import RowLedger
@@ -251,7 +257,13 @@ def endings(
     1   F002  12.0      0       ongoing
     2   F003  19.0      0  other ending
     """
+    require_kind(study, Study, asked="endings takes a Study")
     definition = CodedEnding() if definition is None else definition
+    if not isinstance(definition, Definition) or isinstance(definition, type):
+        raise WrongObjectError(
+            "definition says who dropped out, as CodedEnding() or FewerSessionsThan(5) does; "
+            f"got {kind_of(definition)}."
+        )
     unit = study.unit if unit is None else unit
     check_choice(clock, CLOCKS, name="clock")
     _check_unit(study, unit, definition)
@@ -421,6 +433,8 @@ def under_definitions(
     0      coded      240         74      0.62
     1    under 5      240         48      0.80
     """
+    asked = "under_definitions takes a mapping of definitions, {'coded': CodedEnding(), ...}"
+    require_kind(definitions, Mapping, asked=asked)
     frames = []
     for name, definition in definitions.items():
         found = endings(study, definition, unit=unit, attended=attended, clock=clock)

@@ -8,7 +8,13 @@ import numpy as np
 import pandas as pd
 
 from alliance_stats.account import Account, Phrase, Section, html_of, summary_of
-from alliance_stats.checks import check_choice, check_frame, finite_or_missing, require_columns
+from alliance_stats.checks import (
+    check_choice,
+    check_frame,
+    finite_or_missing,
+    require_columns,
+    require_kind,
+)
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array, one_line
 from alliance_stats.formatting import format_alone
@@ -233,6 +239,7 @@ def dropout_sensitivity(
     0    0.0     -0.70
     1   10.0     -0.65
     """
+    require_kind(model, LinearMixedModel, asked="dropout_sensitivity takes a model of lmm")
     check_choice(scale, _SCALES, name="scale")
     grid = grid_of(deltas, scale)
     unseen = check_frame(unseen, what="unseen")

@@ -21,6 +21,7 @@ from alliance_stats.checks import (
     did_you_mean,
     finite_or_missing,
     require_columns,
+    require_kind,
     require_present,
 )
 from alliance_stats.design.design import code_new_rows
@@ -217,6 +218,7 @@ def reference_imputation(
     >>> found.tidy()["method"].tolist()
     ['missing at random', 'copy increments', 'copy reference', 'jump to reference']
     """
+    require_kind(model, LinearMixedModel, asked="reference_imputation takes a model of lmm")
     unseen = check_frame(unseen, what="unseen")
     _check_columns(model, unseen, group, time, unit)
 
