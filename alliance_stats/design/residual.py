@@ -6,7 +6,8 @@ heterogeneous Toeplitz form. The engine's side is :mod:`alliance_stats.engine.re
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, fields
+from typing import get_args
 
 from alliance_stats.errors import DataError
 
@@ -161,6 +162,13 @@ Correlated = AR1 | CAR1 | CompoundSymmetry | Toeplitz | Unstructured
 ResidualStructure = Variance | Correlated
 
 
+_ARGUMENTS = {"by": "'role'", "of": "'x'", "time": "'session'", "within": "within='person'"}
+
+
+def _example(kind: type[ResidualStructure]) -> str:
+    return f"{kind.__name__}({', '.join(_ARGUMENTS[field.name] for field in fields(kind))})"
+
+
 def as_structures(
     structures: ResidualStructure | Sequence[ResidualStructure] | None,
 ) -> list[ResidualStructure]:
@@ -177,19 +185,18 @@ def as_structures(
     asked: list[ResidualStructure] = list(structures) if several else [structures]  # type: ignore[arg-type,list-item]
     for structure in asked:
         if not isinstance(structure, ResidualStructure):
+            shown = [_example(kind) for kind in get_args(ResidualStructure)]
             raise DataError(
-                "residual= takes VarianceBy('role'), AR1('session', within='person'), "
-                "CAR1('time', within='person'), CompoundSymmetry(within='person'), "
-                "Toeplitz('session', within='person'), Unstructured('session', within='person'), "
-                f"VariancePower('x') or VarianceExponential('x'), or a list of them; got "
+                f"residual= takes {', '.join(shown[:-1])} or {shown[-1]}, or a list of them; got "
                 f"{structure!r}."
             )
+    correlated = [kind.__name__ for kind in get_args(Correlated)]
     kinds = [
         "VarianceBy"
         if isinstance(s, VarianceBy)
         else "VariancePower and VarianceExponential"
         if isinstance(s, Variance)
-        else "AR1, CAR1, CompoundSymmetry, Toeplitz and Unstructured"
+        else f"{', '.join(correlated[:-1])} and {correlated[-1]}"
         for s in asked
     ]
     for kind in kinds:
@@ -208,18 +215,6 @@ def as_structures(
 
 
 def columns_of(structures: ResidualStructure | Sequence[ResidualStructure] | None) -> list[str]:
-    """Return the columns that the structures name."""
-    found: list[str] = []
-    for structure in as_structures(structures):
-        match structure:
-            case VarianceBy():
-                found += structure.columns
-            case VariancePower(of) | VarianceExponential(of):
-                found.append(of)
-            case CompoundSymmetry(within):
-                found.append(within)
-            case AR1(time, within) | CAR1(time, within):
-                found += [time, within]
-            case Toeplitz(time, within) | Unstructured(time, within):
-                found += [time, within]
-    return found
+    """Return the columns that the structures name, which all their attributes do."""
+    named = [value for structure in as_structures(structures) for value in astuple(structure)]
+    return [c for value in named for c in (value if isinstance(value, tuple) else (value,))]

@@ -178,7 +178,7 @@ def test_arguments_of_the_wrong_kind(data):
     with pytest.raises(TypeError, match="reml must be True or False; got 'ML'"):
         lmm(FORMULA, data, reml="ML")
     for residual in ("AR1", ["AR1"], AR1):
-        with pytest.raises(DataError, match=r"residual= takes VarianceBy\('role'\), AR1"):
+        with pytest.raises(DataError, match=r"residual= takes VarianceBy\('role'\), VariancePower"):
             lmm(FORMULA, data, residual=residual)
     with pytest.raises(DataError, match="at most one of AR1, CAR1, CompoundSymmetry, Toeplitz"):
         lmm(FORMULA, data, residual=[AR1("session", "g"), AR1("session", "g")])
