@@ -22,6 +22,7 @@ from alliance_stats.study.joining import join_families
 from alliance_stats.study.readers import TableFile, read_table
 from alliance_stats.study.text_files import SEPARATORS
 from alliance_stats.study.wide import recognised_pattern
+from alliance_stats.study.workbooks import WORKBOOKS
 
 __all__ = ["check_table"]
 
@@ -121,7 +122,7 @@ def _written_by_file(settings: CheckSettings) -> tuple[Written, Written]:
     if settings.families is None:
         return own, other
     texts = [path.suffix.lower() in SEPARATORS for path in (settings.file, settings.families)]
-    sheets = [path.suffix.lower() == ".xlsx" for path in (settings.file, settings.families)]
+    sheets = [path.suffix.lower() in WORKBOOKS for path in (settings.file, settings.families)]
     if texts[1]:
         other = replace(
             other,

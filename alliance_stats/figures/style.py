@@ -24,7 +24,7 @@ from matplotlib.figure import Figure
 
 from alliance_stats.checks import did_you_mean
 from alliance_stats.figures.fonts import FAMILY, families, quiet
-from alliance_stats.formatting import printable
+from alliance_stats.formatting import localised, printable
 
 __all__ = [
     "BODY",
@@ -152,8 +152,7 @@ class Theme:
             raise ValueError(f"width is in mm, from 40 to 400; got {self.width}.")
         if not 5.0 <= self.small <= self.body <= 14.0:
             raise ValueError(f"5 <= small <= body <= 14 pt; got {self.small}, {self.body}.")
-        if self.decimal not in (".", ","):
-            raise ValueError(f"decimal must be '.' or ','; got {self.decimal!r}.")
+        localised("0", self.decimal)  # refuses another sign
 
     @classmethod
     def from_rcparams(cls) -> "Theme":

@@ -16,7 +16,7 @@ from alliance_stats.formatting import plural
 from alliance_stats.spelling import plain_number
 from alliance_stats.study.cells import TableFile
 from alliance_stats.study.text_files import SEPARATORS, read_text
-from alliance_stats.study.workbooks import DAMAGED, extra, read_excel
+from alliance_stats.study.workbooks import DAMAGED, WORKBOOKS, extra, read_excel
 
 __all__ = ["TableFile", "read_table"]
 
@@ -28,7 +28,7 @@ _STATISTICS_PACKAGES = {
 }
 """Suffix -> the function of pyreadstat that reads it."""
 
-_SUFFIXES = (*SEPARATORS, ".xlsx", ".parquet", *_STATISTICS_PACKAGES)
+_SUFFIXES = (*SEPARATORS, *WORKBOOKS, ".parquet", *_STATISTICS_PACKAGES)
 
 _HEADER, _WIDEST = 176, 255  # bytes of an SPSS file before its variables, and of its widest text
 
@@ -102,7 +102,7 @@ def read_table(
     file = Path(path)
     suffix = file.suffix.lower()
     _check_is_file(file)
-    if sheet is not None and suffix != ".xlsx":
+    if sheet is not None and suffix not in WORKBOOKS:
         raise DataError(f"sheet={sheet!r} was given, but '{file.name}' is not an Excel file.")
     if suffix in SEPARATORS:
         return read_text(
@@ -119,7 +119,7 @@ def read_table(
             f"separator=, decimal= and encoding= say how a text file is written; '{file.name}' "
             "is none. Leave them out."
         )
-    if suffix == ".xlsx":
+    if suffix in WORKBOOKS:
         return read_excel(file, ids=ids, labelled=labelled, sheet=sheet, header_rows=header_rows)
     if header_rows != 1:
         raise DataError(f"header_rows= is for text files and Excel; '{file.name}' has no header.")

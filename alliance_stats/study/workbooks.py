@@ -20,7 +20,10 @@ from alliance_stats.checks import describe_rows, did_you_mean
 from alliance_stats.errors import DataError
 from alliance_stats.study.cells import Cells, TableFile, refuse_repeated_names, settled
 
-__all__ = ["DAMAGED", "extra", "read_excel"]
+__all__ = ["DAMAGED", "WORKBOOKS", "extra", "read_excel"]
+
+WORKBOOKS = (".xlsx",)
+"""Suffixes of files that have sheets."""
 
 _CELLS_SHOWN = 5
 _MOST_CELLS = 50_000_000

@@ -114,6 +114,14 @@ def test_checks_find_what_was_put_in_and_nothing_else(negative, poisson):
     assert any(note.startswith("Excess zeros") for note in zeros.notes)
 
 
+def test_the_family_that_is_advised_is_one_that_the_outcome_may_have():
+    seen = DATA[DATA["wild"] > 0]
+    found = residual_checks(
+        glmm("wild ~ x + (1 | g)", seen, family="truncated poisson"), n_resamples=40, seed=1
+    )
+    assert found.notes[0].endswith('Try family="truncated negative binomial".')
+
+
 def test_checks_take_every_mixed_model_and_their_seed():
     fits = [
         ordinal("rating ~ x + (1 | g)", DATA),

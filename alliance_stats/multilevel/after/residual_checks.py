@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from alliance_stats.account import Account, Column, Section, html_of, summary_of
+from alliance_stats.engine.families import FAMILIES
 from alliance_stats.engine.laplace import find_mode
 from alliance_stats.engine.threads import one_blas_thread
 from alliance_stats.errors import DataError
@@ -102,12 +103,8 @@ class ResidualChecks:
         return tuple(notes)
 
     def _instead(self, term: str) -> str:
-        by_family = {
-            "poisson": 'family="negative binomial"',
-            "binomial": 'family="beta-binomial" where a row has several trials',
-        }
         if term == SCATTER:
-            return by_family.get(self.family, "another family of variances, or dispersion=")
+            return _of_more_variance(self.family)
         if term == ZEROS and self.family == "poisson":
             return (
                 "If they scatter as the rest does, a family of more variance holds them "
@@ -133,6 +130,16 @@ class ResidualChecks:
 
     summary = summary_of
     _repr_html_ = html_of
+
+
+def _of_more_variance(family: str) -> str:
+    """Return the family of which this one is the limit, or what else there is."""
+    for one in FAMILIES:
+        if one.dispersion is not None and one.dispersion.limit == family:
+            where = " where a row has several trials" if one.support == "trials" else ""
+            return f'family="{one.name}"{where}'
+    varies = any(one.name == family and one.dispersion and not one.settled for one in FAMILIES)
+    return "another family of variances" + (", or dispersion=" if varies else "")
 
 
 _ADVICE = {
