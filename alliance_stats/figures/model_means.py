@@ -36,7 +36,7 @@ from alliance_stats.figures.numbers import (
 from alliance_stats.figures.report_figure import DRAWN_BY, ReportFigure, listed
 from alliance_stats.figures.style import COLUMN_AND_HALF, looks, naming, sheet
 from alliance_stats.figures.text import text_width, widest
-from alliance_stats.multilevel.after.asked_model import link_of
+from alliance_stats.multilevel.after.asked_model import IMPLIED, link_of
 from alliance_stats.multilevel.after.estimated_means import (
     EstimatedMeans,
     Scale,
@@ -51,7 +51,6 @@ _LABEL_WIDTH = 100.0  # pt
 _HEIGHT = 190.0  # pt
 _FEW = 12  # values of a predictor that are drawn as points; more as a line with its band
 _MOST_LINES = 7
-_PROBABILITIES = ("logit", "probit", "cloglog")
 
 
 def draw_means_in_rows(
@@ -237,7 +236,7 @@ def _how(result: EstimatedMeans, scale: str) -> str:
 
 def _kind(result: EstimatedMeans, scale: str) -> Kind:
     """Say how the means are written: probabilities without a leading zero."""
-    chance = scale == "response" and link_of(result.model).name in _PROBABILITIES
+    chance = scale == "response" and link_of(result.model).name in IMPLIED
     return "bounded" if chance else "number"
 
 

@@ -25,6 +25,7 @@ from alliance_stats.multilevel.linear_functions import (
 from alliance_stats.multilevel.ordinal_fit import OrdinalFit
 
 __all__ = [
+    "IMPLIED",
     "FittedModel",
     "GeneralizedModel",
     "JudgesItself",
@@ -148,7 +149,7 @@ def link_of(model: FittedModel) -> Link:
 
 
 IMPLIED = {"logit": np.pi**2 / 3.0, "probit": 1.0, "cloglog": np.pi**2 / 6.0}
-"""Variance of the latent residual of a yes or no, on the scale of its link."""
+"""Link of a yes or no, whose means are probabilities -> variance of its latent residual."""
 
 
 def implied_variance(model: GeneralizedModel) -> float:
