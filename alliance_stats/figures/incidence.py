@@ -266,6 +266,11 @@ def draw_hazard(
         alpha=0.18,
         lw=0,
     )
+    beside = np.pad(curve["hazard_low"].notna().to_numpy(), 1)
+    alone = beside[1:-1] & ~beside[:-2] & ~beside[2:]  # a band without width would not be seen
+    if alone.any():
+        ends = curve.loc[alone, "hazard_low"], curve.loc[alone, "hazard_high"]
+        ax.vlines(time[alone], *ends, color=style.colour, lw=1.2, gid="interval")
     ax.plot(time, curve["hazard"], color=style.colour, lw=1.6, gid="model")
     known = curve["n_risk"].to_numpy() > 0
     seen = (curve["n_event"] / curve["n_risk"].where(known)).fillna(0.0)

@@ -5,10 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
 from alliance_stats.errors import DataError
 from alliance_stats.figures.caterpillar import caterpillar_figure
-from alliance_stats.figures.incidence import hazard_figure
+from alliance_stats.figures.incidence import draw_hazard, hazard_figure
 from alliance_stats.survival import discrete_hazard
 from tests.figure_lint.cases.survival import hazard, sensitivity, tipping
 from tests.figure_lint.lint import lint
@@ -24,6 +25,16 @@ def test_hazard_figure_shows_the_curve_and_the_shares() -> None:
     seen = next(c for c in ax.collections if c.get_gid() == "seen").get_offsets()
     np.testing.assert_allclose(seen[:, 1], report.data["n_event"] / report.data["n_risk"])
     assert "74 events in 2,252 rows, 60 rows set aside" in report.note
+
+
+def test_an_interval_between_sessions_without_one_is_drawn() -> None:
+    curve = hazard("spline").curve().head(3).assign(n_risk=9, n_event=1)
+    curve.loc[[0, 2], ["hazard_low", "hazard_high"]] = np.nan
+    ax = Figure().subplots()
+    draw_hazard(ax, curve)
+    (line,) = (c for c in ax.collections if c.get_gid() == "interval")
+    (ends,) = line.get_segments()
+    np.testing.assert_allclose(ends[:, 1], curve.loc[1, ["hazard_low", "hazard_high"]].tolist())
 
 
 def test_tipping_point_stands_where_the_limit_meets_zero() -> None:
