@@ -10,10 +10,13 @@ Seed = int | np.random.Generator | None
 """A whole number repeats the draws; a generator is drawn from; with None no two runs are alike."""
 
 
+_STREAMS = (np.random.Generator, np.random.SeedSequence)  # the second: one of a planned series
+
+
 def generator_of(seed: Seed) -> np.random.Generator:
     """Return the generator that a seed stands for."""
     whole = isinstance(seed, Integral) and not isinstance(seed, bool) and int(seed) >= 0
-    if not (whole or seed is None or isinstance(seed, np.random.Generator)):
+    if not (whole or seed is None or isinstance(seed, _STREAMS)):
         raise ValueError(
             "seed must be a whole number, 0 or more, or a numpy Generator, as in seed=2024; got "
             f"{seed!r}."

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from alliance_stats import example_study, lmm, parametric_bootstrap, permutation_test
-from alliance_stats.seeds import whole_seed
+from alliance_stats.seeds import generator_of, whole_seed
 
 FIRST = example_study().sessions.query("session == 1")
 MODEL = lmm("alliance ~ experience + (1 | therapist/family)", FIRST)
@@ -14,6 +14,11 @@ def test_a_whole_number_stays_and_a_generator_is_drawn_from():
     assert whole_seed(3) == 3
     assert whole_seed(None) is None
     assert whole_seed(np.random.default_rng(3)) == whole_seed(np.random.default_rng(3))
+
+
+def test_a_sequence_of_seeds_gives_a_generator():
+    one, again = (generator_of(np.random.SeedSequence([3, 1])).random() for _ in range(2))
+    assert one == again
 
 
 @pytest.mark.parametrize(
