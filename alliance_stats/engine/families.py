@@ -253,7 +253,7 @@ def family_of(name: str, link: str | None) -> Family:
     ValueError
         If there is no such family, or it has no such link.
     """
-    if name not in LINKS:
+    if not isinstance(name, str) or name not in LINKS:
         *others, last = (f"'{each}'" for each in LINKS)
         raise ValueError(f"family must be {', '.join(others)} or {last}; got {name!r}.")
     wanted = LINKS[name][0] if link is None else link

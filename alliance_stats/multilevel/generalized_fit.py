@@ -40,6 +40,7 @@ from alliance_stats.multilevel.outcome_checks import (
     check_nodes,
     check_not_runaway,
     check_not_separated,
+    check_offset,
     check_outcome,
     check_units_vary,
 )
@@ -278,6 +279,7 @@ def fit_generalized(
         check_nodes(design, nodes)
     known = np.zeros(len(trials)) if offset is None else finite_or_missing(design.frame, offset)
     known = known if design.offset is None else known + design.offset
+    check_offset(design, known)
     if case_weight is None:
         problem = make_generalized_problem(design, family, trials, known)
     else:

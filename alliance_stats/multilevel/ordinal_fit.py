@@ -37,6 +37,7 @@ from alliance_stats.multilevel.outcome_checks import (
     SUSPICIOUS,
     check_nodes,
     check_not_runaway,
+    check_offset,
     check_steps_not_separated,
 )
 
@@ -258,6 +259,7 @@ def fit_steps(
         check_nodes(design, nodes)
     J = threshold_basis(len(steps) - 1, kind)
     known = np.zeros(len(design.y)) if design.offset is None else design.offset
+    check_offset(design, known)
     located = [i for i in range(design.X.shape[1]) if i not in nominal]  # the intercept first
     Q, R = design.Q, design.fixed.R
     if nominal:

@@ -30,6 +30,7 @@ __all__ = [
     "check_nodes",
     "check_not_runaway",
     "check_not_separated",
+    "check_offset",
     "check_outcome",
     "check_steps_not_separated",
     "check_units_vary",
@@ -42,6 +43,10 @@ ROUNDED = 1e-3
 LARGEST_COUNT = 1e9
 # Beyond this ratio, what a positive outcome scatters is lost in the digits of its largest value.
 WIDEST_RATIO = 1e15
+# Offsets further than this from their median: no mean or chance of both kinds of rows is a number.
+FARTHEST_OFFSET = 100.0
+# Beyond this, what is added to an offset is lost in its digits.
+LARGEST_OFFSET = 1e6
 # A random-effects SD beyond this on the scale of a link says that units hardly vary within.
 LARGEST_SD = 10.0
 # Quadrature nodes to try where the Laplace approximation fails: glmer's 25 gives the same digits.
@@ -138,6 +143,18 @@ def _check_trials(design: Design, family: Family, trials: Array, weights: str | 
             "beta-binomial outcome is then a binomial one. Give the trials by weights=, or use "
             "family='binomial'."
         )
+
+
+def check_offset(design: Design, offset: Array) -> None:
+    """Refuse offsets so far apart that what they are added to cannot be computed."""
+    typical = float(np.median(offset))
+    _refuse(
+        design,
+        (np.abs(offset - typical) > FARTHEST_OFFSET) | (np.abs(offset) > LARGEST_OFFSET),
+        f"The offset must lie within {FARTHEST_OFFSET:g} of its median, {typical:g}, on the scale "
+        "of the link (of a rate it is the logarithm of the exposure; what is further away is a "
+        "code or another unit)",
+    )
 
 
 def _refuse_beyond(design: Design, counts: Array, name: object) -> None:

@@ -23,7 +23,7 @@ from alliance_stats.errors import (
     NotIdentifiedError,
     warn,
 )
-from alliance_stats.estimates import one_line
+from alliance_stats.estimates import Array, one_line
 from alliance_stats.formatting import format_count, format_percent
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel.clusters import CR2
@@ -90,20 +90,22 @@ class Bootstrap:
         Returns
         -------
         DataFrame
-            ``term, estimate, std_error`` (SD of the draws), ``bias`` (their mean minus the
-            estimate), ``conf_low, conf_high`` (percentile interval), ``n_resamples`` (draws in
-            which the statistic is defined: a correlation is undefined where a variance is zero) and
-            ``note``.
+            ``term, estimate, std_error`` (SD of the draws; NaN where one is infinite, as a
+            dispersion at its limit is), ``bias`` (their mean minus the estimate), ``conf_low,
+            conf_high`` (percentile interval), ``n_resamples`` (draws in which the statistic is
+            defined: a correlation is undefined where a variance is zero) and ``note``.
         """
         alpha = 1.0 - check_conf_level(conf_level)
+        with np.errstate(invalid="ignore"):
+            std_error, bias = self.draws.std(ddof=1), self.draws.mean() - self.observed
         return pd.DataFrame(
             {
                 "term": list(self.draws.columns),
                 "estimate": self.observed.to_numpy(),
-                "std_error": self.draws.std(ddof=1).to_numpy(),
-                "bias": (self.draws.mean() - self.observed).to_numpy(),
-                "conf_low": self.draws.quantile(alpha / 2.0).to_numpy(),
-                "conf_high": self.draws.quantile(1.0 - alpha / 2.0).to_numpy(),
+                "std_error": std_error.to_numpy(),
+                "bias": bias.to_numpy(),
+                "conf_low": _percentile(self.draws, alpha / 2.0),
+                "conf_high": _percentile(self.draws, 1.0 - alpha / 2.0),
                 "n_resamples": self.draws.notna().sum().to_numpy(),
                 "note": [self._undefined(str(term)) for term in self.draws.columns],
             }
@@ -215,6 +217,15 @@ class Redrawn(NamedTuple):
     statistics: Mapping[str, float]
     singular: bool
     converged: bool
+
+
+def _percentile(draws: pd.DataFrame, share: float) -> Array:
+    """Take percentiles; where draws are infinite one of them, since nothing lies between."""
+    with np.errstate(invalid="ignore"):
+        between = draws.quantile(share)
+    whole = draws.quantile(share, interpolation="nearest")
+    found = between.where(~np.isinf(draws).any(), whole)
+    return np.asarray(found, dtype=np.float64)
 
 
 @dataclass(frozen=True, slots=True)

@@ -157,3 +157,11 @@ def test_shares_are_profiled_in_models_of_intercepts_only():
         variance_partition(model, at={"Days": 4.0}, ci_method="profile")
     with pytest.raises(ValueError, match="ci_method must be one of 'profile', 'bootstrap'"):
         variance_partition(model, at={"Days": 4.0}, ci_method="profil")
+
+
+def test_a_dispersion_at_its_limit_in_some_draws_has_limits_and_no_sd(model):
+    draws = pd.DataFrame({"phi": [1.0, 2.0, np.inf, 3.0, np.inf], "x": [1.0, 2.0, 3.0, 4.0, 5.0]})
+    found = Bootstrap(pd.Series({"phi": 2.0, "x": 3.0}), draws, 0, 0, model.rows)
+    phi, x = (row for _, row in found.tidy(conf_level=0.5).iterrows())
+    assert (phi["conf_low"], phi["conf_high"], x["conf_low"], x["conf_high"]) == (2.0, np.inf, 2, 4)
+    assert np.isnan(phi["std_error"])

@@ -246,6 +246,11 @@ BAD = {
     "infinite offset": (
         "calm ~ x + (1 | g)", {"family": "poisson", "offset": "far"}, DataError, "in row 3",
     ),
+    "offset of a code": (
+        "calm ~ x + (1 | g)", {"family": "linear negative binomial", "offset": "code"},
+        DataError, "within 100 of its median",
+    ),
+    "families in a list": ("calm ~ x + (1 | g)", {"family": ["poisson"]}, ValueError, "family"),
     "truncated by columns": (
         "all ~ x + (1 | g)", {"family": "truncated negative binomial", "dispersion": "~ x"},
         ValueError, "not offered",
@@ -292,7 +297,7 @@ def test_what_is_refused(data, case):
     more = data.assign(
         all=1, zero=0, two=2, half=data["kept"] / 3, yes=(data["kept"] > 4).astype(int),
         far=np.where(data.index == 3, np.inf, 0.0), row=np.arange(len(data)),
-        is_a=(data["arm"] == "a").astype(int),
+        code=np.where(data.index == 3, -999, 0), is_a=(data["arm"] == "a").astype(int),
     )  # fmt: skip
     with pytest.raises(error, match=words):
         glmm(formula, more, **options)
