@@ -6,7 +6,7 @@ heterogeneous Toeplitz form. The engine's side is :mod:`alliance_stats.engine.re
 """
 
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import get_args
 
 from alliance_stats.errors import DataError
@@ -216,5 +216,6 @@ def as_structures(
 
 def columns_of(structures: ResidualStructure | Sequence[ResidualStructure] | None) -> list[str]:
     """Return the columns that the structures name, which all their attributes do."""
-    named = [value for structure in as_structures(structures) for value in astuple(structure)]
+    # astuple would copy them, and a column that is called by an object is no other's
+    named = [getattr(s, part.name) for s in as_structures(structures) for part in fields(s)]
     return [c for value in named for c in (value if isinstance(value, tuple) else (value,))]
