@@ -149,8 +149,22 @@ def as_html(account: Account, *, words: Mapping[str, str] | None = None, decimal
 
 
 def method_and_notes(account: Account) -> str:
-    """Return notes, then the method, as whole sentences: the note under a table or a figure."""
-    return " ".join(printable(text) for text in (*account.notes, _sentence(account.method)))
+    """Return notes, then the method, as whole sentences: the note under a table or a figure.
+
+    Coefficients are named as rows of tables and figures name them: ``role: father``.
+    """
+    said = " ".join(printable(text) for text in (*account.notes, _sentence(account.method)))
+    speaker = Speaker(terms_as_code=False)
+    terms = {
+        term
+        for section in account.sections
+        for name in section.names
+        for term in section.frame[name]
+        if isinstance(term, str) and "[" in term
+    }
+    for term in sorted(terms, key=len, reverse=True):  # an interaction before its parts
+        said = said.replace(term, speaker.term(term))
+    return said
 
 
 def sizes_in_words(account: Account, speaker: Speaker) -> str:

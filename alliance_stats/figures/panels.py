@@ -1,5 +1,6 @@
 """Several figures in one: letters, aligned axes, one caption."""
 
+import re
 import string
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,7 +13,7 @@ from matplotlib.text import Text
 from matplotlib.ticker import FixedFormatter
 
 from alliance_stats.checks import require_kind
-from alliance_stats.errors import DataError
+from alliance_stats.errors import AllianceStatsWarning, DataError, warn
 from alliance_stats.figures.common import thin_ticks
 from alliance_stats.figures.report_figure import ReportFigure
 from alliance_stats.figures.style import (
@@ -31,6 +32,8 @@ __all__ = ["panel"]
 _PER_MM = 72.0 / 25.4
 _LETTER = 4.0  # pt, between a letter and its part
 _GAP = 10.0  # pt, between rows
+_PAGE = 691.0  # pt, 9.6 in: what a page holds
+_MOST_WORDS = 60  # of a caption
 
 
 def panel(
@@ -66,6 +69,11 @@ def panel(
     ReportFigure
         ``data`` combines those of all parts, with their letter in ``panel``. Alternative text and
         note are those of the parts, each after its letter.
+
+    Warns
+    -----
+    AllianceStatsWarning
+        If the whole is higher than a page.
 
     Raises
     ------
@@ -105,6 +113,12 @@ def panel(
         high = {letter: 72.0 * part.figure.get_figheight() for letter, part in alone.items()}
         above = points(BODY) * 1.3 + _LETTER
         heights = [max(high[letter] for letter, _ in row) + above + _GAP for row in rows]
+        if sum(heights) > _PAGE:
+            warn(
+                f"The panel is {sum(heights) / 72.0:.1f} in high, and a page holds "
+                f"{_PAGE / 72.0:.1f}: make two of it, or give width= more millimetres.",
+                AllianceStatsWarning,
+            )
         whole = new_figure(wide / 72.0, sum(heights) / 72.0, placed_by_hand=True)
         parts = _drawn(
             whole,
@@ -124,7 +138,7 @@ def panel(
     return ReportFigure(
         whole,
         label=label or "fig-panel",
-        caption=caption or " ".join(f"{x}: {_first(parts[x].caption)}" for x in letters),
+        caption=caption or _captions({x: parts[x].caption for x in letters}),
         alt=" ".join(f"{x}: {parts[x].alt}" for x in letters),
         note=" ".join(f"{x}: {parts[x].note}" for x in letters),
         data=pd.concat([parts[x].data.assign(panel=x) for x in letters], ignore_index=True),
@@ -237,6 +251,16 @@ def _align(parts: Mapping[str, ReportFigure], rows: Sequence[Sequence[tuple[str,
                 box, high = ax.get_position(), ax.get_window_extent().height
                 share = (top - min(tops)) / high * box.height
                 ax.set_position((box.x0, box.y0, box.width, box.height - share))
+
+
+def _captions(captions: Mapping[str, str]) -> str:
+    """Return the first sentence of each, or its first words where these are too many."""
+    whole = {letter: _first(said) for letter, said in captions.items()}
+    told = " ".join(f"{letter}: {said}" for letter, said in whole.items())
+    if len(told.split()) <= _MOST_WORDS:
+        return told
+    short = {letter: re.split(r"[,;:] ", said)[0].rstrip(".") for letter, said in whole.items()}
+    return " ".join(f"{letter}: {said}." for letter, said in short.items())
 
 
 def _first(caption: str) -> str:

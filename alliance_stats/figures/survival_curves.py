@@ -384,7 +384,7 @@ def _note(result: KaplanMeier, event_label: str, conf_level: float) -> str:
     left_out = f" {plural(aside, 'row')} set aside." if aside else ""
     return (
         f"Pointwise {format_level(conf_level)} CI, log-log transformed, {errors}; CI of the "
-        "median after Brookmeyer and Crowley (– where not reached). Table: at risk just before "
+        "median after Brookmeyer and Crowley. Table: at risk just before "
         f"that time, and in brackets all censored and all who had {event_label} before it. Other "
         "endings that are censored here (such as planned ones) are treated as if those units could "
         "still have "

@@ -10,9 +10,10 @@ from alliance_stats import figures
 from alliance_stats.evidence import meta_analysis
 from alliance_stats.figures.forest import draw_forest, forest_figure
 from alliance_stats.figures.funnel import funnel_figure
+from alliance_stats.multilevel import lmm
 from alliance_stats.survival.cox.cox_ph import cox_ph
 from tests.figure_lint.cases import CASES
-from tests.figure_lint.cases.data import endings, hazard_ratios
+from tests.figure_lint.cases.data import endings, hazard_ratios, ratings
 
 THREE = hazard_ratios("a", "b", "c")
 STUDIES = pd.DataFrame({"estimate": [0.0, 0.5, 0.26], "std_error": [0.1, 0.1, 0.3]})
@@ -96,6 +97,13 @@ def test_on_a_narrow_page_intervals_stand_below_estimates_and_leave_the_axis_its
     ax = made.figure.axes[0]
     assert ax.get_position().width * 89.0 > 25.0  # mm
     assert "−0.00011\n[−0.00016, −0.00006]" in [text.get_text() for text in ax.texts]
+
+
+def test_the_note_names_coefficients_as_the_rows_do() -> None:
+    fit = lmm("alliance ~ session + role + (1 | therapist)", ratings(sessions=3))
+    made = forest_figure(fit)
+    assert "role: mother: told within 8 units" in made.note
+    assert "[T." not in made.note
 
 
 def test_without_any_interval_none_is_named() -> None:

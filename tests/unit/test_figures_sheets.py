@@ -13,7 +13,7 @@ from matplotlib.text import Text
 from PIL import Image
 
 from alliance_stats import lmm
-from alliance_stats.errors import DataError
+from alliance_stats.errors import AllianceStatsWarning, DataError
 from alliance_stats.figures import (
     ReportFigure,
     Theme,
@@ -101,6 +101,14 @@ def test_intervals_that_the_callers_limits_cut_end_in_arrows_whichever_way_they_
         lambda artist: str(artist.get_gid()).startswith("censored")
     )
     assert [mark.get_clip_on() for mark in marks] == [True, True]
+
+
+def test_a_panel_higher_than_a_page_says_so_and_its_caption_stays_short() -> None:
+    parts = [forest() for _ in range(6)]
+    with pytest.warns(AllianceStatsWarning, match="in high, and a page holds 9.6"):
+        made = panel(parts, layout="/".join("ABCDEF"), width=60)
+    assert len(made.caption.split()) <= 60
+    assert made.caption.startswith("A: 3 estimates of Hazard ratio with 95% CI. B: ")
 
 
 def test_names_of_many_stages_stand_upright_and_stay_whole() -> None:
