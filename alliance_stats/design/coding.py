@@ -225,7 +225,7 @@ def numeric_values(
     if isinstance(value, pd.Series) and not pd.api.types.is_numeric_dtype(value.dtype):
         raise DataError(
             f"The outcome '{name}' must be one numeric column; its values are of type "
-            f"{value.dtype}. Text cannot be an outcome of a linear model."
+            f"{value.dtype}. Give numbers (for a yes or no 1 and 0)."
         )
     if isinstance(value, dict) or np.ndim(value) > 1:
         raise DataError(f"The outcome '{name}' must be one numeric column; it is several.")

@@ -352,6 +352,10 @@ def _answers(analysis: Analysis, study: object) -> list[dict[str, Any]]:
     twice = answer["term"][answer["term"].duplicated()]
     if len(twice):
         raise DataError(f"The analysis gives the term '{twice.iloc[0]}' twice; name each once.")
+    for name in ("estimate", "p_value"):
+        text = [value for value in answer[name] if isinstance(value, str)]
+        if text:
+            raise DataError(f"The analysis gives the text {text[0]!r} for the number '{name}'.")
     wrong = answer["p_value"].dropna()
     wrong = wrong[(wrong < 0.0) | (wrong > 1.0)]
     if len(wrong):

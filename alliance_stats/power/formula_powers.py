@@ -98,6 +98,10 @@ class ClusterTrial:
             raise DataError(
                 f"size_cv is an SD over a mean and cannot be negative; got {self.size_cv}."
             )
+        if not isinstance(self.partially_nested, bool):
+            raise DataError(
+                f"partially_nested must be True or False; got {self.partially_nested!r}."
+            )
         if self.icc + self.member_icc >= 1.0:
             raise DataError(
                 f"icc and member_icc sum to {self.icc + self.member_icc:g}: nothing is left within "

@@ -351,8 +351,8 @@ def check_plan(n_studies: int, seed: int, alpha: float, workers: Workers) -> Non
         raise DataError(f"n_studies must be a whole number, at least {_FEWEST}; got {n_studies!r}.")
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
         raise DataError(f"seed must be a whole number from 0 on; got {seed!r}.")
-    if not 0.0 < alpha < 1.0:
-        raise DataError(f"alpha must lie between 0 and 1; got {alpha}.")
+    if isinstance(alpha, str) or not 0.0 < alpha < 1.0:
+        raise DataError(f"alpha must lie between 0 and 1; got {alpha!r}.")
     if isinstance(workers, bool | str | float | None) or workers == 0:
         raise DataError(f"workers is a number of processes or a Dask client; got {workers!r}.")
 
@@ -371,6 +371,8 @@ def _check_precision(n_studies: int, precision: float | None) -> None:
 
 
 def _cells(vary: Mapping[str, Sequence[object]] | None) -> tuple[Mapping[str, object], ...]:
+    if vary is not None and not isinstance(vary, Mapping):
+        raise DataError(f"vary= is given by names, as {{name: [values]}}; got {vary!r}.")
     vary = {name: plain_values(values, name) for name, values in (vary or {}).items()}
     combined = itertools.product(*vary.values())
     return tuple(dict(zip(vary, values, strict=True)) for values in combined)

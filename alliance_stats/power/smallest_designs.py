@@ -161,8 +161,8 @@ def smallest_design(
     """
     if len(vary) != 1:
         raise DataError(f"smallest_design varies one assumption; got {', '.join(vary) or 'none'}.")
-    if not 0.0 < aim < 1.0:
-        raise DataError(f"aim is a power and lies between 0 and 1; got {aim}.")
+    if isinstance(aim, str) or not 0.0 < aim < 1.0:
+        raise DataError(f"aim is a power and lies between 0 and 1; got {aim!r}.")
     check_plan(n_studies, seed, alpha, workers)
     if isinstance(batch, bool) or not isinstance(batch, int) or not 1 <= batch <= n_studies:
         raise DataError(f"batch must be a whole number from 1 to n_studies; got {batch!r}.")

@@ -3,11 +3,12 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
 
-from alliance_stats.checks import did_you_mean
+from alliance_stats.checks import did_you_mean, require_kind
 from alliance_stats.errors import DataError
 from alliance_stats.power.assumptions import (
     assumption_table,
@@ -29,6 +30,16 @@ from alliance_stats.simulate.truth import COMPOSITIONS
 from alliance_stats.study import Study
 
 __all__ = ["StudyDesign"]
+
+_TRUTHS: Mapping[str, type] = {
+    "alliance": AllianceTruth,
+    "symptoms": SymptomTruth,
+    "endings": EndingTruth,
+    "interviews": InterviewTruth,
+    "family": FamilyTruth,
+}
+
+_V = TypeVar("_V")
 
 _ALLIANCE_ICC = {"therapist": 0.1, "family": 0.2, "person": 0.2}
 _SYMPTOMS_ICC = {"therapist": 0.05, "family": 0.2, "person": 0.4}
@@ -90,6 +101,10 @@ class StudyDesign:
                 f"{self.therapists} families; got {self.families}."
             )
         check_share("missing_rating", self.missing_rating)
+        for name, kind in _TRUTHS.items():
+            require_kind(
+                getattr(self, name), kind, asked=f"{name}= of a design is of {kind.__name__}"
+            )
 
     @classmethod
     def of_shares(
@@ -124,7 +139,7 @@ class StudyDesign:
         alliance_icc, symptoms_icc
             Share of that variance at each level, ``{"therapist": .08, "family": .18, "person":
             .18}``; the rest is residual. By default 10, 20 and 20% of the alliance, 5, 20
-            and 40% of symptoms.
+            and 40% of symptoms; of shares that are given, a level without one has none.
         within, lagged, between
             Symptom points per point of the alliance's deviation in this session, of that in the
             session before, and of the person's level.
@@ -157,7 +172,9 @@ class StudyDesign:
         >>> len(design.endings.by_session)
         3
         """
-        a_icc, s_icc = alliance_icc or _ALLIANCE_ICC, symptoms_icc or _SYMPTOMS_ICC
+        a_icc = _named("alliance_icc", _ALLIANCE_ICC if alliance_icc is None else alliance_icc)
+        s_icc = _named("symptoms_icc", _SYMPTOMS_ICC if symptoms_icc is None else symptoms_icc)
+        also, sources = _named("also", also), _named("sources", sources)
         a = _sds("alliance", alliance_sd, a_icc)
         s = _sds("symptoms", symptoms_sd, s_icc)
         check_share("success", success, open_ended=True)
@@ -170,7 +187,7 @@ class StudyDesign:
             endings=_endings(dropout),
             interviews=InterviewTruth(successful=_log_odds(success)),
             family=FamilyTruth(
-                compositions=_of_size(members), correlations=dict(correlations or {})
+                compositions=_of_size(members), correlations=_named("correlations", correlations)
             ),
         )
         given: dict[str, object] = {
@@ -182,9 +199,9 @@ class StudyDesign:
         given |= {"missing_rating": missing_rating, "split_families": split_families}
         given |= {f"alliance_icc.{level}": share for level, share in a_icc.items()}
         given |= {f"symptoms_icc.{level}": share for level, share in s_icc.items()}
-        given |= dict(also or {})
+        given |= also
         said = {name: str(v.source) for name, v in given.items() if hasattr(v, "source")}
-        return varied(made, {**(also or {}), "sources": _sources({**said, **(sources or {})})})
+        return varied(made, {**also, "sources": _sources({**said, **sources})})
 
     @property
     def truth(self) -> Mapping[str, float]:
@@ -215,6 +232,13 @@ class StudyDesign:
         return assumption_table(self, self.sources)
 
 
+def _named(argument: str, given: Mapping[str, _V] | None) -> dict[str, _V]:
+    """Return what was given by names; nothing, where it is None."""
+    if given is not None and not isinstance(given, Mapping):
+        raise DataError(f"{argument} is given by names, as {{name: value}}; got {given!r}.")
+    return dict(given or {})
+
+
 def _log_odds(share: float) -> float:
     """Return ``log(share / (1 - share))``."""
     return math.log(share / (1.0 - share))
@@ -222,7 +246,10 @@ def _log_odds(share: float) -> float:
 
 def _endings(dropout: float | Sequence[float]) -> EndingTruth:
     """Return endings with this hazard of dropping out, the same or session by session."""
-    hazards = [dropout] if isinstance(dropout, float | int | str) else list(dropout)
+    if isinstance(dropout, Sequence | np.ndarray | pd.Series) and not isinstance(dropout, str):
+        hazards = list(dropout)
+    else:
+        hazards = [dropout]
     if not hazards:
         raise DataError("dropout= needs a hazard, or one for each session.")
     for place, hazard in enumerate(hazards, start=1):

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from numbers import Real
 from types import MappingProxyType
 
 import numpy as np
@@ -231,8 +232,8 @@ class EndingTruth:
     def __post_init__(self) -> None:
         """Refuse a negative SD and an empty range of sessions."""
         _check_fields(self)
-        if not all(math.isfinite(value) for value in self.by_session):
-            raise DataError(f"EndingTruth.by_session must be finite; got {self.by_session}.")
+        for value in self.by_session:
+            _check_number("EndingTruth.by_session", value)
         low, high = self.available_sessions
         if not 1 <= low <= high:
             raise DataError(
@@ -269,7 +270,8 @@ class FamilyTruth:
                 )
             if not {"mother", "father"} & set(roles):
                 raise DataError(f"A family needs a mother or a father; got {', '.join(roles)}.")
-            if not (math.isfinite(share) and share >= 0.0):
+            _check_number(f"The share of families of {', '.join(roles)}", share)
+            if share < 0.0:
                 raise DataError(f"A share of families cannot be {share}.")
         if not sum(self.compositions.values()) > 0.0:
             raise DataError("compositions= must name the members of some families.")
@@ -338,6 +340,7 @@ class InterviewTruth:
 
     def __post_init__(self) -> None:
         """Refuse impossible probabilities."""
+        _check_fields(self)
         for theme, pair in self.themes.items():
             for probability in pair:
                 _check_probability(f"theme '{theme}'", probability)
@@ -349,26 +352,34 @@ class InterviewTruth:
             )
 
 
+def _check_number(name: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise DataError(f"{name} must be a number; got {value!r}.")
+    if not math.isfinite(value):
+        raise DataError(f"{name} must be finite; got {value}.")
+
+
 def _check_probability(name: str, value: float) -> None:
+    _check_number(f"The probability of {name}", value)
     if not 0.0 <= value <= 1.0:
         raise DataError(f"The probability of {name} must lie between 0 and 1; got {value}.")
 
 
 def _check_correlation(name: str, value: float) -> None:
+    _check_number(name, value)
     if not -1.0 <= value <= 1.0:
         raise DataError(f"{name} is a correlation and must lie between -1 and 1; got {value}.")
 
 
 def _check_fields(
-    truth: AllianceTruth | EndingTruth | SymptomTruth | TherapistRatingTruth,
+    truth: AllianceTruth | EndingTruth | InterviewTruth | SymptomTruth | TherapistRatingTruth,
     probabilities: tuple[str, ...] = (),
 ) -> None:
     for item in fields(truth):
         value = getattr(truth, item.name)
-        if not isinstance(value, float | int):  # a range, or a truth that has checked itself
+        if item.type not in (float, int):  # a range, or a truth that has checked itself
             continue
-        if not math.isfinite(value):
-            raise DataError(f"{type(truth).__name__}.{item.name} must be finite; got {value}.")
+        _check_number(f"{type(truth).__name__}.{item.name}", value)
         if item.name.startswith("sd_") and value < 0:
             raise DataError(
                 f"{type(truth).__name__}.{item.name} is an SD and cannot be negative; got {value}."

@@ -366,6 +366,19 @@ def test_assumptions_stand_in_a_table_with_their_sources():
         (lambda: power(TRIAL, means, n_studies=5, seed=None), "seed must be a whole number"),
         (lambda: power(TRIAL, means, vary={"icc": [0.1, 0.1]}, seed=1), "of 'icc' twice"),
         (lambda: power(TRIAL, means, vary={"icc": 0.1}, seed=1), "takes a list of values of 'icc'"),
+        (lambda: power(TRIAL, means, vary=[0.1], seed=1), "vary= is given by names, as .*0.1"),
+        (
+            lambda: power(TRIAL, means, alpha="0.05", seed=1),
+            "alpha must lie between 0 and 1; got '0.0",
+        ),
+        (
+            lambda: power(
+                TRIAL,
+                lambda _: pd.DataFrame({"term": ["a"], "estimate": ["high"], "p_value": 0.1}),
+                seed=1,
+            ),
+            "the text 'high' for the number 'estimate'",
+        ),
         (lambda: power(TRIAL, means, n_studies=5, seed=1, workers="2"), "workers is a number"),
         (
             lambda: power(TRIAL, means, n_studies=1000, precision=0.02, seed=1),

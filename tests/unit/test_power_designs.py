@@ -324,7 +324,33 @@ def test_correlations_of_barriers_and_of_growth_are_those_that_were_said():
         (lambda: StudyDesign.of_shares(dropout=[0.1, 1.2]), "dropout after session 2 is a share"),
         (lambda: StudyDesign.of_shares(dropout=[]), "dropout= needs a hazard"),
         (lambda: StudyDesign.of_shares(dropout="high"), "dropout must be a number; got .high"),
+        (
+            lambda: ClusterTrial(clusters=4, members=5, partially_nested="no"),
+            "partially_nested must be True or False; got 'no'",
+        ),
+        (lambda: StudyDesign.of_shares(dropout=None), "dropout must be a number; got None"),
         (lambda: StudyDesign.of_shares(success=1.0), "success is a share"),
+        (
+            lambda: StudyDesign.of_shares(alliance_icc=0.1),
+            "alliance_icc is given by names, as .*0.1",
+        ),
+        (lambda: StudyDesign.of_shares(correlations=[]), "correlations is given by names"),
+        (
+            lambda: StudyDesign.of_shares(within="-3"),
+            "SymptomTruth.within must be a number; got '-3'",
+        ),
+        (lambda: StudyDesign.of_shares(lagged=[0.1]), "SymptomTruth.before must be a number"),
+        (lambda: StudyDesign.of_shares(between=True), "SymptomTruth.between must be a number"),
+        (lambda: StudyDesign.of_shares(split_families="few"), "split_probability must be a number"),
+        (
+            lambda: StudyDesign.of_shares(also={"endings.by_session": ("a",)}),
+            "by_session must be a",
+        ),
+        (lambda: StudyDesign.of_shares(also={"interviews.successful": math.nan}), "must be finite"),
+        (
+            lambda: StudyDesign.of_shares(correlations={"investment:parent_trauma": "strong"}),
+            "correlation of 'investment:parent_trauma' must be a number; got 'strong'",
+        ),
         (
             lambda: StudyDesign.of_shares(
                 correlations={
@@ -366,7 +392,14 @@ def test_designs_that_cannot_be_are_refused(ask, message):
         ask()
 
 
+def test_levels_without_a_share_have_none():
+    assert StudyDesign.of_shares(alliance_icc={}).alliance.sd_therapist == 0.0
+    assert StudyDesign.of_shares(alliance_icc={}, alliance_sd=0.6).alliance.sd_residual == 0.6
+
+
 def test_what_is_no_design_is_refused():
+    with pytest.raises(WrongObjectError, match="endings= of a design is of EndingTruth; got NoneT"):
+        StudyDesign(endings=None)
     with pytest.raises(WrongObjectError, match="The design is the class ClusterTrial"):
         power(ClusterTrial, first_arm, n_studies=2, seed=1)
     with pytest.raises(WrongObjectError, match="has no truth"):
