@@ -85,7 +85,7 @@ def _texts(result: object) -> Iterator[str]:
 
 # rounding dust beside numbers of 1e-8 and more, a name in two pairs of brackets, one of several
 UNREADABLE = (
-    re.compile(r"× 10⁻(¹[³⁴-⁹]|[²³][⁰¹²³⁴-⁹])"),
+    re.compile(r"× 10⁻(¹[⁴-⁹]|[²³][⁰¹²³⁴-⁹])"),
     re.compile(r"\(\([^()]*\)\)"),
     re.compile(
         r"(?<![\d.,−])1 (rows|units|cases|persons|families|sessions|events|studies|groups)\b"

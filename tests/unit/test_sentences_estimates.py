@@ -333,5 +333,5 @@ def test_a_summary_that_is_sentences_is_passed_on(units):
 
 
 def test_what_is_no_result_is_refused(ratings):
-    with pytest.raises(TypeError, match="no sentences for DataFrame"):
+    with pytest.raises(TypeError, match="takes a result of this package; got DataFrame"):
         report(ratings)

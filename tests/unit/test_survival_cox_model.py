@@ -262,7 +262,9 @@ def test_ph_test_speaks() -> None:
     test = proportional_hazards_test(cox_ph("alliance + role", PERSONS, **COLUMNS))
     assert test.tidy()["term"].tolist() == ["alliance", "role", "GLOBAL"]
     assert test.glance().loc[0, "df"] == 3
-    assert test.summary().startswith("Score tests of proportional hazards against km time")
+    assert test.summary().startswith(
+        "Score tests of proportional hazards against Kaplan-Meier time"
+    )
 
 
 def test_fine_gray_refuses() -> None:
