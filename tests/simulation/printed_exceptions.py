@@ -211,7 +211,7 @@ def coefficient_beside_its_model(rng: Rng) -> Row:
     t = float(rng.normal(2, 1))
     f = (t**2 + float(rng.exponential(6)) * (k - 1)) / k
     return {"t": t, "p_value": p_of(t, df2), "f": f, "df1": k, "df2": df2,
-            "r_squared": f * k / (f * k + df2)}  # fmt: skip
+            "r_squared": f * k / (f * k + df2), "k": k, "n": n}  # fmt: skip
 
 
 def pooled_effect_beside_q(rng: Rng) -> Row:
