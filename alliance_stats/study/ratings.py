@@ -293,13 +293,17 @@ def without_codes(
     n_values = 0
     for name in frame.columns.difference(list(kept), sort=False):
         values = frame[name]
-        held = values.cat.categories.dtype if _is_category(values) else values.dtype
+        steps = values.cat.categories if _is_category(values) else None
+        held = values.dtype if steps is None else steps.dtype
         if not pd.api.types.is_numeric_dtype(held) or held.kind == "b":
             continue
         coded = values.isin(in_floats)
         if coded.any():
-            left = values.mask(coded)
-            new[name] = left.cat.remove_unused_categories() if _is_category(left) else left
+            new[name] = (
+                values.mask(coded)
+                if steps is None  # of categories the codes go, not a step that nobody used
+                else values.cat.remove_categories(steps[steps.isin(in_floats)])
+            )
             n_values += int(coded.sum())
     if not new:
         return frame, ()

@@ -64,6 +64,14 @@ def test_a_code_is_missing_in_whatever_type_of_column(given, dress):
     assert "1 value in 'age'" in found.notes[0]
 
 
+def test_a_step_that_nobody_used_stays_when_codes_go():
+    steps = pd.Categorical([3, 99, 1, 3], categories=[1, 2, 3, 99], ordered=True)
+    found = study(SESSIONS.assign(step=steps), missing=99).sessions["step"]
+    assert list(found.cat.categories) == [1, 2, 3]
+    assert found.cat.ordered
+    assert list(found.isna()) == [False, True, False, False]
+
+
 def test_a_code_with_decimals_is_found_in_single_precision():
     """Stata keeps -9.9 as -9.8999996, which is no score."""
     single = SESSIONS.assign(wai=SESSIONS["wai"].astype("float32"))

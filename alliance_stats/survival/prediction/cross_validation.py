@@ -183,6 +183,7 @@ def accuracy_of_risks(
         left_out=None,
         competing=bool((state == 2).any()),
         rows=intervals.rows,
+        given=True,
     )
 
 

@@ -363,6 +363,7 @@ def landmark_accuracy(
         left_out=leave_out,
         competing=bool((rows.state == 2).any()),
         rows=model.rows,
+        ahead=int(model.horizon),
     )
 
 

@@ -169,6 +169,10 @@ class RiskAccuracy:
         Whether there were other endings.
     rows
         What happened to the rows.
+    ahead
+        Sessions that are looked ahead from landmarks; 0 where the times are the horizons.
+    given
+        Whether the probabilities were given, so that no model of these rows was fitted here.
     """
 
     parts: Mapping[float, Predicted]
@@ -177,6 +181,8 @@ class RiskAccuracy:
     left_out: str | None
     competing: bool
     rows: RowLedger
+    ahead: int = 0
+    given: bool = False
 
     __repr__ = one_line
 
@@ -266,18 +272,12 @@ class RiskAccuracy:
         return f"accuracy of probabilities of dropping out from {self.how}, {over}"
 
     @property
-    def ahead(self) -> float:
-        """The sessions that are looked ahead from landmarks; 0 where times are the horizons."""
-        from_landmarks = self.how.startswith("a landmark model")
-        return next(iter(self.parts.values())).horizon if from_landmarks else 0.0
-
-    @property
     def notes(self) -> tuple[str, ...]:
         """What to know before reading any number."""
         return tuple(self._warnings())
 
     def _warnings(self) -> Iterator[str]:
-        if self.left_out is None and not self.how.startswith("given"):
+        if self.left_out is None and not self.given:
             yield (
                 "The model saw these rows, and predicts new ones less well than these. "
                 "Give leave_out= (the therapists, say)."
@@ -285,7 +285,7 @@ class RiskAccuracy:
         few = [f"{time:g}" for time, part in self.parts.items() if part.case.sum() < 10]
         if few and self.ahead:
             yield (
-                f"Fewer than 10 left within {plural(int(self.ahead), 'session')} of "
+                f"Fewer than 10 left within {plural(self.ahead, 'session')} of "
                 f"landmark {', '.join(few)}: little can be said of them."
             )
         elif few:

@@ -164,7 +164,6 @@ def ended(units: pd.DataFrame, study: Study) -> "pd.Series[bool]":
 
 
 @runtime_checkable
-@runtime_checkable
 class Definition(Protocol):
     """What counts as dropout: adds the column ``dropout`` (bool) to one row per unit."""
 
