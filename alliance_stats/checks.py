@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from alliance_stats.door import numbers_of_objects, plain_frame
-from alliance_stats.errors import DataError, WrongObjectError
+from alliance_stats.errors import DataError
 
 __all__ = [
     "check_choice",
@@ -30,13 +30,11 @@ __all__ = [
     "differs_within",
     "finite_or_missing",
     "group_codes",
-    "kind_of",
     "nested_codes",
     "not_a_number",
     "only_used",
     "pair_codes",
     "require_columns",
-    "require_kind",
     "require_present",
     "row_units",
     "units_with_several",
@@ -73,41 +71,6 @@ def did_you_mean(name: object, candidates: Iterable[object]) -> str:
     if near:
         return f"Did you mean '{lowered[near[0]]}'?"
     return "There are: " + ", ".join(f"'{candidate}'" for candidate in names) + "."
-
-
-def require_kind(
-    value: object,
-    kinds: type | tuple[type, ...],
-    *,
-    asked: str,
-    instead: Mapping[str, str] | None = None,
-) -> None:
-    """Refuse an object of another kind, and say what takes it.
-
-    Parameters
-    ----------
-    asked
-        What the function takes, as the beginning of the sentence: ``"caterpillar_figure draws a
-        model of lmm or glmm"``.
-    instead
-        Name of a class -> what takes it: ``{"CoxModel": "model_table"}``.
-
-    Raises
-    ------
-    WrongObjectError
-        If `value` is none of `kinds`.
-    """
-    if isinstance(value, kinds) and not isinstance(value, type):
-        return
-    name = type(value).__name__
-    right = (instead or {}).get(name)
-    hint = f" For {'an' if name[0] in 'AEI' else 'a'} {name}: {right}." if right else ""
-    raise WrongObjectError(f"{asked}; got {kind_of(value)}.{hint}")
-
-
-def kind_of(value: object) -> str:
-    """Return the name of an object's class; of a class, that it is one."""
-    return f"the class {value.__name__}" if isinstance(value, type) else type(value).__name__
 
 
 def describe_rows(mask: npt.ArrayLike, index: pd.Index) -> str:

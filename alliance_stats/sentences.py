@@ -6,7 +6,8 @@ from importlib.metadata import version
 from typing import get_args
 
 from alliance_stats.account import Account, Accountable, as_sentences, entries_of
-from alliance_stats.checks import check_choice, check_conf_level, kind_of, require_kind
+from alliance_stats.arguments import kind_of, require_kind
+from alliance_stats.checks import check_choice, check_conf_level
 from alliance_stats.errors import WrongObjectError
 from alliance_stats.multilevel import DfMethod, LinearMixedModel
 

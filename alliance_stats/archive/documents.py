@@ -14,7 +14,8 @@ import scipy
 
 from alliance_stats.account import Accountable
 from alliance_stats.archive.codec import Reader, Writer
-from alliance_stats.checks import check_choice, kind_of
+from alliance_stats.arguments import kind_of
+from alliance_stats.checks import check_choice
 from alliance_stats.design.design import Design
 from alliance_stats.design.formula import OwnColumn
 from alliance_stats.errors import AllianceStatsWarning, DataError, WrongObjectError, warn

@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 
 from alliance_stats.account import Account, Section, html_of, summary_of
+from alliance_stats.arguments import require_kind
 from alliance_stats.association.analysis_of_variance import AnalysisOfVariance
-from alliance_stats.checks import group_codes, require_kind
+from alliance_stats.checks import group_codes
 from alliance_stats.design.formula import CONSTANT, OwnColumn, RandomTerm, Terms, column, formula_of
 from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.estimates import Array, one_line

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from alliance_stats.account import Account, Section, html_of, summary_of
-from alliance_stats.checks import check_choice, did_you_mean, require_kind
+from alliance_stats.arguments import require_kind
+from alliance_stats.checks import check_choice, did_you_mean
 from alliance_stats.door import with_columns
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array, Integers, one_line

@@ -9,7 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from alliance_stats.account import Accountable
-from alliance_stats.checks import did_you_mean, require_kind
+from alliance_stats.arguments import require_kind
+from alliance_stats.checks import did_you_mean
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array
 from alliance_stats.figures.axes import (

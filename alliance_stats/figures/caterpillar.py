@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from alliance_stats.checks import did_you_mean, require_kind
+from alliance_stats.arguments import require_kind
+from alliance_stats.checks import did_you_mean
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import LINK_WORDS
 from alliance_stats.figures.axes import (

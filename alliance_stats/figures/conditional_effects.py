@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from alliance_stats.arguments import require_kind
 from alliance_stats.association import Mediation
-from alliance_stats.checks import check_conf_level, did_you_mean, require_kind
+from alliance_stats.checks import check_conf_level, did_you_mean
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.figures.axes import dress, one_panel, room_beside, set_limits
 from alliance_stats.figures.common import Common, laid_out

@@ -9,8 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.patches import Rectangle
 
+from alliance_stats.arguments import require_kind
 from alliance_stats.association import Correlations
-from alliance_stats.checks import check_conf_level, require_kind
+from alliance_stats.checks import check_conf_level
 from alliance_stats.figures.axes import add_axes, no_limits, page, width_in_points
 from alliance_stats.figures.common import Common, laid_out
 from alliance_stats.figures.numbers import (

@@ -11,9 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
-from alliance_stats.checks import (
-    require_kind,
-)
+from alliance_stats.arguments import require_kind
 from alliance_stats.errors import DataError
 from alliance_stats.family import SplitAlliance
 from alliance_stats.figures.axes import (

@@ -8,7 +8,7 @@ from typing import Unpack
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
-from alliance_stats.checks import require_kind
+from alliance_stats.arguments import require_kind
 from alliance_stats.figures.axes import (
     add_axes,
     height_in_points,

@@ -13,13 +13,8 @@ from matplotlib.patches import Polygon
 from matplotlib.ticker import MaxNLocator
 
 from alliance_stats.account import Accountable, Phrase, Speaker, method_and_notes
-from alliance_stats.checks import (
-    check_choice,
-    check_frame,
-    require_columns,
-    require_kind,
-    require_present,
-)
+from alliance_stats.arguments import require_kind
+from alliance_stats.checks import check_choice, check_frame, require_columns, require_present
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array
 from alliance_stats.figures.axes import (

@@ -8,7 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy import stats
 
-from alliance_stats.checks import check_conf_level, describe_rows, require_kind
+from alliance_stats.arguments import require_kind
+from alliance_stats.checks import check_conf_level, describe_rows
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.evidence.meta.meta_analysis import funnel_asymmetry
 from alliance_stats.evidence.meta.pooled_estimate import MetaAnalysis

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from alliance_stats.checks import require_kind
+from alliance_stats.arguments import require_kind
 from alliance_stats.figures.axes import dress, page, set_limits
 from alliance_stats.figures.common import Common, head, laid_out, settle
 from alliance_stats.figures.numbers import (

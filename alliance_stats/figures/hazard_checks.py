@@ -8,7 +8,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from alliance_stats.account import Speaker
-from alliance_stats.checks import check_choice, did_you_mean, finite_or_missing, require_kind
+from alliance_stats.arguments import require_kind
+from alliance_stats.checks import check_choice, did_you_mean, finite_or_missing
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array
 from alliance_stats.figures.axes import (

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from alliance_stats.checks import require_kind
+from alliance_stats.arguments import require_kind
 from alliance_stats.estimates import Array
 from alliance_stats.figures.axes import (
     dress,

@@ -5,7 +5,7 @@ from typing import Unpack
 import pandas as pd
 from matplotlib.axes import Axes
 
-from alliance_stats.checks import require_kind
+from alliance_stats.arguments import require_kind
 from alliance_stats.errors import DataError
 from alliance_stats.figures.axes import add_axes, no_limits, page, width_in_points
 from alliance_stats.figures.common import Common, laid_out

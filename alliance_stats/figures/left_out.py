@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from alliance_stats.checks import check_conf_level, did_you_mean, require_kind
+from alliance_stats.arguments import require_kind
+from alliance_stats.checks import check_conf_level, did_you_mean
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import wald_interval
 from alliance_stats.figures.axes import (

@@ -7,7 +7,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from alliance_stats.account import method_and_notes
-from alliance_stats.checks import check_choice, require_kind
+from alliance_stats.arguments import require_kind
+from alliance_stats.checks import check_choice
 from alliance_stats.errors import DataError
 from alliance_stats.figures.axes import (
     draw_band,

@@ -9,8 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 from scipy import stats
 
+from alliance_stats.arguments import require_kind
 from alliance_stats.association import Mediation
-from alliance_stats.checks import check_conf_level, require_kind
+from alliance_stats.checks import check_conf_level
 from alliance_stats.estimates import Array, wald_interval
 from alliance_stats.figures.axes import (
     add_axes,

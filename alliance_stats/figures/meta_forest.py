@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from alliance_stats.checks import check_choice, check_conf_level, require_kind
+from alliance_stats.arguments import require_kind
+from alliance_stats.checks import check_choice, check_conf_level
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.evidence.meta.beside_published import NO_INTERVAL, OWN, Comparison
 from alliance_stats.evidence.meta.pooled_estimate import MetaAnalysis

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.ticker import FixedFormatter
 
-from alliance_stats.checks import require_kind
+from alliance_stats.arguments import require_kind
 from alliance_stats.errors import AllianceStatsWarning, DataError, warn
 from alliance_stats.figures.common import thin_ticks
 from alliance_stats.figures.report_figure import ReportFigure

@@ -9,7 +9,7 @@ from typing import Any, Unpack
 import pandas as pd
 from matplotlib.axes import Axes
 
-from alliance_stats.checks import require_kind
+from alliance_stats.arguments import require_kind
 from alliance_stats.figures.axes import (
     TALLEST,
     PageError,

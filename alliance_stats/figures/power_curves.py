@@ -11,7 +11,8 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator
 
-from alliance_stats.checks import check_conf_level, did_you_mean, require_kind
+from alliance_stats.arguments import require_kind
+from alliance_stats.checks import check_conf_level, did_you_mean
 from alliance_stats.errors import DataError
 from alliance_stats.figures.axes import (
     draw_band,

@@ -8,7 +8,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from alliance_stats.checks import check_conf_level, require_kind
+from alliance_stats.arguments import require_kind
+from alliance_stats.checks import check_conf_level
 from alliance_stats.errors import DataError
 from alliance_stats.figures.axes import (
     TALLEST,

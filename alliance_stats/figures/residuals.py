@@ -9,8 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy import special, stats
 
+from alliance_stats.arguments import require_kind
 from alliance_stats.association import LinearRegression
-from alliance_stats.checks import check_conf_level, require_kind
+from alliance_stats.checks import check_conf_level
 from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.estimates import Array
 from alliance_stats.figures.axes import dress, set_limits

@@ -7,7 +7,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from alliance_stats.checks import did_you_mean, require_kind
+from alliance_stats.arguments import require_kind
+from alliance_stats.checks import did_you_mean
 from alliance_stats.errors import DataError
 from alliance_stats.family import Ruptures
 from alliance_stats.figures.axes import (

@@ -9,7 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from alliance_stats.checks import check_conf_level, require_kind
+from alliance_stats.arguments import require_kind
+from alliance_stats.checks import check_conf_level
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array
 from alliance_stats.figures.axes import dress, no_limits

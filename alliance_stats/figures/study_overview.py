@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.patches import Rectangle
 
-from alliance_stats.checks import require_kind
+from alliance_stats.arguments import require_kind
 from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.figures.axes import add_axes, no_limits, page
 from alliance_stats.figures.common import Common, laid_out

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from alliance_stats.checks import require_kind
+from alliance_stats.arguments import require_kind
 from alliance_stats.figures.axes import (
     TALLEST,
     add_axes,

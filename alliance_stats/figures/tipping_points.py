@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from scipy.interpolate import interpn
 
-from alliance_stats.checks import require_kind
+from alliance_stats.arguments import require_kind
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array
 from alliance_stats.figures.axes import dress, one_panel, room_beside, set_limits, write_above

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from alliance_stats.checks import check_conf_level, require_kind
+from alliance_stats.arguments import require_kind
+from alliance_stats.checks import check_conf_level
 from alliance_stats.figures.axes import (
     TALLEST,
     add_axes,

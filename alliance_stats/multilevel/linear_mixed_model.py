@@ -9,7 +9,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from alliance_stats.account import Account, html_of, summary_of
-from alliance_stats.checks import check_choice, check_conf_level, kind_of
+from alliance_stats.arguments import kind_of
+from alliance_stats.checks import check_choice, check_conf_level
 from alliance_stats.design.design import Design
 from alliance_stats.engine.criterion import Problem
 from alliance_stats.engine.search import Convergence

@@ -20,13 +20,12 @@ from alliance_stats.formatting import format_count, plural
 from alliance_stats.ledger import RowLedger
 from alliance_stats.power.assumptions import Design, UncertainDesign
 from alliance_stats.power.drawn_studies import Analysis, Plan, Workers, draw_studies
+from alliance_stats.power.plan_checks import Z_95, check_plan, check_precision, plain_values
 
-__all__ = ["Power", "answered", "check_plan", "plain_values", "power", "simulated"]
+__all__ = ["Power", "answered", "power", "simulated"]
 
-_FEWEST = 2  # studies
 _FIRST = 50  # studies of each cell: where none of them has an answer, no more are drawn
 _ENOUGH = 1000  # studies from which no note speaks of the Monte Carlo error
-_95 = 1.959963984540054
 _ONE = np.ones(1)
 _DIGITS = re.compile(r"\d+")
 
@@ -171,7 +170,7 @@ class Power:
             )
         fewest = int(self.studies.groupby("cell")["study"].nunique().min())
         if fewest < _ENOUGH:
-            half = 100.0 * _95 * math.sqrt(0.25 / fewest)
+            half = 100.0 * Z_95 * math.sqrt(0.25 / fewest)
             said.append(
                 f"With {format_count(fewest)} studies per design a power of 50% is known to "
                 f"{half:.1f} points either way; {format_count(_ENOUGH)} would make that 3.1."
@@ -279,7 +278,7 @@ def power(
     """
     cells = _cells(vary)
     check_plan(n_studies, seed, alpha, workers)
-    _check_precision(n_studies, precision)
+    check_precision(n_studies, precision)
     plan = Plan(design, analysis, seed, None if store is None else Path(store))
     return simulated(plan, cells, n_studies, alpha=alpha, workers=workers, progress=progress)
 
@@ -324,50 +323,6 @@ def answered(found: Power) -> Power:
             f"None of {plural(found.rows.n_in, 'study', 'studies')} could be analysed: {why}"
         )
     return found
-
-
-def plain_values(values: Sequence[object], name: str) -> list[object]:
-    """Return the values of a varied assumption as plain Python values, each once.
-
-    Raises
-    ------
-    DataError
-        If there is none, a text is given for a list, or a value appears twice.
-    """
-    if isinstance(values, str) or not hasattr(values, "__iter__"):
-        raise DataError(f"vary= takes a list of values of '{name}'; got {values!r}.")
-    found = [value.item() if isinstance(value, np.generic) else value for value in values]
-    if not found:
-        raise DataError(f"vary= gives no value of '{name}'.")
-    for place, value in enumerate(found):
-        if value in found[:place]:
-            raise DataError(f"vary= gives {value!r} of '{name}' twice.")
-    return found
-
-
-def check_plan(n_studies: int, seed: int, alpha: float, workers: Workers) -> None:
-    """Refuse what cannot be drawn."""
-    if isinstance(n_studies, bool) or not isinstance(n_studies, int) or n_studies < _FEWEST:
-        raise DataError(f"n_studies must be a whole number, at least {_FEWEST}; got {n_studies!r}.")
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
-        raise DataError(f"seed must be a whole number from 0 on; got {seed!r}.")
-    if isinstance(alpha, str) or not 0.0 < alpha < 1.0:
-        raise DataError(f"alpha must lie between 0 and 1; got {alpha!r}.")
-    if isinstance(workers, bool | str | float | None) or workers == 0:
-        raise DataError(f"workers is a number of processes or a Dask client; got {workers!r}.")
-
-
-def _check_precision(n_studies: int, precision: float | None) -> None:
-    if precision is None:
-        return
-    if not 0.0 < precision < 0.5:
-        raise DataError(f"precision is half the width of a share's interval; got {precision}.")
-    needed = math.ceil(0.25 * (_95 / precision) ** 2)
-    if n_studies < needed:
-        raise DataError(
-            f"A power of 50% is known to {100 * precision:g} points either way from "
-            f"{format_count(needed)} studies on; n_studies = {format_count(n_studies)} is fewer."
-        )
 
 
 def _cells(vary: Mapping[str, Sequence[object]] | None) -> tuple[Mapping[str, object], ...]:

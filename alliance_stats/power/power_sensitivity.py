@@ -14,7 +14,8 @@ from alliance_stats.formatting import format_count, plural
 from alliance_stats.ledger import RowLedger
 from alliance_stats.power.assumptions import Design
 from alliance_stats.power.drawn_studies import Analysis, Plan, Workers
-from alliance_stats.power.power_by_simulation import Power, check_plan, plain_values, simulated
+from alliance_stats.power.plan_checks import check_plan, plain_values
+from alliance_stats.power.power_by_simulation import Power, simulated
 
 __all__ = ["Sensitivity", "power_sensitivity"]
 

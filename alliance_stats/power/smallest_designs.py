@@ -13,7 +13,8 @@ from alliance_stats.estimates import one_line
 from alliance_stats.ledger import RowLedger
 from alliance_stats.power.assumptions import Design
 from alliance_stats.power.drawn_studies import Analysis, Plan, Workers, draw_studies
-from alliance_stats.power.power_by_simulation import Power, answered, check_plan, plain_values
+from alliance_stats.power.plan_checks import check_plan, plain_values
+from alliance_stats.power.power_by_simulation import Power, answered
 
 __all__ = ["SmallestDesign", "smallest_design"]
 

@@ -8,7 +8,8 @@ from typing import TypeVar
 import numpy as np
 import pandas as pd
 
-from alliance_stats.checks import did_you_mean, require_kind
+from alliance_stats.arguments import require_kind
+from alliance_stats.checks import did_you_mean
 from alliance_stats.errors import DataError
 from alliance_stats.power.assumptions import (
     assumption_table,

@@ -18,7 +18,7 @@ from typing import Any
 import pandas as pd
 
 from alliance_stats.account import Accountable
-from alliance_stats.checks import require_kind
+from alliance_stats.arguments import require_kind
 from alliance_stats.errors import DataError
 from alliance_stats.figures.report_figure import ReportFigure
 from alliance_stats.output import write_whole

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from alliance_stats.account import Accountable
-from alliance_stats.checks import kind_of
+from alliance_stats.arguments import kind_of
 from alliance_stats.errors import WrongObjectError
 from alliance_stats.figures.report_figure import ReportFigure
 from alliance_stats.formatting import plural

@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 
 from alliance_stats.account.speaker import named_words
+from alliance_stats.arguments import require_kind
 from alliance_stats.association import Correlations
-from alliance_stats.checks import check_choice, require_kind
+from alliance_stats.checks import check_choice
 from alliance_stats.formatting import (
     MISSING,
     decimals_of_spread,

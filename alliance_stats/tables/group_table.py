@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from alliance_stats.account import Speaker
-from alliance_stats.checks import require_kind
+from alliance_stats.arguments import require_kind
 from alliance_stats.formatting import (
     MISSING,
     decimals_needed,

@@ -10,7 +10,8 @@ import pandas as pd
 
 from alliance_stats.account import NOUNS, Account, Accountable, Section, Speaker, method_and_notes
 from alliance_stats.account.speaker import as_float, is_missing, named_words
-from alliance_stats.checks import check_choice, kind_of
+from alliance_stats.arguments import kind_of
+from alliance_stats.checks import check_choice
 from alliance_stats.errors import DataError, WrongObjectError
 from alliance_stats.estimates import LINK_WORDS, link_words
 from alliance_stats.formatting import (

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 import pandas as pd
 
 from alliance_stats.account import Accountable
-from alliance_stats.checks import require_kind
+from alliance_stats.arguments import require_kind
 from alliance_stats.errors import DataError, WrongObjectError
 from alliance_stats.formatting import (
     MISSING,

@@ -6,6 +6,7 @@ from typing import Literal, Protocol, runtime_checkable
 import numpy as np
 import pandas as pd
 
+from alliance_stats.arguments import require_kind
 from alliance_stats.association.mediation.asked import (
     Asked,
     Case,
@@ -26,7 +27,7 @@ from alliance_stats.association.mediation.mediated_effects import (
     on_one_level,
 )
 from alliance_stats.association.mediation.mediation_result import Mediation
-from alliance_stats.checks import check_conf_level, did_you_mean, require_kind
+from alliance_stats.checks import check_conf_level, did_you_mean
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array
 from alliance_stats.renaming import renamed

@@ -11,13 +11,8 @@ import numpy as np
 import pandas as pd
 
 from alliance_stats.account import Account, Column, Result, Section, html_of, summary_of
-from alliance_stats.checks import (
-    check_choice,
-    check_conf_level,
-    did_you_mean,
-    require_columns,
-    require_kind,
-)
+from alliance_stats.arguments import require_kind
+from alliance_stats.checks import check_choice, check_conf_level, did_you_mean, require_columns
 from alliance_stats.errors import DataError, NotIdentifiedError, WrongObjectError
 from alliance_stats.estimates import one_line, wald_interval
 from alliance_stats.evidence.printed.numerals import read_printed

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from alliance_stats.checks import check_choice, check_conf_level, group_codes, require_kind
+from alliance_stats.arguments import require_kind
+from alliance_stats.checks import check_choice, check_conf_level, group_codes
 from alliance_stats.design.design import build_design
 from alliance_stats.design.formula import Terms, column, formula_of, intercepts
 from alliance_stats.engine.sandwich import cr2

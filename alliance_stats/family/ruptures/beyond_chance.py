@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from alliance_stats.account import Account, Column, Phrase, Section, html_of, summary_of
-from alliance_stats.checks import require_kind
+from alliance_stats.arguments import require_kind
 from alliance_stats.door import require_new, with_columns
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array, one_line

@@ -7,7 +7,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 import pandas as pd
 
-from alliance_stats.checks import kind_of
+from alliance_stats.arguments import kind_of
 from alliance_stats.design.design import Design
 from alliance_stats.engine.families import Family
 from alliance_stats.engine.search import Convergence

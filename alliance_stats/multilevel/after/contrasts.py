@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from alliance_stats.account import Account, Section, html_of, summary_of
-from alliance_stats.checks import check_choice, check_conf_level, did_you_mean, kind_of
+from alliance_stats.arguments import kind_of
+from alliance_stats.checks import check_choice, check_conf_level, did_you_mean
 from alliance_stats.engine.multiple_tests import (
     Adjust,
     tukey_critical,

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from alliance_stats.account import Account, Section, html_of, summary_of
-from alliance_stats.checks import check_choice, kind_of
+from alliance_stats.arguments import kind_of
+from alliance_stats.checks import check_choice
 from alliance_stats.design.formula import OwnColumn
 from alliance_stats.door import replaced
 from alliance_stats.engine.multiple_tests import SIMPLE

@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 
 from alliance_stats.account import Account, Column, Section, html_of, summary_of
-from alliance_stats.checks import check_conf_level, did_you_mean, require_kind
+from alliance_stats.arguments import require_kind
+from alliance_stats.checks import check_conf_level, did_you_mean
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array, one_line
 from alliance_stats.ledger import RowLedger

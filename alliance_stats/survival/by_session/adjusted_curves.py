@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 
 from alliance_stats.account import Account, Column, Section, html_of, summary_of
-from alliance_stats.checks import check_frame, group_codes, require_columns, require_kind
+from alliance_stats.arguments import require_kind
+from alliance_stats.checks import check_frame, group_codes, require_columns
 from alliance_stats.door import replaced
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array, one_line

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from alliance_stats.checks import did_you_mean, require_kind
+from alliance_stats.arguments import require_kind
+from alliance_stats.checks import did_you_mean
 from alliance_stats.design.formula import formula_of, parse_terms
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import LINK_WORDS, Array, Booleans, Integers

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from alliance_stats.account import Account, Section, html_of, summary_of
-from alliance_stats.checks import require_kind
+from alliance_stats.arguments import require_kind
 from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.estimates import Array, Integers, one_line, wald_interval
 from alliance_stats.ledger import RowLedger

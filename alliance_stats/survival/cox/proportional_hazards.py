@@ -7,7 +7,8 @@ import pandas as pd
 from scipy import stats
 
 from alliance_stats.account import Account, Section, html_of, summary_of
-from alliance_stats.checks import check_choice, require_kind
+from alliance_stats.arguments import require_kind
+from alliance_stats.checks import check_choice
 from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.estimates import Array, one_line
 from alliance_stats.ledger import RowLedger

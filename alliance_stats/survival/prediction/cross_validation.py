@@ -5,12 +5,8 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from alliance_stats.checks import (
-    finite_or_missing,
-    group_codes,
-    require_columns,
-    require_kind,
-)
+from alliance_stats.arguments import require_kind
+from alliance_stats.checks import finite_or_missing, group_codes, require_columns
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array, Booleans, Integers
 from alliance_stats.survival.cox.baseline_hazard import baseline_at

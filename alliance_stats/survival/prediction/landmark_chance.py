@@ -7,13 +7,8 @@ import numpy as np
 import pandas as pd
 from scipy import special
 
-from alliance_stats.checks import (
-    check_choice,
-    check_frame,
-    group_codes,
-    require_columns,
-    require_kind,
-)
+from alliance_stats.arguments import require_kind
+from alliance_stats.checks import check_choice, check_frame, group_codes, require_columns
 from alliance_stats.design.design import build_design, code_new_rows
 from alliance_stats.design.formula import formula_of, parse_terms
 from alliance_stats.door import replaced

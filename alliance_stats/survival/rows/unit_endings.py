@@ -7,13 +7,8 @@ import numpy as np
 import pandas as pd
 
 from alliance_stats.account import Account, Phrase, html_of, summary_of
-from alliance_stats.checks import (
-    check_choice,
-    finite_or_missing,
-    kind_of,
-    require_columns,
-    require_kind,
-)
+from alliance_stats.arguments import kind_of, require_kind
+from alliance_stats.checks import check_choice, finite_or_missing, require_columns
 from alliance_stats.design.formula import OwnColumn
 from alliance_stats.door import replaced, with_columns
 from alliance_stats.errors import AllianceStatsWarning, DataError, WrongObjectError, warn

@@ -8,13 +8,8 @@ import numpy as np
 import pandas as pd
 
 from alliance_stats.account import Account, Phrase, Section, html_of, summary_of
-from alliance_stats.checks import (
-    check_choice,
-    check_frame,
-    finite_or_missing,
-    require_columns,
-    require_kind,
-)
+from alliance_stats.arguments import require_kind
+from alliance_stats.checks import check_choice, check_frame, finite_or_missing, require_columns
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array, one_line
 from alliance_stats.formatting import format_alone

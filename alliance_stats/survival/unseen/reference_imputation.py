@@ -16,12 +16,12 @@ import numpy as np
 import pandas as pd
 
 from alliance_stats.account import Account, Section, html_of, summary_of
+from alliance_stats.arguments import require_kind
 from alliance_stats.checks import (
     check_frame,
     did_you_mean,
     finite_or_missing,
     require_columns,
-    require_kind,
     require_present,
 )
 from alliance_stats.design.design import code_new_rows
