@@ -192,8 +192,11 @@ def estimation_figure(
     beside = sheet().width - _SIDES > _LEAST_PLACE * sum(ratios)
     places = sum(ratios) if beside else max(ratios)
     name_width = (sheet().width - (_SIDES if beside else 70.0)) / places - 8.0
-    below = [*values.labels, *differences["contrast"]]
-    turned = _turned(below, name_width)
+    pairs, against = [*differences["contrast"]], ""
+    turned = _turned([*values.labels, *pairs], name_width)
+    if turned and len(pairs) < len(values.labels):  # upright pairs would be cut: all have one end
+        pairs, against = [*values.labels[:-1]], f" from {values.labels[-1]}"
+    below = [*values.labels, *pairs]
     height = _HEIGHT + (
         min(max(map(text_width, below)), _TURNED)
         if turned
@@ -205,11 +208,11 @@ def estimation_figure(
     else:
         left, right = figure.subplots(2, 1)
     draw_groups(left, values, name_width=name_width)
-    draw_differences(right, differences, name_width=name_width)
+    draw_differences(right, differences.assign(contrast=pairs), name_width=name_width)
     dress(left, y_label=called)
     estimand = differences["estimand"].iloc[0]
     unit = f", {in_sentence(called)}" if values.kind == "continuous" else ""
-    dress(right, y_label=f"{estimand[:1].upper()}{estimand[1:]}{unit}")
+    dress(right, y_label=f"{estimand[:1].upper()}{estimand[1:]}{against}{unit}")
     if beside and len(values.labels) == 2 and values.kind != "ordinal":
         _align(left, right, values, differences, common["limits"])
     else:

@@ -52,6 +52,18 @@ def test_names_of_many_groups_stand_upright_and_stay_whole() -> None:
     assert sorted(found) == sorted(f"{name}, $n$ = 3" for name in names)
 
 
+def test_differences_of_many_groups_with_long_names_are_told_apart() -> None:
+    many = pd.DataFrame(
+        {"group": [f"therapists of centre number {i}" for i in range(10)] * 4, "y": range(40)}
+    )
+    report = estimation_figure(compare_groups(many, outcomes=["y"], group="group"), outcome="y")
+    right = report.figure.axes[1]
+    names = [label.get_text() for label in right.get_xticklabels()]
+    assert len(set(names)) == 9
+    assert not any("…" in name for name in names)
+    assert "number 9" in " ".join(right.get_ylabel().split())
+
+
 def test_words_are_the_comparisons() -> None:
     compared = compare_groups(TWO, outcomes="alliance", group="group")
     row = compared.tidy(conf_level=0.9).iloc[0]
